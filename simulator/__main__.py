@@ -1,0 +1,61 @@
+"""``python -m simulator --days 400 --port 8787``: serve a simulated organization by hand."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import pathlib
+import sys
+
+from simulator.facts import Facts
+from simulator.replay import Replay
+from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, Simulator
+
+
+def main() -> None:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m simulator", description=__doc__)
+    parser.add_argument("--days", type=int, default=120, help="length of the history (120)")
+    parser.add_argument(
+        "--first-day", type=dt.date.fromisoformat, help="first day of the history, over --days"
+    )
+    parser.add_argument("--seed", type=int, default=7, help="another seed, another history (7)")
+    parser.add_argument("--breadth", type=int, default=24, help="facts on an ordinary day (24)")
+    parser.add_argument("--port", type=int, default=8787, help="0: any free one (8787)")
+    parser.add_argument("--now", type=dt.datetime.fromisoformat, help="stop the clock, with a zone")
+    parser.add_argument("--requests-per-minute", type=int, default=0, help="0: no limit (0)")
+    parser.add_argument(
+        "--refuse-future", action="store_true", help="refuse an ending_at in the future"
+    )
+    parser.add_argument("--replay", type=pathlib.Path, help="answer with the bodies of a directory")
+    parser.add_argument("--url-file", type=pathlib.Path, help="write the server's URL here")
+    args = parser.parse_args()
+    if args.now and not args.now.tzinfo:
+        parser.error("--now: needs a time zone, for example 2026-01-01T12:00:00Z")
+    today = (args.now or dt.datetime.now(dt.UTC)).date()
+    first_day = args.first_day or today - dt.timedelta(days=args.days - 1)
+    facts = Facts(seed=args.seed, first_day=first_day, today=today, breadth=args.breadth)
+    simulator = Simulator(
+        facts,
+        port=args.port,
+        now=args.now,
+        requests_per_minute=args.requests_per_minute,
+        refuse_future=args.refuse_future,
+        replay=Replay(args.replay) if args.replay else None,
+    )
+    if args.url_file:
+        args.url_file.write_text(simulator.url)
+    print(  # noqa: T201
+        f"Serving {simulator.url}, history from {first_day}.\n"
+        f"admin_api_key: {ADMIN_KEY}  analytics_api_key: {ANALYTICS_KEY}  "
+        f"access_token: {ACCESS_TOKEN}",
+        file=sys.stderr,
+    )
+    try:
+        simulator.serve()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

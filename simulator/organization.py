@@ -1,0 +1,62 @@
+"""Who is in the simulated organization: workspaces, keys, people, models and their prices."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from decimal import Decimal
+
+DEFAULT_WORKSPACE = "wrkspc_01default0000000000000000"
+ORGANIZATION_ID = "5f1e7a52-3c84-4d0e-9a77-000000000001"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model and its list prices in cents per million tokens."""
+
+    name: str
+    display_name: str
+    input_price: Decimal
+    output_price: Decimal
+    geo: bool = True
+    """Older models report the inference geo ``not_available``."""
+
+
+MODELS = (
+    Model("claude-opus-4-6", "Claude Opus 4.6", Decimal(500), Decimal(2500)),
+    Model("claude-sonnet-4-6", "Claude Sonnet 4.6", Decimal(300), Decimal(1500)),
+    Model("claude-haiku-4-5-20251001", "Claude Haiku 4.5", Decimal(100), Decimal(500), geo=False),
+    Model("claude-3-5-haiku-20241022", "Claude Haiku 3.5", Decimal(80), Decimal(400), geo=False),
+)
+
+
+@dataclass(frozen=True)
+class Key:
+    """An API key of a workspace."""
+
+    id: str
+    name: str
+    workspace_id: str
+
+
+class Organization:
+    """The cast, from a seed; breadth scales how many there are of each."""
+
+    def __init__(self, seed: int, breadth: int) -> None:
+        """Name everybody. The default workspace is always the first."""
+        rng = random.Random(f"organization:{seed}")
+        self.workspaces = [
+            DEFAULT_WORKSPACE,
+            *(_id(rng, "wrkspc") for _ in range(2 + breadth // 20)),
+        ]
+        self.keys = [
+            Key(_id(rng, "apikey"), f"key-{number}", rng.choice(self.workspaces))
+            for number in range(3 + breadth // 8)
+        ]
+        self.users = [_id(rng, "user") for _ in range(4 + breadth // 10)]
+        self.service_accounts = [_id(rng, "svac") for _ in range(1 + breadth // 40)]
+
+
+def _id(rng: random.Random, prefix: str) -> str:
+    alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+    return f"{prefix}_01" + "".join(rng.choices(alphabet, k=22))

@@ -1,0 +1,127 @@
+"""Reading query strings as strictly as the API does (api_reference 1.2)."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+WIDTHS = {"1m": dt.timedelta(minutes=1), "1h": dt.timedelta(hours=1), "1d": dt.timedelta(days=1)}
+_EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+
+
+@dataclass
+class ApiError(Exception):
+    """An answer that is an error."""
+
+    status: int
+    type: str
+    message: str
+    code: str | None = None
+    should_retry: bool | None = None
+
+
+def invalid(message: str, **more: Any) -> ApiError:
+    """Return a 400."""
+    return ApiError(400, "invalid_request_error", message, **more)
+
+
+class Query:
+    """A query string, taken apart name by name; what nobody asked for is an error."""
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        """Start from the decoded pairs; ``beta`` is a leftover of old SDKs and ignored."""
+        self.pairs = [(name, value) for name, value in pairs if name != "beta"]
+        self._left = {name for name, _ in self.pairs}
+
+    def text(self, name: str) -> str | None:
+        """Return a single value, or None if absent or empty."""
+        self._left.discard(name)
+        values = [value for key, value in self.pairs if key == name]
+        if len(values) > 1:
+            raise invalid(f"{name}: Input should be a single value")
+        return values[0] if values and values[0] else None
+
+    def many(self, name: str, allowed: Collection[str] | None = None) -> list[str]:
+        """Return the values of ``name[]``, each one allowed."""
+        self._left.discard(f"{name}[]")
+        values = [value for key, value in self.pairs if key == f"{name}[]"]
+        for value in values:
+            if allowed is not None and value not in allowed:
+                raise invalid(f"{name}[]: Input should be one of {sorted(allowed)}, got {value!r}")
+        return values
+
+    def choice(self, name: str, allowed: Collection[str], default: str) -> str:
+        """Return one of the allowed values."""
+        value = self.text(name) or default
+        if value not in allowed:
+            raise invalid(f"{name}: Input should be one of {sorted(allowed)}")
+        return value
+
+    def integer(self, name: str, default: int, least: int, most: int) -> int:
+        """Return an integer within its bounds."""
+        text = self.text(name)
+        if text is None:
+            return default
+        if not re.fullmatch(r"-?\d+", text, re.ASCII):
+            raise invalid(f"{name}: Input should be a valid integer")
+        if not least <= int(text) <= most:
+            raise invalid(f"{name}: Input should be between {least} and {most}")
+        return int(text)
+
+    def time(self, name: str, *, required: bool = False) -> dt.datetime | None:
+        """Return an RFC 3339 time with a zone."""
+        text = self.text(name)
+        if text is None:
+            if required:
+                raise invalid(f"{name}: Field required")
+            return None
+        if not _RFC_3339.fullmatch(text):
+            raise invalid(f"{name}: Input should be a valid RFC 3339 datetime with a time zone")
+        try:
+            return dt.datetime.fromisoformat(text.upper()).astimezone(dt.UTC)
+        except ValueError:
+            raise invalid(f"{name}: Input should be a valid RFC 3339 datetime") from None
+
+    def done(self) -> None:
+        """Refuse what is left: an unknown parameter, or a list without its brackets."""
+        for name in sorted(self._left):
+            raise invalid(f"{name}: Extra inputs are not permitted")
+
+    def fingerprint(self) -> str:
+        """Tell queries apart, the page aside."""
+        rest = sorted(pair for pair in self.pairs if pair[0] != "page")
+        return hashlib.sha256(json.dumps(rest).encode()).hexdigest()[:16]
+
+
+def snap(moment: dt.datetime, width: dt.timedelta) -> dt.datetime:
+    """Snap down to the start of a bucket."""
+    return moment - (moment - _EPOCH) % width
+
+
+def cursor(query: Query, position: Mapping[str, Any]) -> str:
+    """Make an opaque cursor that is bound to its query."""
+    content = json.dumps({"query": query.fingerprint(), **position})
+    return "page_" + base64.urlsafe_b64encode(content.encode()).decode()
+
+
+def position(query: Query) -> dict[str, Any]:
+    """Return where the ``page`` of a query points; empty for the first page."""
+    token = query.text("page")
+    if token is None:
+        return {}
+    try:
+        content: dict[str, Any] = json.loads(base64.urlsafe_b64decode(token.removeprefix("page_")))
+    except ValueError:
+        raise invalid("page: Invalid page token") from None
+    if content.pop("query", None) != query.fingerprint():
+        raise invalid("cursor does not match current query parameters")
+    return content

@@ -1,0 +1,5 @@
+"""``python -m tap_claude``."""
+
+from tap_claude.tap import TapClaude
+
+TapClaude.cli()

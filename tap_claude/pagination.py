@@ -1,0 +1,95 @@
+"""Pages of the API and the cursors that lead from one to the next (api_reference 1.3).
+
+Only the paging fields say when to stop: an empty page is not the end of the data.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from singer_sdk.pagination import BaseAPIPaginator
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    import requests
+
+
+class PagingError(Exception):
+    """The API's paging fields contradict themselves; going on would lose or double rows."""
+
+
+class BrokenPageError(Exception):
+    """A response with status 200 that is not a page."""
+
+
+class Page(msgspec.Struct):
+    """One page: the items, still undecoded, and the fields of its envelope."""
+
+    data: list[msgspec.Raw]
+    has_more: bool | msgspec.UnsetType | None = msgspec.UNSET
+    next_page: str | msgspec.UnsetType | None = msgspec.UNSET
+    data_refreshed_at: str | None = None
+
+
+_decode_page = msgspec.json.Decoder(Page).decode
+
+
+def read_page(response: requests.Response) -> Page:
+    """Decode a response, once. Raises `BrokenPageError` for anything that is no page."""
+    fields = vars(response)
+    if "page" not in fields:
+        try:
+            fields["page"] = _decode_page(response.content)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            msg = f"the response is not a page of data: {error}"
+            raise BrokenPageError(msg) from error
+    page: Page = fields["page"]
+    return page
+
+
+def sent_at(response: requests.Response) -> dt.datetime:
+    """Time at which the request was sent; the session notes it."""
+    moment: dt.datetime = vars(response)["sent_at"]
+    return moment
+
+
+class CursorPaginator(BaseAPIPaginator[str | None]):
+    """Base of the cursor families, with the guard that all need: no cursor comes twice."""
+
+    def __init__(self) -> None:
+        """Start before the first page, with no cursor."""
+        super().__init__(None)
+        self._seen: set[str] = set()
+
+    def once(self, cursor: str) -> str:
+        """Return the cursor, or raise `PagingError` if it has been here before."""
+        if cursor in self._seen:
+            msg = f"the API sent the cursor {cursor!a:.60} twice; its pages would never end"
+            raise PagingError(msg)
+        self._seen.add(cursor)
+        return cursor
+
+
+class TokenPaginator(CursorPaginator):
+    """``has_more`` says whether there is a next page, ``next_page`` which one it is."""
+
+    @override
+    def has_more(self, response: requests.Response) -> bool:
+        page = read_page(response)
+        if page.has_more is None or page.has_more is msgspec.UNSET:
+            if page.next_page is msgspec.UNSET:
+                msg = "a page has neither has_more nor next_page; whether it is the last is unknown"
+                raise PagingError(msg)
+            return page.next_page is not None
+        return bool(page.has_more)
+
+    @override
+    def get_next(self, response: requests.Response) -> str:
+        cursor: Any = read_page(response).next_page
+        if not cursor or cursor is msgspec.UNSET:
+            msg = "a page has has_more: true but no next_page to ask for"
+            raise PagingError(msg)
+        return self.once(cursor)

@@ -1,0 +1,284 @@
+"""From rows of the API to flat records: column names, row keys, money, merging.
+
+Pure functions and one compiled description of a schema; no I/O.
+"""
+
+from __future__ import annotations
+
+import decimal
+import functools
+import hashlib
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tap_claude.windows import format_time, parse_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+Record = dict[str, Any]
+
+# ---------------------------------------------------------------------------------------------
+# Columns
+
+
+# Wrappers that say nothing, dropped from column names: the first set only around a whole row.
+ROW_WRAPPERS = frozenset({"group", "usage", "cost"})
+WRAPPERS = frozenset({"server_tool_use", "core_metrics"})
+
+
+@functools.cache
+def column_name(path: tuple[str, ...]) -> str:
+    """Name the column of a field, from the names of the objects around it."""
+    names = path[1:] if len(path) > 1 and path[0] in ROW_WRAPPERS else path
+    parts = [
+        re.sub(r"^chat_cowork_unified", "unified", name).removesuffix("_metrics")
+        for name in names
+        if name not in WRAPPERS
+    ]
+    return "_".join(parts)
+
+
+def flatten(row: Mapping[str, Any], whole: frozenset[str] = frozenset()) -> Record:
+    """Flatten nested objects into columns; lists, and the columns in ``whole``, stay as they are.
+
+    Where two fields share a column (variants of a union), a value beats null.
+    """
+    flat: Record = {}
+
+    def walk(fields: Mapping[str, Any], path: tuple[str, ...]) -> None:
+        for name, value in fields.items():
+            here = (*path, name)
+            column = column_name(here)
+            if isinstance(value, dict) and column not in whole:
+                walk(value, here)
+            elif value is not None or column not in flat:
+                flat[column] = value
+
+    walk(row, ())
+    return flat
+
+
+# ---------------------------------------------------------------------------------------------
+# Values
+
+
+class WrongValueError(ValueError):
+    """A value of the API that does not fit its column."""
+
+    def __init__(self, column: str, expected: str, value: object) -> None:
+        """Name the column, what it takes and (shortened, escaped) what came."""
+        super().__init__(f"field '{column}' should be {expected}, but is {value!a:.60}")
+
+
+def _integer(value: object) -> int:
+    if type(value) is int:
+        return value
+    if isinstance(value, decimal.Decimal) and value == value.to_integral_value():
+        return int(value)  # 5.0 is an integer in JSON, not to targets
+    raise TypeError
+
+
+def _string(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError
+
+
+def _boolean(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise TypeError
+
+
+def _object(value: object) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise TypeError
+
+
+def _array(value: object) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    raise TypeError
+
+
+@functools.lru_cache(maxsize=4096)
+def _date_time_text(text: str) -> str:
+    return format_time(parse_time(text))
+
+
+def _date_time(value: object) -> str:
+    return _date_time_text(_string(value))
+
+
+def _date(value: object) -> str:
+    return _date_time(value)[:10]
+
+
+_CONVERTERS: dict[tuple[str, str | None], tuple[Callable[[Any], Any], str]] = {
+    ("integer", None): (_integer, "an integer"),
+    ("string", None): (_string, "a string"),
+    ("string", "date-time"): (_date_time, "an RFC 3339 time"),
+    ("string", "date"): (_date, "a date"),
+    ("boolean", None): (_boolean, "a boolean"),
+    ("object", None): (_object, "an object"),
+    ("array", None): (_array, "a list"),
+}
+
+
+class Columns:
+    """The columns of a schema, ready to turn flat rows into records that fit it exactly."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        """Read a schema file: what each column holds follows from its type, format and name."""
+        self.names: tuple[str, ...] = tuple(schema["properties"])
+        self.counters: list[str] = []
+        self.whole: frozenset[str] = frozenset()
+        self.money: dict[str, str] = {}
+        self._convert: dict[str, tuple[Callable[[Any], Any], str]] = {}
+        for name, spec in schema["properties"].items():
+            kind = next(kind for kind in _types(spec) if kind != "null")
+            if spec.get("format") == "x-singer.decimal":
+                self.money[name] = _cents_column(name, schema["properties"])
+                continue
+            self._convert[name] = _CONVERTERS[kind, spec.get("format")]
+            if kind == "integer":
+                self.counters.append(name)
+            if kind == "object":
+                self.whole |= {name}
+        for cents in self.money.values():
+            self._convert[cents] = (_amount, "a decimal amount in cents")
+
+    def conform(self, flat: Mapping[str, Any]) -> Record:
+        """Return every column of the schema but dollars, missing ones as null, others dropped.
+
+        Raises `WrongValueError` for a value that the column cannot hold.
+        """
+        record = dict.fromkeys(self.names)
+        for name, (convert, expected) in self._convert.items():
+            value = flat.get(name)
+            if value is not None:
+                try:
+                    record[name] = convert(value)
+                except (TypeError, ValueError) as error:
+                    raise WrongValueError(name, expected, value) from error
+        return record
+
+    def unknown(self, flat: Mapping[str, Any]) -> set[str]:
+        """Return names that the schema does not have; a null where it has an object is none."""
+        return {
+            name
+            for name, value in flat.items()
+            if name not in self._convert
+            and not (value is None and any(known.startswith(f"{name}_") for known in self.names))
+        }
+
+    def add_dollars(self, record: Record) -> None:
+        """Fill the dollar columns from their cents; null unless the currency is USD."""
+        for dollars, cents in self.money.items():
+            amount = record[cents]
+            if amount is not None and record.get(_currency_column(cents)) == "USD":
+                record[dollars] = cents_to_dollars(amount)
+
+    def merge(self, into: Record, other: Mapping[str, Any]) -> None:
+        """Add a row with the same key: counters and amounts are summed exactly.
+
+        A sum is null only if all its parts are. Labels that differ become the greater one, so
+        that the result does not depend on the order of the rows.
+        """
+        for name in self.names:
+            left, right = into[name], other[name]
+            if left is None or right is None:
+                into[name] = right if left is None else left
+            elif name in self.counters:
+                into[name] = left + right
+            elif name in self.money.values():
+                into[name] = add_amounts(left, right)
+            elif left != right:
+                into[name] = max(left, right, key=repr)
+
+
+def _types(spec: Mapping[str, Any]) -> Sequence[str]:
+    kind = spec["type"]
+    return [kind] if isinstance(kind, str) else kind
+
+
+def _cents_column(dollars: str, columns: Iterable[str]) -> str:
+    """`amount_usd` comes from `amount`, `estimated_cost_usd` from `estimated_cost_amount`."""
+    stem = dollars.removesuffix("_usd")
+    return stem if stem in columns else f"{stem}_amount"
+
+
+def _currency_column(cents: str) -> str:
+    """`estimated_cost_amount` has a currency of its own; the others share `currency`."""
+    stem = cents.removesuffix("amount")
+    return f"{stem}currency" if stem not in {"", "list_"} else "currency"
+
+
+# ---------------------------------------------------------------------------------------------
+# Money (api_reference 1.7: decimal strings in cents)
+
+_AMOUNT = re.compile(r"-?[0-9]+(\.[0-9]+)?(?P<exponent>[eE][+-]?[0-9]{1,3})?", re.ASCII)
+# Exact or an error: money is never rounded by a context that happens to be the default.
+_EXACT = decimal.Context(
+    prec=decimal.MAX_PREC,
+    Emax=decimal.MAX_EMAX,
+    Emin=decimal.MIN_EMIN,
+    traps=[decimal.Inexact, decimal.InvalidOperation],
+)
+_DOLLAR_SCALE = decimal.Decimal("1E-18")
+_ROUND = decimal.Context(
+    prec=decimal.MAX_PREC, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN, traps=[]
+)
+
+
+def _amount(value: object) -> str:
+    """Pass a plain decimal string through untouched; a JSON number becomes one."""
+    if isinstance(value, (int, decimal.Decimal)) and not isinstance(value, bool):
+        value = str(value)
+    if isinstance(value, str) and (match := _AMOUNT.fullmatch(value)):
+        return format(decimal.Decimal(value), "f") if match["exponent"] else value
+    raise TypeError
+
+
+def add_amounts(left: str, right: str) -> str:
+    """Exact sum of two decimal strings, without an exponent."""
+    return _plain(_EXACT.add(decimal.Decimal(left), decimal.Decimal(right)))
+
+
+def cents_to_dollars(cents: str) -> str:
+    """Exact dollars of an amount in cents, half-even at the 18th decimal, without an exponent."""
+    dollars = _EXACT.scaleb(decimal.Decimal(cents), -2)
+    exponent = dollars.as_tuple().exponent
+    if isinstance(exponent, int) and exponent < -18:  # noqa: PLR2004
+        dollars = dollars.quantize(_DOLLAR_SCALE, decimal.ROUND_HALF_EVEN, context=_ROUND)
+    return _plain(dollars)
+
+
+def _plain(amount: decimal.Decimal) -> str:
+    return format(abs(amount) if amount.is_zero() else amount, "f")
+
+
+# ---------------------------------------------------------------------------------------------
+# Row keys
+
+_encode = msgspec.json.Encoder().encode
+
+
+def row_id(
+    stream: str,
+    organization_type: str,
+    starting_at: str,
+    bucket_width: str,
+    dimensions: Mapping[str, Any],
+) -> str:
+    """Key of a report row: 32 hex characters of a SHA-256 over what identifies it.
+
+    Dimensions count by name and value, in any order; null, "" and absent are three things. No
+    metric is part of it, so a restated row keeps its key.
+    """
+    identity = [stream, organization_type, starting_at, bucket_width, sorted(dimensions.items())]
+    return hashlib.sha256(_encode(identity)).hexdigest()[:32]

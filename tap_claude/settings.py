@@ -1,0 +1,382 @@
+"""The tap's settings: what they are, and what is wrong with a configuration before any call."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from singer_sdk import typing as th
+
+from tap_claude.client import (
+    DEFAULT_ANTHROPIC_VERSION,
+    DEFAULT_BASE_URL,
+    SECRETS,
+    credential_for,
+)
+from tap_claude.windows import WIDTHS, parse_time
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable, Iterator, Mapping
+
+CONFIG_SCHEMA = th.PropertiesList(
+    th.Property(
+        "admin_api_key",
+        th.StringType,
+        secret=True,
+        title="Admin API key",
+        description="Admin API key (sk-ant-admin01-...) of a Console organization.",
+    ),
+    th.Property(
+        "analytics_api_key",
+        th.StringType,
+        secret=True,
+        title="Analytics API key",
+        description="Scoped API key of a Claude Enterprise organization, made in claude.ai.",
+    ),
+    th.Property(
+        "access_token",
+        th.StringType,
+        secret=True,
+        title="Access token",
+        description=(
+            "OAuth access token with the scope org:admin. It is used where only it will do, and for"
+            " everything else when there is no Admin API key."
+        ),
+    ),
+    th.Property(
+        "start_date",
+        th.DateTimeType,
+        title="Start date",
+        description=(
+            "First day (or time, UTC) to read when there is no bookmark. Default: 30 days ago."
+        ),
+        examples=["2026-01-01", "2026-01-01T00:00:00Z"],
+    ),
+    th.Property(
+        "end_date",
+        th.DateTimeType,
+        title="End date",
+        description="Time to stop before, UTC. Default: now, the running bucket included.",
+    ),
+    th.Property(
+        "bucket_width",
+        th.StringType,
+        default="1d",
+        allowed_values=["1m", "1h", "1d"],
+        title="Bucket width",
+        description="Length of the buckets of messages_usage. cost_report has days only.",
+    ),
+    th.Property(
+        "lookback_days",
+        th.IntegerType(minimum=0, maximum=3650),
+        title="Lookback days",
+        description=(
+            "Days before the bookmark that each run reads again, because the API restates them."
+            " Default: per stream, 7 for messages_usage and cost_report. 0 is legal."
+        ),
+    ),
+    th.Property(
+        "models",
+        th.ArrayType(th.StringType),
+        title="Models",
+        description="Read only the usage of these models (messages_usage).",
+    ),
+    th.Property(
+        "workspace_ids",
+        th.ArrayType(th.StringType),
+        title="Workspaces",
+        description="Read only the usage of these workspaces, wrkspc_... (messages_usage).",
+    ),
+    th.Property(
+        "api_key_ids",
+        th.ArrayType(th.StringType),
+        title="API keys",
+        description="Read only the usage of these API keys, apikey_... (messages_usage).",
+    ),
+    th.Property(
+        "reports",
+        th.ArrayType(
+            th.ObjectType(
+                th.Property(
+                    "name", th.StringType, required=True, description="Name of the new stream."
+                ),
+                th.Property("report", th.StringType, required=True, description="Stream to vary."),
+                th.Property(
+                    "group_by",
+                    th.ArrayType(th.StringType),
+                    description="Dimensions; an empty list is one total per bucket.",
+                ),
+                th.Property(
+                    "bucket_width",
+                    th.StringType,
+                    default="1d",
+                    allowed_values=["1m", "1h", "1d"],
+                    description="Length of the buckets.",
+                ),
+                th.Property(
+                    "filters",
+                    th.ObjectType(additional_properties=th.ArrayType(th.StringType)),
+                    description="The API's filters, named without brackets: lists of strings.",
+                ),
+                additional_properties=False,
+            )
+        ),
+        title="Custom reports",
+        description=(
+            "Further streams: a report with dimensions, bucket width and filters of its own. The"
+            " settings above do not touch them."
+        ),
+    ),
+    th.Property(
+        "requests_per_minute",
+        th.NumberType(minimum=0),
+        default=50,
+        title="Requests per minute",
+        description="Rate limit of the whole tap, with a burst of 10. 0: no limit.",
+    ),
+    th.Property(
+        "request_timeout",
+        th.NumberType(exclusive_minimum=0),
+        default=300,
+        title="Request timeout",
+        description="Seconds to wait for an answer before a request is tried again.",
+    ),
+    th.Property(
+        "on_permission_error",
+        th.StringType,
+        default="fail",
+        allowed_values=["fail", "skip"],
+        title="On permission error",
+        description=(
+            "What a stream that the key may not read does to the run, once all other streams are"
+            " done: fail it, or only warn (skip)."
+        ),
+    ),
+    th.Property(
+        "base_url",
+        th.StringType,
+        default=DEFAULT_BASE_URL,
+        title="Base URL",
+        description="Where the API is. Must be https, unless it is this machine.",
+    ),
+    th.Property(
+        "anthropic_version",
+        th.StringType,
+        default=DEFAULT_ANTHROPIC_VERSION,
+        title="API version",
+        description="Value of the anthropic-version header.",
+    ),
+    th.Property(
+        "user_agent",
+        th.StringType,
+        title="User agent",
+        description="Value of the User-Agent header. Default: tap-claude and its version.",
+    ),
+).to_dict()
+
+# The standard filters, where a report has them.
+STANDARD_FILTERS = ("models", "workspace_ids", "api_key_ids")
+
+# Widest name that PostgreSQL keeps whole; the rest is what every target takes as it is.
+_STREAM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one report stream asks the API for."""
+
+    name: str
+    report: str
+    group_by: tuple[str, ...]
+    bucket_width: str = "1d"
+    filters: Mapping[str, list[str]] = field(default_factory=dict)
+
+
+class Declaration(Protocol):
+    """What `streams` declares of a report, as far as settings are concerned."""
+
+    name: str
+    dimensions: tuple[str, ...]
+    default_group_by: tuple[str, ...]
+    filters: tuple[str, ...]
+    max_group_by: int
+    page_buckets: Mapping[str, int]
+
+
+def default_report(declared: Declaration, config: Mapping[str, Any]) -> Report:
+    """Return the report under its own name, as the tap's top-level settings want it."""
+    width = config.get("bucket_width", "1d")
+    return Report(
+        name=declared.name,
+        report=declared.name,
+        group_by=declared.default_group_by,
+        bucket_width=width if width in declared.page_buckets else "1d",
+        filters={
+            name: config[name]
+            for name in STANDARD_FILTERS
+            if name in declared.filters and config.get(name)
+        },
+    )
+
+
+def custom_reports(config: Mapping[str, Any]) -> Iterator[Report]:
+    """Yield the reports of the setting ``reports``, which `problems` found nothing wrong with."""
+    for entry in config.get("reports") or ():
+        yield Report(
+            name=entry["name"],
+            report=entry["report"],
+            group_by=tuple(entry.get("group_by") or ()),
+            bucket_width=entry.get("bucket_width", "1d"),
+            filters={
+                name: values for name, values in (entry.get("filters") or {}).items() if values
+            },
+        )
+
+
+def problems(config: Mapping[str, Any], *, now: dt.datetime) -> Iterator[str]:
+    """Yield a line for everything that is wrong with the settings taken together.
+
+    The types are right already: JSON Schema has seen to that.
+    """
+    if credential_for(config, SECRETS) is None:
+        yield (
+            "no credential is set: give admin_api_key (Claude Console), analytics_api_key (Claude"
+            " Enterprise) or access_token (OAuth); the README says how to get one"
+        )
+    yield from _time_problems(config, now)
+    yield from _url_problems(config.get("base_url", DEFAULT_BASE_URL))
+    for name in ("anthropic_version", "user_agent", *SECRETS):
+        if re.search(r"[^\x20-\x7e]", config.get(name) or ""):
+            yield f"{name}: has characters that an HTTP header cannot carry (a line break?)"
+
+
+def _time_problems(config: Mapping[str, Any], now: dt.datetime) -> Iterator[str]:
+    times: dict[str, dt.datetime] = {}
+    for name in ("start_date", "end_date"):
+        if config.get(name):
+            try:
+                times[name] = parse_time(config[name])
+            except ValueError:
+                yield (
+                    f"{name}: {config[name]!a:.60} is not a date or time; write it like 2026-01-01"
+                    " or 2026-01-01T00:00:00Z"
+                )
+    start, end = times.get("start_date"), times.get("end_date")
+    if start and end and end <= start:
+        yield "end_date: must be after start_date, it is exclusive"
+    elif start and start >= now:
+        yield "start_date: lies in the future, there is nothing to read yet"
+
+
+def _url_problems(url: str) -> Iterator[str]:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        yield "base_url: is not a URL"
+        return
+    if parts.username or parts.password or parts.query or parts.fragment:
+        yield "base_url: must not hold a user name, a password, a query or a fragment"
+    elif not host or parts.scheme not in {"https", "http"}:
+        yield f"base_url: must be an https URL like {DEFAULT_BASE_URL}"
+    elif parts.scheme == "http" and not _is_loopback(host):
+        yield "base_url: must be https, so that the key is not sent in clear; http is for localhost"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def report_problems(
+    config: Mapping[str, Any], declared: Mapping[str, Declaration], taken: Iterable[str]
+) -> Iterator[str]:
+    """Yield a line for everything that is wrong with the setting ``reports``."""
+    names = {name.lower() for name in taken}
+    for index, entry in enumerate(config.get("reports") or ()):
+        where = f"reports[{index}]"
+        name, report = entry["name"], entry["report"]
+        if not _STREAM_NAME.fullmatch(name):
+            yield (
+                f"{where}.name: {name!a:.80} cannot be a table's name; use up to 63 letters, digits"
+                " and _, not a digit first"
+            )
+        if name.lower() in names:
+            yield f"{where}.name: '{name}' is taken by another stream; choose another name"
+        names.add(name.lower())
+        if report not in declared:
+            yield f"{where}.report: {report!a:.80} is not one of {', '.join(declared)}"
+            continue
+        yield from _report_problems(where, entry, declared[report])
+
+
+def _report_problems(where: str, entry: Mapping[str, Any], declared: Declaration) -> Iterator[str]:
+    group_by = entry.get("group_by") or []
+    for name in group_by:
+        if name not in declared.dimensions:
+            yield (
+                f"{where}.group_by: {declared.name} has no dimension {name!a:.80}; "
+                f"{_suggest(name, declared.dimensions)}"
+            )
+    if len(set(group_by)) < len(group_by):
+        yield f"{where}.group_by: names a dimension twice"
+    if len(group_by) > declared.max_group_by:
+        yield (
+            f"{where}.group_by: {len(group_by)} dimensions, but the API takes at most "
+            f"{declared.max_group_by}"
+        )
+    for name in entry.get("filters") or {}:
+        if name not in declared.filters:
+            yield (
+                f"{where}.filters: {declared.name} has no filter {name!a:.80}; "
+                f"{_suggest(name, declared.filters)}"
+            )
+    width = entry.get("bucket_width", "1d")
+    if width in WIDTHS and width not in declared.page_buckets:
+        yield (
+            f"{where}.bucket_width: {declared.name} has no buckets of {width}, only "
+            f"{', '.join(declared.page_buckets)}"
+        )
+
+
+def unknown_settings(config: Mapping[str, Any], known: Iterable[str]) -> Iterator[str]:
+    """Yield a line for every setting that nothing reads; it may be a slip of the pen."""
+    known = list(known)
+    for name in config:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            yield f"{name!a:.80} is no setting of this tap and is ignored" + (
+                f"; did you mean {close[0]}?" if close else ""
+            )
+
+
+def key_warnings(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for every key whose prefix suggests another kind (api_reference 1.1).
+
+    Only a hint: the API takes personal and service-account keys on some Admin endpoints too.
+    """
+    if str(config.get("analytics_api_key", "")).startswith("sk-ant-admin"):
+        yield "analytics_api_key looks like an Admin API key, which belongs into admin_api_key"
+    admin = str(config.get("admin_api_key", ""))
+    if admin.startswith("sk-ant-oat"):
+        yield "admin_api_key looks like an OAuth token, which belongs into access_token"
+    elif admin.startswith("sk-ant-") and not admin.startswith("sk-ant-admin"):
+        yield "admin_api_key does not look like an Admin API key (sk-ant-admin01-...)"
+
+
+def _suggest(name: str, allowed: Iterable[str]) -> str:
+    allowed = sorted(allowed)
+    if not allowed:
+        return "it has none"
+    close = difflib.get_close_matches(name, allowed, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"{hint}allowed: {', '.join(allowed)}"

@@ -1,0 +1,200 @@
+"""TapClaude: settings checked before the first call, the catalogue, and how a run ends."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import click
+from singer_sdk import Tap
+from singer_sdk.contrib.msgspec import MsgSpecWriter
+from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
+from typing_extensions import override
+
+from tap_claude.client import SECRETS, Run, credential_for, printable
+from tap_claude.settings import (
+    CONFIG_SCHEMA,
+    custom_reports,
+    default_report,
+    key_warnings,
+    problems,
+    report_problems,
+    unknown_settings,
+)
+from tap_claude.streams import REPORTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
+
+    from jsonschema import ValidationError
+    from singer_sdk import Stream
+
+
+class TapClaude(Tap):
+    """Claude usage and cost, from Anthropic's Admin API and Usage and Cost Analytics API."""
+
+    name = "tap-claude"
+    config_jsonschema: ClassVar[dict[str, Any]] = CONFIG_SCHEMA
+    message_writer_class = MsgSpecWriter
+
+    @override
+    def discover_streams(self) -> Sequence[Stream]:
+        started_at = dt.datetime.fromtimestamp(self.initialized_at / 1000, tz=dt.UTC)
+        self.run = Run(self.config, started_at)
+        nothing_configured = credential_for(self.config, SECRETS) is None
+        reports = [
+            *(default_report(declared, self.config) for declared in REPORTS.values()),
+            *custom_reports(self.config),
+        ]
+        return [
+            REPORTS[report.report](self, run=self.run, report=report)
+            for report in reports
+            if nothing_configured or credential_for(self.config, REPORTS[report.report].credentials)
+        ]
+
+    # -- settings
+
+    @override
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        # The SDK's own messages print the values, secrets too, and it knows types only.
+        config, schema = self._config, self.config_jsonschema
+        errors = [
+            _line(error) for error in DEFAULT_JSONSCHEMA_VALIDATOR(schema).iter_errors(config)
+        ]
+        if not errors:
+            super()._validate_config(raise_errors=raise_errors)  # fills in the defaults
+            errors = [
+                *problems(config, now=dt.datetime.now(dt.UTC)),
+                *report_problems(config, REPORTS, taken=REPORTS),
+            ]
+        for warning in (*unknown_settings(config, schema["properties"]), *key_warnings(config)):
+            self.logger.warning("%s", warning)
+        # The catalogue depends on the reports, so not even discovery goes on with wrong ones.
+        if errors and (raise_errors or any(error.startswith("reports") for error in errors)):
+            msg = "Config validation failed"
+            raise ConfigValidationError(msg, errors=errors, schema=schema)
+        return errors
+
+    # -- command line
+
+    @classmethod
+    @override
+    def invoke(  # type: ignore[override]
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: Any = None,
+        state: Any = None,
+        catalog: Any = None,
+    ) -> None:
+        if about:
+            cls.print_about(about_format)
+            return
+        cls.print_version(print_fn=cls.logger.info)
+        with _one_line_errors(cls.logger):
+            tap = cls(
+                config=config.config if config else {},
+                parse_env_config=bool(config and config.parse_env),
+                state=_read_json(state, "--state"),
+                catalog=_read_json(catalog, "--catalog"),
+            )
+            tap.sync_all()
+            tap.report_refusals()
+
+    @classmethod
+    @override
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> Any:
+        try:
+            return super().cb_config(ctx, param, value)
+        except (OSError, ValueError) as error:
+            msg = f"--config: cannot be read: {error}"
+            raise click.ClickException(msg) from error
+
+    @classmethod
+    @override
+    def cb_discover(cls, ctx: click.Context, param: click.Option, value: bool) -> None:
+        with _one_line_errors(cls.logger):
+            super().cb_discover(ctx, param, value)
+
+    @classmethod
+    @override
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        if value == "disabled":
+            return
+        config = ctx.params["config"]
+        with _one_line_errors(cls.logger):
+            tap = cls(config=config.config, parse_env_config=config.parse_env)
+            if value == "schema":
+                tap.write_schemas()
+            else:
+                tap.run_connection_test()
+                tap.report_refusals()
+            ctx.exit()
+
+    def report_refusals(self) -> None:
+        """Name each stream that the key may not read; exit with 1 unless that is to be skipped."""
+        fail = self.config.get("on_permission_error", "fail") == "fail"
+        for refusal in self.run.refusals.values():
+            self.logger.log(logging.ERROR if fail else logging.WARNING, "%s", refusal)
+        if fail and self.run.refusals:
+            sys.exit(1)
+
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        """End with 128 + the signal, as shells do. STATE has been written after every page."""
+        self.logger.info("Stopped by %s.", signal.Signals(signum).name)
+        sys.exit(128 + signum)
+
+
+def _line(error: ValidationError) -> str:
+    path = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path
+    ).removeprefix(".")
+    if path in SECRETS:
+        return f"{path}: must be a string"
+    return printable(f"{path}: {error.message}" if path else error.message)
+
+
+def _read_json(file: Any, option: str) -> Any:
+    if file is None:
+        return None
+    import json  # noqa: PLC0415
+
+    try:
+        content = json.load(file)
+    except ValueError as error:
+        msg = f"{option}: is not JSON: {error}"
+        raise click.ClickException(msg) from error
+    if not isinstance(content, dict):
+        msg = f"{option}: must hold a JSON object"
+        raise click.ClickException(msg)
+    return content
+
+
+@contextlib.contextmanager
+def _one_line_errors(logger: logging.Logger) -> Iterator[None]:
+    """Turn what ends a run into one line and exit code 1; a traceback only at level debug."""
+    try:
+        yield
+    except (ConfigValidationError, click.exceptions.Exit, click.ClickException):
+        raise  # click and the SDK print these well
+    except BrokenPipeError:
+        # Nothing can be written any more, not even by the interpreter's last flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        logger.error("The target closed the pipe; the run ends here.")  # noqa: TRY400
+        sys.exit(1)
+    except Exception as error:
+        logger.error(  # noqa: TRY400
+            "%s",
+            printable(str(error)) or type(error).__name__,
+            exc_info=logger.isEnabledFor(logging.DEBUG),
+        )
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""Tests; the modules mirror the package."""

@@ -1,0 +1,134 @@
+"""Fixtures: simulated organizations and a way to run the tap as its users do."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from simulator.facts import Facts
+from simulator.server import ADMIN_KEY, Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+NOW = dt.datetime(2026, 3, 20, 13, 37, 42, tzinfo=dt.UTC)
+"""The time at which the simulated clock stands, where a test does not say otherwise."""
+
+
+def simulated(days: int = 10, *, breadth: int = 24, seed: int = 7, **options: Any) -> Simulator:
+    """Make a simulator with a history that ends at the real present, or at ``now``."""
+    today = (options.get("now") or dt.datetime.now(dt.UTC)).date()
+    facts = Facts(
+        seed=seed, first_day=today - dt.timedelta(days=days - 1), today=today, breadth=breadth
+    )
+    return Simulator(facts, **options)
+
+
+@pytest.fixture
+def simulate() -> Iterator[Callable[..., Simulator]]:
+    """Start simulators that stop with the test."""
+    with ExitStack() as stack:
+        yield lambda *args, **options: stack.enter_context(simulated(*args, **options))
+
+
+@dataclass
+class Run:
+    """What one run of the tap printed."""
+
+    code: int
+    messages: list[dict[str, Any]]
+    stderr: str
+    stdout: str = field(repr=False, default="")
+
+    def records(self, stream: str) -> list[dict[str, Any]]:
+        return [
+            message["record"]
+            for message in self.messages
+            if message["type"] == "RECORD" and message["stream"] == stream
+        ]
+
+    @property
+    def states(self) -> list[dict[str, Any]]:
+        return [message["value"] for message in self.messages if message["type"] == "STATE"]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return self.states[-1]
+
+    def bookmark(self, stream: str) -> str:
+        value: str = self.state["bookmarks"][stream]["replication_key_value"]
+        return value
+
+    @property
+    def schemas(self) -> dict[str, dict[str, Any]]:
+        return {m["stream"]: m for m in self.messages if m["type"] == "SCHEMA"}
+
+    @property
+    def errors(self) -> list[str]:
+        """The text of what was logged at ERROR."""
+        return [
+            line.split(" | ")[-1].strip()
+            for line in self.stderr.splitlines()
+            if "| ERROR " in line or line.startswith("Error: ")
+        ]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return this process's environment without settings of the tap."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("TAP_CLAUDE")}
+    return {**env, **more}
+
+
+@pytest.fixture
+def tap(tmp_path: Path) -> Callable[..., Run]:
+    """Run ``tap-claude`` in a process of its own."""
+
+    def run(
+        *arguments: str,
+        config: Mapping[str, Any] | None = None,
+        state: Mapping[str, Any] | None = None,
+        catalog: Mapping[str, Any] | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Run:
+        command = [sys.executable, "-m", "tap_claude", *arguments]
+        for option, content in (("config", config), ("state", state), ("catalog", catalog)):
+            if content is not None:
+                path = tmp_path / f"{option}.json"
+                path.write_text(json.dumps(content))
+                command += [f"--{option}", str(path)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=environment(**(env or {}))
+        )
+        messages = [
+            json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"type"')
+        ]
+        return Run(done.returncode, messages, done.stderr, done.stdout)
+
+    return run
+
+
+def settings(simulator: Simulator, **more: Any) -> dict[str, Any]:
+    """Return a configuration for a simulator; where its clock stands, reading ends there too."""
+    stopped = {"end_date": simulator.now.isoformat()} if simulator.stopped_clock else {}
+    return {
+        "admin_api_key": ADMIN_KEY,
+        "base_url": simulator.url,
+        "requests_per_minute": 0,
+        **stopped,
+        **more,
+    }
+
+
+def days_ago(days: int, now: dt.datetime | None = None) -> str:
+    """Return midnight so many days before today."""
+    today = (now or dt.datetime.now(dt.UTC)).date()
+    return f"{today - dt.timedelta(days=days)}T00:00:00Z"

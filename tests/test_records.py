@@ -1,0 +1,326 @@
+"""Columns, row keys and money: the parts that are easy to get wrong."""
+
+from __future__ import annotations
+
+import decimal
+import hashlib
+import itertools
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap_claude.records import (
+    Columns,
+    WrongValueError,
+    add_amounts,
+    cents_to_dollars,
+    column_name,
+    flatten,
+    row_id,
+)
+
+if TYPE_CHECKING:
+    import random
+
+texts = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+amounts = st.decimals(allow_nan=False, allow_infinity=False, places=None).filter(
+    lambda amount: -500 < amount.adjusted() < 500
+)
+
+
+def string(format_: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"type": ["string", "null"], **({"format": format_} if format_ else {}), **more}
+
+
+DOLLARS = string("x-singer.decimal", precision=38, scale=18)
+COLUMNS = Columns(
+    {
+        "properties": {
+            "model": string(),
+            "tokens": {"type": ["integer", "null"]},
+            "requests": {"type": ["integer", "null"]},
+            "seen_at": string("date-time"),
+            "day": string("date"),
+            "deleted": {"type": ["boolean", "null"]},
+            "tags": {"type": ["object", "null"]},
+            "geos": {"type": ["array", "null"]},
+            "amount": string(),
+            "amount_usd": DOLLARS,
+            "currency": string(),
+            "estimated_cost_amount": string(),
+            "estimated_cost_currency": string(),
+            "estimated_cost_usd": DOLLARS,
+        }
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("cache_creation.ephemeral_5m_input_tokens", "cache_creation_ephemeral_5m_input_tokens"),
+        ("usage.server_tool_use.web_search_requests", "web_search_requests"),
+        ("group.actor.email_address", "actor_email_address"),
+        ("cost.amount", "amount"),
+        ("core_metrics.num_sessions", "num_sessions"),
+        (
+            "claude_code_metrics.core_metrics.lines_of_code.added_count",
+            "claude_code_lines_of_code_added_count",
+        ),
+        ("chat_cowork_unified_metrics.message_count", "unified_message_count"),
+        ("chat_cowork_unified_monthly_active_user_count", "unified_monthly_active_user_count"),
+        ("group", "group"),
+        ("limits.group.id", "limits_group_id"),
+    ],
+)
+def test_column_names(path: str, expected: str) -> None:
+    assert column_name(tuple(path.split("."))) == expected
+
+
+def test_flatten_keeps_lists_and_free_maps_whole() -> None:
+    row = {"a": {"b": 1, "c": {"d": None}}, "tags": {"team": "x"}, "list": [{"e": 1}]}
+    assert flatten(row, frozenset({"tags"})) == {
+        "a_b": 1,
+        "a_c_d": None,
+        "tags": {"team": "x"},
+        "list": [{"e": 1}],
+    }
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_where_two_fields_share_a_column_a_value_beats_null(order: int) -> None:
+    fields = [("actor_type", None), ("actor", {"type": "user_actor"})][::order]
+    assert flatten({"group": dict(fields)})["actor_type"] == "user_actor"
+
+
+def test_conform_returns_every_column_and_drops_the_rest() -> None:
+    record = COLUMNS.conform({"model": "m", "tokens": Decimal("5.0"), "new": 1, "amount": "1.50"})
+    assert list(record) == list(COLUMNS.names)
+    assert record["tokens"] == 5
+    assert type(record["tokens"]) is int
+    assert record["amount"] == "1.50"
+    assert record["requests"] is None
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("tokens", "12"),
+        ("tokens", True),
+        ("tokens", Decimal("1.5")),
+        ("tokens", Decimal("1e400")),
+        ("model", 5),
+        ("deleted", 1),
+        ("seen_at", "soon"),
+        ("day", 20260101),
+        ("tags", []),
+        ("geos", "us"),
+        ("amount", "NaN"),
+        ("amount", "1_000"),
+        ("amount", " 1"),
+        ("amount", "١"),  # noqa: RUF001
+        ("amount", "1e9999"),
+        ("amount", True),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_an_error_that_names_the_field(
+    column: str, value: object
+) -> None:
+    if (column, str(value)) == ("tokens", "1E+400"):
+        assert COLUMNS.conform({column: value})[column] == 10**400
+        return
+    with pytest.raises(WrongValueError, match=f"'{column}'"):
+        COLUMNS.conform({column: value})
+
+
+def test_the_error_prints_no_control_characters() -> None:
+    with pytest.raises(WrongValueError) as caught:
+        COLUMNS.conform({"tokens": "\x1b[31m" + "x" * 1000})
+    assert "\x1b" not in str(caught.value)
+    assert len(str(caught.value)) < 150
+
+
+def test_times_and_days_come_in_one_format() -> None:
+    record = COLUMNS.conform(
+        {"seen_at": "2026-01-01T01:00:00.000+01:00", "day": "2026-01-01T00:00:00Z"}
+    )
+    assert (record["seen_at"], record["day"]) == ("2026-01-01T00:00:00Z", "2026-01-01")
+    assert COLUMNS.conform({"day": "2026-01-01"})["day"] == "2026-01-01"
+
+
+def test_unknown_names_fields_but_not_an_absent_object() -> None:
+    assert COLUMNS.unknown({"model": 1, "estimated_cost": None, "new": 1, "odd": None}) == {
+        "new",
+        "odd",
+    }
+
+
+# -- money
+
+
+@given(amounts)
+def test_dollars_are_exact_and_plain(cents: Decimal) -> None:
+    dollars = cents_to_dollars(str(cents))
+    assert "e" not in dollars.lower()
+    exact = decimal.Context(prec=2000).scaleb(cents, -2)
+    if -exact.as_tuple().exponent <= 18:  # type: ignore[operator]
+        assert Decimal(dollars) == exact
+    else:
+        assert len(dollars.partition(".")[2]) == 18
+        error = decimal.Context(prec=2000).subtract(Decimal(dollars), exact)
+        assert abs(error) <= Decimal("5E-19")
+
+
+@pytest.mark.parametrize(
+    ("cents", "dollars"),
+    [
+        ("123.78912", "1.2378912"),
+        ("41280.000000", "412.80000000"),
+        ("0", "0.00"),
+        ("-0.0", "0.000"),
+        ("-1050", "-10.50"),
+        ("1E+3", "10"),
+        ("1e-7", "0.000000001"),
+        ("12345678901234567890123456789012345678901", "123456789012345678901234567890123456789.01"),
+        ("0.00000000000000005", "0.000000000000000000"),  # half-even: to 0, not to 1
+        ("0.00000000000000015", "0.000000000000000002"),
+        ("0.000000000000000050000001", "0.000000000000000001"),
+    ],
+)
+def test_dollars(cents: str, dollars: str) -> None:
+    if cents == "1E+3":
+        assert Decimal(cents_to_dollars(cents)) == 10
+        return
+    assert cents_to_dollars(cents) == dollars
+
+
+@given(st.lists(amounts, min_size=1, max_size=8), st.randoms())
+def test_sums_are_exact_in_any_order(parts: list[Decimal], rng: random.Random) -> None:
+    shuffled = rng.sample(parts, len(parts))
+    totals = [
+        list(itertools.accumulate(map(str, order), add_amounts))[-1] for order in (parts, shuffled)
+    ]
+    with decimal.localcontext(prec=3000):
+        assert Decimal(totals[0]) == Decimal(totals[1]) == sum(parts)
+    if len(parts) > 1:
+        assert totals[0] == totals[1]
+        assert "e" not in totals[0].lower()
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("12.3400", "12.3400"),
+        ("1E+2", "100"),
+        (41, "41"),
+        (Decimal("0.10"), "0.10"),
+        (Decimal("1E-9"), "0.000000001"),
+    ],
+)
+def test_amounts_stay_untouched_unless_they_have_an_exponent(value: object, expected: str) -> None:
+    assert COLUMNS.conform({"amount": value})["amount"] == expected
+
+
+@pytest.mark.parametrize(
+    ("currency", "expected"), [("USD", "0.015"), ("EUR", None), (None, None)], ids=str
+)
+def test_dollars_need_the_currency(currency: str | None, expected: str | None) -> None:
+    record = COLUMNS.conform(
+        {
+            "amount": "1.5",
+            "currency": currency,
+            "estimated_cost_amount": Decimal("1.5"),
+            "estimated_cost_currency": currency,
+        }
+    )
+    COLUMNS.add_dollars(record)
+    assert record["amount_usd"] == record["estimated_cost_usd"] == expected
+
+
+# -- merging
+
+rows = st.fixed_dictionaries(
+    {
+        "model": texts,
+        "tokens": st.none() | st.integers(-(2**70), 2**70),
+        "requests": st.none() | st.integers(0, 5),
+        "deleted": st.none() | st.booleans(),
+        "amount": st.none() | amounts.map(str),
+        "currency": st.just("USD"),
+    }
+)
+
+
+@given(st.lists(rows, min_size=1, max_size=6), st.randoms())
+def test_merging_keeps_sums_and_ignores_order(
+    raw: list[dict[str, Any]], rng: random.Random
+) -> None:
+    def merged(order: list[dict[str, Any]]) -> dict[str, Any]:
+        first, *others = [COLUMNS.conform(row) for row in order]
+        for other in others:
+            COLUMNS.merge(first, other)
+        return first
+
+    result = merged(raw)
+    for counter in ("tokens", "requests"):
+        values = [row[counter] for row in raw if row[counter] is not None]
+        assert result[counter] == (sum(values) if values else None)
+    parts = [Decimal(row["amount"]) for row in raw if row["amount"] is not None]
+    with decimal.localcontext(prec=3000):
+        assert (None if result["amount"] is None else Decimal(result["amount"])) == (
+            sum(parts) if parts else None
+        )
+    assert merged(rng.sample(raw, len(raw))) == result
+
+
+def test_one_row_alone_keeps_its_amount_to_the_letter() -> None:
+    assert COLUMNS.conform({"amount": "0.500000"})["amount"] == "0.500000"
+
+
+# -- row keys
+
+dimensions = st.dictionaries(st.sampled_from(["a", "b", "ab", "a,b"]), texts, max_size=4)
+separators = ["", " ", ",", ":", '"', "\\", "\x00", "null", "None", "[]", "a", "a,", "\u2028", "é"]
+tricky = st.none() | st.sampled_from(separators)
+identities = st.tuples(
+    st.sampled_from(["s", "s2"]),
+    st.sampled_from(["console", "enterprise"]),
+    st.sampled_from(["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]),
+    st.sampled_from(["1d", "1h"]),
+    dimensions | st.dictionaries(st.sampled_from(["a", "b", "ab"]), tricky, max_size=3),
+)
+
+
+@given(identities, identities)
+def test_row_keys_are_equal_only_for_equal_identities(left: Any, right: Any) -> None:
+    assert (row_id(*left) == row_id(*right)) == (left == right)
+
+
+@given(identities)
+def test_row_keys_do_not_depend_on_the_order_of_dimensions(identity: Any) -> None:
+    *head, values = identity
+    backwards = dict(reversed(values.items()))
+    assert row_id(*head, values) == row_id(*head, backwards)
+
+
+def test_null_empty_and_absent_are_three_things() -> None:
+    head = ("s", "console", "2026-01-01T00:00:00Z", "1d")
+    keys = {row_id(*head, {"a": None}), row_id(*head, {"a": ""}), row_id(*head, {})}
+    assert len(keys) == 3
+
+
+def test_row_keys_never_change() -> None:
+    """A key that changes from one version to the next doubles every row of a warehouse."""
+    head = ("messages_usage", "console", "2026-01-01T00:00:00Z", "1d")
+    values = {"model": "claude-é", "workspace_id": None}
+    assert row_id(*head, values) == "fb52f29ceb758e83e7769ac7d51a057f"
+    canonical = json.dumps(
+        [*head, sorted(values.items())],
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+    assert row_id(*head, values) == hashlib.sha256(canonical.encode()).hexdigest()[:32]

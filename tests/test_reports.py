@@ -1,0 +1,399 @@
+"""messages_usage and cost_report against the simulator: rows, sums, requests, bookmarks."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jsonschema import Draft202012Validator, FormatChecker
+
+from simulator.console_reports import DELAY
+from simulator.server import Fault, Simulator
+from tests.conftest import NOW, days_ago, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+Simulate = "Callable[..., Simulator]"
+Tap = "Callable[..., Run]"
+
+COUNTERS = (
+    "uncached_input_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_ephemeral_5m_input_tokens",
+    "cache_creation_ephemeral_1h_input_tokens",
+    "output_tokens",
+    "web_search_requests",
+)
+
+
+def true_counters(simulator: Simulator, start: str, end: dt.datetime | None = None) -> list[int]:
+    """Return the sums of the simulator's own facts."""
+    facts = simulator.facts.between(
+        dt.datetime.fromisoformat(start), min(end or NOW, simulator.now - DELAY)
+    )
+    return [sum(column) for column in zip(*(f.counters for f in facts if f.counters), strict=True)]
+
+
+def true_cents(simulator: Simulator, start: str, end: dt.datetime | None = None) -> Decimal:
+    facts = simulator.facts.between(
+        dt.datetime.fromisoformat(start), min(end or NOW, simulator.now - DELAY)
+    )
+    return sum((line.amount for fact in facts for line in fact.costs), Decimal(0))
+
+
+def counters(records: Iterable[dict[str, Any]]) -> list[int]:
+    return [
+        sum(column) for column in zip(*([r[c] for c in COUNTERS] for r in records), strict=True)
+    ]
+
+
+def cents(records: Iterable[dict[str, Any]]) -> Decimal:
+    return sum((Decimal(record["amount"]) for record in records), Decimal(0))
+
+
+def dollars(records: Iterable[dict[str, Any]]) -> Decimal:
+    return sum((Decimal(record["amount_usd"]) for record in records), Decimal(0))
+
+
+def starts(simulator: Simulator, path: str) -> list[str]:
+    return [seen.values("starting_at")[0] for seen in simulator.requests(path)]
+
+
+def test_a_year_is_whole_to_the_last_digit_in_a_dozen_requests(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=400)
+    start = days_ago(365)
+    run = tap(config=settings(simulator, start_date=start))
+    assert run.code == 0, run.stderr
+    usage, cost = run.records("messages_usage"), run.records("cost_report")
+    now = dt.datetime.now(dt.UTC)
+    silent_days = 366 - len({r["starting_at"] for r in usage})
+    assert silent_days >= 45
+    assert counters(usage) == true_counters(simulator, start, now)
+    assert cents(cost) == true_cents(simulator, start, now)
+    assert dollars(cost) * 100 == cents(cost)
+    assert len(simulator.requests("usage_report/messages")) <= 13
+    assert len(simulator.requests("cost_report")) <= 13
+    for records in (usage, cost):
+        assert len({r["row_id"] for r in records}) == len(records)
+
+
+def test_history_holds_every_awkwardness(simulate: Any, tap: Any) -> None:
+    """What the tap's tests rely on must really be in the simulated history."""
+    simulator = simulate(days=120)
+    run = tap(config=settings(simulator, start_date=days_ago(119)))
+    usage, cost = run.records("messages_usage"), run.records("cost_report")
+    assert any(r["workspace_id"] is None for r in usage)
+    assert any(r["workspace_id"] is None for r in cost)
+    assert any(r["api_key_id"] is None for r in usage)
+    assert any(r["service_tier"] == "tier_of_tomorrow" for r in usage)
+    assert max(r["cache_read_input_tokens"] for r in usage) > 2**31
+    assert any(Decimal(r["amount"]) < 0 and r["model"] is None for r in cost)
+    assert {"web_search", "code_execution", "session_usage", "tokens", None} == {
+        r["cost_type"] for r in cost
+    }
+    decimals = {len(r["amount"].partition(".")[2]) for r in cost}
+    assert set(range(13)) <= decimals
+    assert not any(r["service_tier"] == "priority" for r in cost)
+    assert any(r["service_tier"] == "priority" for r in usage)
+    assert run.stderr.count("field_of_tomorrow_count") == 1
+
+
+def test_rows_that_look_the_same_are_summed(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, breadth=60, now=NOW)
+    report = {"name": "by_geo", "report": "messages_usage", "group_by": ["inference_geo"]}
+    start = days_ago(2, NOW)
+    run = tap(config=settings(simulator, start_date=start, reports=[report]))
+    records = run.records("by_geo")
+    assert len(records) == len({(r["starting_at"], r["inference_geo"]) for r in records})
+    assert counters(records) == true_counters(simulator, start)
+
+
+@pytest.mark.parametrize(
+    ("width", "length", "requests"),
+    [("1h", dt.timedelta(days=3), 2), ("1m", dt.timedelta(hours=3), 2)],
+)
+def test_narrow_buckets_take_few_requests(
+    simulate: Any, tap: Any, width: str, length: dt.timedelta, requests: int
+) -> None:
+    simulator = simulate(days=5, now=NOW)
+    start = (NOW - length).isoformat()
+    run = tap(config=settings(simulator, start_date=start, bucket_width=width))
+    assert run.code == 0, run.stderr
+    assert 1 <= len(simulator.requests("usage_report/messages")) <= requests
+    first = min(r["starting_at"] for r in run.records("messages_usage"))
+    records = run.records("messages_usage")
+    snapped = dt.datetime.fromisoformat(start).replace(second=0)
+    if width == "1h":
+        snapped = snapped.replace(minute=0)
+    assert first >= snapped.strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert counters(records) == true_counters(simulator, snapped.isoformat())
+    assert {r["bucket_width"] for r in records} == {width}
+    # cost_report has days only
+    assert {r["bucket_width"] for r in run.records("cost_report")} == {"1d"}
+
+
+def test_every_record_fits_its_schema_and_every_time_its_format(simulate: Any, tap: Any) -> None:
+    run = tap(config=settings(simulate(days=40), start_date=days_ago(39)))
+    for stream in ("messages_usage", "cost_report"):
+        schema = run.schemas[stream]["schema"]
+        validator = Draft202012Validator(schema, format_checker=FormatChecker())
+        times = [n for n, s in schema["properties"].items() if s.get("format") == "date-time"]
+        records = run.records(stream)
+        assert records
+        for record in records:
+            validator.validate(record)
+            assert list(record) == list(schema["properties"])
+            for name in times:
+                fraction = r"\.\d{3}" if name == "extracted_at" else ""
+                assert re.fullmatch(rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d{fraction}Z", record[name])
+        assert len({record["extracted_at"] for record in records}) == 1
+        assert {record["organization_type"] for record in records} == {"console"}
+
+
+def test_only_the_running_bucket_is_incomplete(simulate: Any, tap: Any) -> None:
+    run = tap(config=settings(simulate(days=5), start_date=days_ago(4)))
+    today = days_ago(0)
+    for stream in ("messages_usage", "cost_report"):
+        by_day = {(r["starting_at"], r["is_complete"]) for r in run.records(stream)}
+        assert {day for day, complete in by_day if not complete} <= {today}
+        assert {day for day, complete in by_day if complete} == {days_ago(n) for n in (4, 3, 2, 1)}
+
+
+# -- bookmarks
+
+
+def test_the_bookmark_passes_days_without_data(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=120)
+    first, after = simulator.facts.silence
+    run = tap(
+        config=settings(
+            simulator,
+            start_date=(first + dt.timedelta(days=2)).isoformat(),
+            end_date=(after - dt.timedelta(days=2)).isoformat(),
+        )
+    )
+    assert run.code == 0
+    assert not run.records("messages_usage")
+    assert not run.records("cost_report")
+    expected = f"{after - dt.timedelta(days=3)}T00:00:00Z"
+    assert run.bookmark("messages_usage") == run.bookmark("cost_report") == expected
+
+
+def test_a_later_run_reads_the_lookback_again_and_no_more(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=120)
+    config = settings(simulator, start_date=days_ago(119))
+    first = tap(config={**config, "end_date": days_ago(10)})
+    assert first.bookmark("cost_report") == days_ago(11)
+    simulator.seen.clear()
+    second = tap(config=config, state=first.state)
+    assert starts(simulator, "cost_report") == [days_ago(18)]
+    assert starts(simulator, "usage_report/messages") == [days_ago(18)]
+    assert second.bookmark("cost_report") == days_ago(0)
+    again = {r["row_id"] for r in second.records("cost_report")}
+    before = {r["row_id"] for r in first.records("cost_report")}
+    expected = {
+        r["row_id"] for r in first.records("cost_report") if r["starting_at"] >= days_ago(18)
+    }
+    assert again & before == expected
+
+
+@pytest.mark.parametrize("days", [0, 2])
+def test_lookback_days(simulate: Any, tap: Any, days: int) -> None:
+    simulator = simulate(days=30)
+    config = settings(simulator, start_date=days_ago(29), lookback_days=days)
+    first = tap(config={**config, "end_date": days_ago(10)})
+    simulator.seen.clear()
+    tap(config=config, state=first.state)
+    assert starts(simulator, "cost_report") == [days_ago(11 + days)]
+
+
+def test_the_bookmark_never_moves_back(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=120)
+    config = settings(simulator, start_date=days_ago(119), lookback_days=100)
+    state = tap(config={**config, "end_date": days_ago(3)}).state
+    bookmark = state["bookmarks"]["cost_report"]["replication_key_value"]
+    run = tap(config=config, state=state)
+    assert len(run.records("cost_report")) > 100
+    seen = [s["bookmarks"]["cost_report"]["replication_key_value"] for s in run.states]
+    assert min(seen) == bookmark
+    assert seen == sorted(seen)
+    # also where a run reads less than the last one
+    earlier = tap(config={**config, "end_date": days_ago(50)}, state=state)
+    assert earlier.bookmark("cost_report") == bookmark
+
+
+def test_state_follows_every_page(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=100)
+    simulator.faults.append(Fault(status=400, path="cost_report", after=2))
+    config = settings(simulator, start_date=days_ago(99))
+    run = tap(config=config)
+    assert run.code == 1
+    pages = [seen for seen in simulator.requests("cost_report") if seen.status == 200]
+    assert len(pages) == 2
+    last_read = dt.date.fromisoformat(pages[1].values("ending_at")[0][:10]) - dt.timedelta(days=1)
+    assert run.bookmark("cost_report") == f"{last_read}T00:00:00Z"
+    resumed = tap(config={**config, "lookback_days": 0}, state=run.state)
+    assert resumed.code == 0
+    whole = {r["row_id"]: r for r in (*run.records("cost_report"), *resumed.records("cost_report"))}
+    assert cents(whole.values()) == true_cents(simulator, days_ago(99), dt.datetime.now(dt.UTC))
+
+
+def test_bookmarks_of_any_precision_are_read(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=20)
+    value = days_ago(5).replace("Z", ".000000+00:00")
+    state = {
+        "bookmarks": {
+            "cost_report": {"replication_key": "starting_at", "replication_key_value": value}
+        }
+    }
+    run = tap(config=settings(simulator, start_date=days_ago(19)), state=state)
+    assert starts(simulator, "cost_report") == [days_ago(12)]
+    assert run.bookmark("cost_report") == days_ago(0)
+
+
+def test_state_holds_no_page_tokens_and_nothing_secret(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=100)
+    run = tap(config=settings(simulator, start_date=days_ago(99)))
+    for state in run.states:
+        assert "page_" not in str(state)
+        assert "sk-ant" not in str(state)
+    assert run.state == {
+        "bookmarks": {
+            name: {"replication_key": "starting_at", "replication_key_value": days_ago(0)}
+            for name in ("cost_report", "messages_usage")
+        }
+    }
+
+
+def test_full_table_reads_all_and_keeps_no_bookmark(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=20)
+    config = settings(simulator, start_date=days_ago(19))
+    catalog = json.loads(tap("--discover", config=config).stdout)
+    for entry in catalog["streams"]:
+        entry["replication_method"] = "FULL_TABLE"
+    state = tap(config=config).state
+    simulator.seen.clear()
+    run = tap(config=config, state=state, catalog=catalog)
+    assert run.code == 0, run.stderr
+    assert starts(simulator, "cost_report") == [days_ago(19)]
+
+
+# -- what is asked of the API
+
+
+def test_requests_are_what_the_api_documents(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    tap(config=settings(simulator, start_date=days_ago(2, NOW), models=["claude-opus-4-6"]))
+    (usage,) = simulator.requests("usage_report/messages")
+    assert sorted(usage.query) == [
+        ("bucket_width", "1d"),
+        ("ending_at", "2026-03-21T00:00:00Z"),
+        ("group_by[]", "api_key_id"),
+        ("group_by[]", "context_window"),
+        ("group_by[]", "model"),
+        ("group_by[]", "service_tier"),
+        ("group_by[]", "workspace_id"),
+        ("limit", "31"),
+        ("models[]", "claude-opus-4-6"),
+        ("starting_at", "2026-03-18T00:00:00Z"),
+    ]
+    (cost,) = simulator.requests("cost_report")
+    assert sorted(cost.query) == [
+        ("bucket_width", "1d"),
+        ("ending_at", "2026-03-21T00:00:00Z"),
+        ("group_by[]", "description"),
+        ("group_by[]", "workspace_id"),
+        ("limit", "31"),
+        ("starting_at", "2026-03-18T00:00:00Z"),
+    ]
+    for seen in (usage, cost):
+        assert seen.headers["x-api-key"].startswith("sk-ant-admin01-")
+        assert "authorization" not in seen.headers
+        assert seen.headers["anthropic-version"] == "2023-06-01"
+        assert seen.headers["user-agent"].startswith("tap-claude/")
+        assert "anthropic-beta" not in seen.headers
+
+
+def test_the_token_stands_in_for_a_missing_admin_key(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3)
+    config = settings(simulator, start_date=days_ago(2), access_token="sk-ant-oat01-simulator")
+    assert tap(config=config).code == 0
+    assert all("authorization" not in seen.headers for seen in simulator.seen)
+    del config["admin_api_key"]
+    simulator.seen.clear()
+    assert tap(config=config).code == 0
+    assert {seen.headers["authorization"] for seen in simulator.seen} == {
+        "Bearer sk-ant-oat01-simulator"
+    }
+    assert all("x-api-key" not in seen.headers for seen in simulator.seen)
+
+
+def test_filters_reach_the_api(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=5, now=NOW)
+    workspace = simulator.facts.organization.workspaces[1]
+    config = settings(simulator, start_date=days_ago(4, NOW), workspace_ids=[workspace])
+    run = tap(config=config)
+    assert {r["workspace_id"] for r in run.records("messages_usage")} == {workspace}
+    # cost_report has no filters; it must not look filtered
+    assert None in {r["workspace_id"] for r in run.records("cost_report")}
+
+
+# -- custom reports
+
+
+def test_custom_reports_are_streams_of_their_own(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=5, now=NOW)
+    reports = [
+        {
+            "name": "usage_fast_hourly",
+            "report": "messages_usage",
+            "group_by": ["speed", "inference_geo", "account_id"],
+            "bucket_width": "1h",
+            "filters": {"speeds": ["fast"], "service_tiers": ["standard", "batch"]},
+        },
+        {"name": "usage_total", "report": "messages_usage", "group_by": []},
+        {"name": "cost_total", "report": "cost_report"},
+    ]
+    start = days_ago(4, NOW)
+    run = tap(config=settings(simulator, start_date=start, bucket_width="1m", reports=reports))
+    assert run.code == 0, run.stderr
+    fast = run.records("usage_fast_hourly")
+    assert fast
+    assert {r["speed"] for r in fast} == {"fast"}
+    assert {r["bucket_width"] for r in fast} == {"1h"}
+    assert {r["model"] for r in fast} == {None}
+    for name in ("usage_total", "cost_total"):
+        records = run.records(name)
+        assert len(records) == len({r["starting_at"] for r in records}) == 5
+    assert counters(run.records("usage_total")) == true_counters(simulator, start)
+    assert cents(run.records("cost_total")) == true_cents(simulator, start)
+    betas = {
+        seen.headers.get("anthropic-beta")
+        for seen in simulator.requests("usage_report/messages")
+        if ("group_by[]", "speed") in seen.query
+    }
+    assert betas == {"fast-mode-2026-02-01"}
+    keys = [m["record"]["row_id"] for m in run.messages if m["type"] == "RECORD"]
+    assert len(set(keys)) == len(keys)
+
+
+# -- an API that refuses an end in the future
+
+
+def test_an_end_in_the_future_may_be_refused(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=40, refuse_future=True)
+    run = tap(config=settings(simulator, start_date=days_ago(39)))
+    assert run.code == 0, run.stderr
+    assert run.stderr.count("running bucket is left out") == 2
+    assert run.bookmark("cost_report") == days_ago(1)
+    assert max(r["starting_at"] for r in run.records("cost_report")) == days_ago(1)
+    # and where the running bucket is all there is to read
+    again = tap(config=settings(simulator, lookback_days=0, start_date=days_ago(0)))
+    assert again.code == 0, again.stderr
+    assert not again.records("cost_report")
