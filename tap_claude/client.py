@@ -21,7 +21,12 @@ from singer_sdk.streams import RESTStream
 from typing_extensions import override
 
 from tap_claude.pagination import BrokenPageError, PagingError, read_page
-from tap_claude.records import WrongValueError
+from tap_claude.records import (
+    DECIMAL_FORMAT,
+    DECIMAL_PRECISION,
+    DECIMAL_SCALE,
+    WrongValueError,
+)
 from tap_claude.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
     from backoff.types import Details
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Auth, Context
+    from singer_sdk.singerlib import SchemaMessage
 
 DEFAULT_BASE_URL = "https://api.anthropic.com"
 DEFAULT_ANTHROPIC_VERSION = "2023-06-01"
@@ -118,6 +124,13 @@ def printable(text: str, secrets: Iterable[str] = ()) -> str:
     return re.sub(r"[^\x20-\x7e]", lambda match: ascii(match[0])[1:-1], line)[:300]
 
 
+def restore_decimals(schema: dict[str, Any]) -> None:
+    """Give every dollar column of a schema its precision and scale."""
+    for spec in schema.get("properties", {}).values():
+        if spec.get("format") == DECIMAL_FORMAT:
+            spec |= {"precision": DECIMAL_PRECISION, "scale": DECIMAL_SCALE}
+
+
 class ClaudeStream(RESTStream[str | None]):
     """A stream of the API. Subclasses read pages and yield records in `read`."""
 
@@ -186,6 +199,16 @@ class ClaudeStream(RESTStream[str | None]):
         """Kind of organization that the stream's credential belongs to."""
         name = credential_for(self.config, self.credentials) or self.credentials[0]
         return ORGANIZATION_TYPE[name]
+
+    # -- schema
+
+    @override
+    def _generate_schema_messages(self) -> Generator[SchemaMessage, None, None]:
+        # The SDK's schema model forgets what it does not know, and without a scale some
+        # warehouses keep whole dollars only.
+        for message in super()._generate_schema_messages():
+            restore_decimals(message.schema)
+            yield message
 
     # -- answers
 

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 
+# How a dollar column is described: exact in the warehouses that know it, exact text elsewhere.
+DECIMAL_FORMAT = "x-singer.decimal"
+DECIMAL_PRECISION = 38
+DECIMAL_SCALE = 18
+
 # ---------------------------------------------------------------------------------------------
 # Columns
 
@@ -141,7 +146,7 @@ class Columns:
         self._convert: dict[str, tuple[Callable[[Any], Any], str]] = {}
         for name, spec in schema["properties"].items():
             kind = next(kind for kind in _types(spec) if kind != "null")
-            if spec.get("format") == "x-singer.decimal":
+            if spec.get("format") == DECIMAL_FORMAT:
                 self.money[name] = _cents_column(name, schema["properties"])
                 continue
             self._convert[name] = _CONVERTERS[kind, spec.get("format")]
@@ -229,7 +234,7 @@ _EXACT = decimal.Context(
     Emin=decimal.MIN_EMIN,
     traps=[decimal.Inexact, decimal.InvalidOperation],
 )
-_DOLLAR_SCALE = decimal.Decimal("1E-18")
+_LEAST_DOLLARS = decimal.Decimal(1).scaleb(-DECIMAL_SCALE)
 _ROUND = decimal.Context(
     prec=decimal.MAX_PREC, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN, traps=[]
 )
@@ -253,8 +258,8 @@ def cents_to_dollars(cents: str) -> str:
     """Exact dollars of an amount in cents, half-even at the 18th decimal, without an exponent."""
     dollars = _EXACT.scaleb(decimal.Decimal(cents), -2)
     exponent = dollars.as_tuple().exponent
-    if isinstance(exponent, int) and exponent < -18:  # noqa: PLR2004
-        dollars = dollars.quantize(_DOLLAR_SCALE, decimal.ROUND_HALF_EVEN, context=_ROUND)
+    if isinstance(exponent, int) and exponent < -DECIMAL_SCALE:
+        dollars = dollars.quantize(_LEAST_DOLLARS, decimal.ROUND_HALF_EVEN, context=_ROUND)
     return _plain(dollars)
 
 

@@ -223,7 +223,7 @@ class ReportStream(ClaudeStream):
             return None
         try:
             return parse_time(value)
-        except (TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError) as error:
             msg = (
                 f"{self.name}: the state's replication_key_value {value!a:.60} is not a time; "
                 "mend it, or remove the stream's bookmark to read from start_date again"

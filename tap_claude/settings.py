@@ -134,14 +134,14 @@ CONFIG_SCHEMA = th.PropertiesList(
     ),
     th.Property(
         "requests_per_minute",
-        th.NumberType(minimum=0),
+        th.IntegerType(minimum=0),
         default=50,
         title="Requests per minute",
         description="Rate limit of the whole tap, with a burst of 10. 0: no limit.",
     ),
     th.Property(
         "request_timeout",
-        th.NumberType(exclusive_minimum=0),
+        th.IntegerType(minimum=1),
         default=300,
         title="Request timeout",
         description="Seconds to wait for an answer before a request is tried again.",

@@ -17,7 +17,7 @@ from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 from typing_extensions import override
 
-from tap_claude.client import SECRETS, Run, credential_for, printable
+from tap_claude.client import SECRETS, Run, credential_for, printable, restore_decimals
 from tap_claude.settings import (
     CONFIG_SCHEMA,
     custom_reports,
@@ -59,6 +59,14 @@ class TapClaude(Tap):
             if nothing_configured or credential_for(self.config, REPORTS[report.report].credentials)
         ]
 
+    @property
+    @override
+    def catalog_dict(self) -> dict[str, Any]:
+        catalog = super().catalog_dict
+        for entry in catalog["streams"]:
+            restore_decimals(entry["schema"])
+        return catalog
+
     # -- settings
 
     @override
@@ -99,6 +107,9 @@ class TapClaude(Tap):
             cls.print_about(about_format)
             return
         cls.print_version(print_fn=cls.logger.info)
+        if not cls.logger.isEnabledFor(logging.DEBUG):
+            # It prints tracebacks and whole URLs for what is retried, and named if it lasts.
+            logging.getLogger("urllib3").setLevel(logging.ERROR)
         with _one_line_errors(cls.logger):
             tap = cls(
                 config=config.config if config else {},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from importlib.metadata import version
@@ -24,7 +25,8 @@ ROOT = Path(__file__).parents[1]
 
 def about() -> dict[str, Any]:
     result = CliRunner().invoke(TapClaude.cli, ["--about", "--format=json"])
-    return json.loads(result.stdout)
+    content: dict[str, Any] = json.loads(result.stdout)
+    return content
 
 
 def flat(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -36,49 +38,48 @@ def flat(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[s
             yield f"{prefix}{name}", setting
 
 
-def meltano() -> dict[str, Any]:
-    (tap,) = yaml.safe_load((ROOT / "meltano.yml").read_text())["plugins"]["extractors"]
-    return tap
-
-
-def hub() -> dict[str, Any]:
-    return yaml.safe_load((ROOT / "hub" / "tap-claude.yml").read_text())
-
-
 ABOUT = about()
 SETTINGS = dict(flat(ABOUT["settings"]))
 
-# What the SDK adds to every tap, by itself.
+# What the SDK gives every tap. It is left out where only the tap's own settings are asked for.
 BUILTIN: dict[str, Any] = {"properties": {}}
 TapClaude.append_builtin_config(BUILTIN)
-OWN = [name for name in ABOUT["settings"]["properties"] if name not in BUILTIN["properties"]]
+OWN = [
+    name
+    for name, setting in ABOUT["settings"]["properties"].items()
+    if setting != BUILTIN["properties"].get(name)
+]
 
-DEFINITIONS = {"meltano.yml": meltano(), "hub/tap-claude.yml": hub()}
+MELTANO = yaml.safe_load((ROOT / "meltano.yml").read_text())
+DEFINITIONS = {
+    "meltano": MELTANO["plugins"]["extractors"][0],
+    "hub": yaml.safe_load((ROOT / "hub" / "tap-claude.yml").read_text()),
+}
 
 each_definition = pytest.mark.parametrize(
-    "definition", [pytest.param(definition, id=name) for name, definition in DEFINITIONS.items()]
+    "definition", [pytest.param(definition, id=file) for file, definition in DEFINITIONS.items()]
 )
 released_sdk = pytest.mark.skipif(
     re.search("[a-z]", version("singer-sdk")) is not None,
-    reason="what a pre-release of the SDK adds is not settled",
+    reason="what a pre-release of the SDK gives every tap is not settled",
 )
 
 
-def as_definition(name: str, setting: dict[str, Any]) -> dict[str, Any]:
-    """Say in the words of a plugin definition what a setting is; of options, only the values."""
-    declared: dict[str, Any] = {
+def defined(name: str, setting: dict[str, Any]) -> dict[str, Any]:
+    """Say in a plugin definition's words what a setting is; of its options, only the values."""
+    definition: dict[str, Any] = {
         "name": name,
         "label": setting["title"],
         "kind": kind(name, setting),
         "description": setting["description"],
     }
     if setting.get("secret"):
-        declared["sensitive"] = True
+        definition["sensitive"] = True
     if "enum" in setting:
-        declared["options"] = setting["enum"]
+        definition["options"] = setting["enum"]
     if "default" in setting:
-        declared["value"] = setting["default"]
-    return declared
+        definition["value"] = setting["default"]
+    return definition
 
 
 def kind(name: str, setting: dict[str, Any]) -> str:
@@ -88,35 +89,34 @@ def kind(name: str, setting: dict[str, Any]) -> str:
         return "options"
     if setting.get("format") == "date-time":
         return "date_iso8601"
-    if "type" not in setting:  # the SDK takes a scalar or a list
+    if "type" not in setting:  # a union, which Meltano does not have
         return "array" if name == "faker_config.locale" else "string"
     (json_type,) = (each for each in setting["type"] if each != "null")
-    # Meltano 4 cannot pass a "decimal" on that comes from the environment.
-    return "integer" if json_type == "number" else json_type
+    # Meltano 4.4 fails on a "decimal" out of the environment: it cannot write it as JSON.
+    return "integer" if json_type == "number" else str(json_type)
 
 
-# -- meltano.yml and the Hub's definition
+# -- meltano.yml and hub/tap-claude.yml
 
 
 @each_definition
-def test_definition_has_the_own_settings(definition: dict[str, Any]) -> None:
+def test_definition_has_each_own_setting_once(definition: dict[str, Any]) -> None:
     names = [setting["name"] for setting in definition["settings"]]
-    assert sorted(set(names) & set(OWN)) == sorted(OWN)
-    assert len(set(names)) == len(names)
+    assert sorted(name for name in names if name in OWN) == sorted(OWN)
 
 
 @released_sdk
 @each_definition
-def test_definition_has_no_other_settings_than_the_tap(definition: dict[str, Any]) -> None:
-    assert {setting["name"] for setting in definition["settings"]} == set(SETTINGS)
+def test_definition_has_each_setting_once(definition: dict[str, Any]) -> None:
+    names = [setting["name"] for setting in definition["settings"]]
+    assert sorted(names) == sorted(SETTINGS)
 
 
 @pytest.mark.parametrize(
-    ("declared", "name"),
+    "declared",
     [
         pytest.param(
             setting,
-            setting["name"],
             marks=[] if setting["name"] in OWN else released_sdk,
             id=f"{file}-{setting['name']}",
         )
@@ -124,11 +124,11 @@ def test_definition_has_no_other_settings_than_the_tap(definition: dict[str, Any
         for setting in definition["settings"]
     ],
 )
-def test_definition_describes_the_setting(declared: dict[str, Any], name: str) -> None:
+def test_definition_describes_the_setting(declared: dict[str, Any]) -> None:
     if "options" in declared:
         assert all(option["label"] for option in declared["options"])
         declared = declared | {"options": [option["value"] for option in declared["options"]]}
-    assert declared == as_definition(name, SETTINGS[name])
+    assert declared == defined(declared["name"], SETTINGS[declared["name"]])
 
 
 @released_sdk
@@ -138,91 +138,98 @@ def test_definition_has_the_capabilities(definition: dict[str, Any]) -> None:
 
 
 @each_definition
-def test_definition_asks_for_one_credential(definition: dict[str, Any]) -> None:
+def test_definition_asks_for_one_of_the_secrets(definition: dict[str, Any]) -> None:
     assert sorted(definition["settings_group_validation"]) == sorted([name] for name in SECRETS)
 
 
 @each_definition
-def test_definition_is_of_this_tap(definition: dict[str, Any]) -> None:
+def test_definition_names_the_tap(definition: dict[str, Any]) -> None:
     assert definition["name"] == definition["executable"] == ABOUT["name"]
-    assert definition["namespace"] == TapClaude.__module__.partition(".")[0]
+    assert definition["namespace"] == ABOUT["name"].replace("-", "_")
     assert definition["description"] == ABOUT["description"]
 
 
-def test_hub_names_the_python_versions() -> None:
-    assert hub()["supported_python_versions"] == ABOUT["supported_python_versions"]
+def test_hub_has_the_python_versions() -> None:
+    assert DEFINITIONS["hub"]["supported_python_versions"] == ABOUT["supported_python_versions"]
 
 
-def test_meltano_example_of_a_report_is_legal() -> None:
+def test_meltano_shows_a_legal_report() -> None:
     (example,) = re.findall(r"# +- (\{.*\})", (ROOT / "meltano.yml").read_text())
     report = yaml.safe_load(example)
     tap = TapClaude(config={"admin_api_key": "sk-ant-admin01-x", "reports": [report]})
     assert report["name"] in tap.streams
 
 
-@pytest.mark.parametrize("plugin_type", ["extractors", "loaders"])
-def test_meltano_needs_no_hub(plugin_type: str) -> None:
-    plugins = yaml.safe_load((ROOT / "meltano.yml").read_text())["plugins"][plugin_type]
-    for plugin in plugins:
-        assert {"namespace", "pip_url", "executable", "settings"} <= plugin.keys(), plugin["name"]
-        assert all("kind" in setting for setting in plugin["settings"]), plugin["name"]
+@pytest.mark.parametrize(
+    "plugin",
+    [
+        pytest.param(plugin, id=plugin["name"])
+        for plugins in MELTANO["plugins"].values()
+        for plugin in plugins
+    ],
+)
+def test_meltano_knows_the_plugin_without_a_hub(plugin: dict[str, Any]) -> None:
+    assert {"namespace", "pip_url", "executable"} <= plugin.keys()
+    assert [setting["name"] for setting in plugin["settings"] if "kind" not in setting] == []
+    assert plugin.get("config", {}).keys() <= {setting["name"] for setting in plugin["settings"]}
 
 
 # -- .env.example
 
-ENV_LINE = re.compile(r"^# (?P<comment>.+)\n(?P<off># )?TAP_CLAUDE_(?P<name>\w+)=(?P<value>.*)$", re.M)
-ENV = [match.groupdict() for match in ENV_LINE.finditer((ROOT / ".env.example").read_text())]
+ENV = {
+    match["name"].lower(): match
+    for match in re.finditer(
+        r"^# (?P<comment>.+)\n(?P<off># )?TAP_CLAUDE_(?P<name>\w+)=(?P<value>.*)$",
+        (ROOT / ".env.example").read_text(),
+        re.MULTILINE,
+    )
+}
 
 
-def test_env_example_has_the_own_settings() -> None:
-    assert [line["name"].lower() for line in ENV] == OWN
+def test_env_example_has_each_own_setting() -> None:
+    assert list(ENV) == OWN
 
 
-@pytest.mark.parametrize("line", [pytest.param(line, id=line["name"]) for line in ENV])
-def test_env_example_describes_the_setting(line: dict[str, str]) -> None:
-    setting = SETTINGS[line["name"].lower()]
-    assert line["comment"] == setting["description"]
-    if setting.get("secret"):
-        assert (line["off"], line["value"]) == (None, "")
-    else:
-        assert line["off"]
-        assert line["value"] == str(setting.get("default", line["value"]))
-        assert line["value"]
+@pytest.mark.parametrize("name", OWN)
+def test_env_example_describes_the_setting(name: str) -> None:
+    assert ENV[name]["comment"] == SETTINGS[name]["description"]
 
 
-@pytest.mark.parametrize(
-    "line", [pytest.param(line, id=line["name"]) for line in ENV if line["value"]]
-)
-def test_env_example_holds_a_legal_value(
-    line: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (value,) = shlex.split(line["value"])
-    monkeypatch.setenv("TAP_CLAUDE_ADMIN_API_KEY", "sk-ant-admin01-x")
-    monkeypatch.setenv(f"TAP_CLAUDE_{line['name']}", value)
-    tap = TapClaude(config={}, parse_env_config=True)
-    assert line["name"].lower() in tap.config
+@pytest.mark.parametrize("name", SECRETS)
+def test_env_example_leaves_the_secret_empty(name: str) -> None:
+    assert (ENV[name]["off"], ENV[name]["value"]) == (None, "")
+
+
+@pytest.mark.parametrize("name", [name for name in OWN if "default" in SETTINGS[name]])
+def test_env_example_gives_the_default(name: str) -> None:
+    assert ENV[name]["value"] == str(SETTINGS[name]["default"])
+
+
+@pytest.mark.parametrize("name", [name for name in OWN if name not in SECRETS])
+def test_env_example_comments_out_a_legal_value(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ENV[name]["off"]
+    (value,) = shlex.split(ENV[name]["value"])
+    # A copy, since the SDK adds what a .env file further up holds.
+    monkeypatch.setattr(os, "environ", {f"TAP_CLAUDE_{name.upper()}": value})
+    tap = TapClaude(config={"admin_api_key": "sk-ant-admin01-x"}, parse_env_config=True)
+    assert name in tap.config
 
 
 # -- README.md
 
 
-def readme_settings() -> dict[str, str]:
-    """Return the default of each setting in the README's table."""
+def readme_defaults() -> dict[str, str]:
     _, _, section = (ROOT / "README.md").read_text().partition("\n## Settings\n")
-    section, _, _ = section.partition("\n## ")
-    rows = re.findall(r"^\| `(\w+)` \|([^|]*)\|([^|]+)\|$", section, re.M)
-    return {name: default.strip().strip("`") for name, default, _ in rows}
+    rows = re.findall(
+        r"^\| `(\w+)` \|([^|]*)\|[^|]+\|$", section.partition("\n## ")[0], re.MULTILINE
+    )
+    return {name: default.strip(" `") for name, default in rows}
 
 
-def test_readme_has_the_own_settings() -> None:
-    assert list(readme_settings()) == OWN
+def test_readme_has_each_own_setting() -> None:
+    assert list(readme_defaults()) == OWN
 
 
 @pytest.mark.parametrize("name", [name for name in OWN if "default" in SETTINGS[name]])
 def test_readme_gives_the_default(name: str) -> None:
-    assert readme_settings().get(name) == str(SETTINGS[name]["default"])
-
-
-@pytest.mark.parametrize("name", SECRETS)
-def test_readme_gives_no_default_of_a_secret(name: str) -> None:
-    assert readme_settings().get(name) == ""
+    assert readme_defaults().get(name) == str(SETTINGS[name]["default"])

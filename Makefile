@@ -1,0 +1,46 @@
+# `make demo` and `make test` need Python 3.11 or newer, make and a network; .venv holds the rest.
+
+# The first that is new enough and runs: a pyenv shim may be there and fail.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	if $$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	then echo $$python; break; fi; done)
+NO_PYTHON = Python 3.11 or newer, with its venv module, is needed; name one with PYTHON=...
+VENV = .venv
+RUN = $(VENV)/bin/python -m
+INSTALLED = $(VENV)/.installed
+
+help:  ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+demo: $(INSTALLED)  ## simulator -> tap -> PostgreSQL, and a look at what landed
+	@$(RUN) demo
+
+test: $(INSTALLED)  ## run all tests
+	$(RUN) pytest
+
+lint: $(INSTALLED)  ## check style, format and types
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+
+clean:  ## remove the environment, the demo's data and all caches
+	rm -rf $(VENV) .demo .meltano .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	find tap_claude simulator tests demo -name __pycache__ -exec rm -rf {} +
+
+constraints:  ## pin the newest versions that pyproject.toml allows, for every Python
+	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && \
+	$(PYTHON) -m venv "$$tools" && "$$tools/bin/pip" install --quiet uv && \
+	UV_SYSTEM_CERTS=true "$$tools/bin/uv" pip compile --quiet --universal --python-version 3.11 \
+		--no-header --no-annotate --group dev pyproject.toml --output-file "$$tools/pins" && \
+	{ echo '# Development pins for every supported Python. To rebuild: make constraints'; \
+	cat "$$tools/pins"; } > constraints.txt
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(if $(PYTHON),,$(error $(NO_PYTHON)))
+	@echo "Building $(VENV) (about a minute, only now) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(RUN) pip install --quiet --upgrade pip --constraint constraints.txt
+	@$(RUN) pip install --quiet --editable . --group dev --constraint constraints.txt
+	@touch $@
+
+.PHONY: help demo test lint clean constraints

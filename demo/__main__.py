@@ -1,0 +1,159 @@
+"""``python -m demo``: from a simulated organization to Claude spend in PostgreSQL.
+
+Data, bookmarks and logs are kept in ``.demo`` and plugins in ``.meltano``, so that a second run
+goes on where the first one ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import decimal
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import requests
+
+from demo import report
+from demo.meltano import ROOT, Meltano, MeltanoError
+from demo.postgres import postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DIRECTORY = ROOT / ".demo"
+HISTORY = dt.timedelta(days=120)
+ADMIN_KEY = "sk-ant-admin01-simulator"
+
+
+def main() -> int:
+    """Run the demo; return its exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is stopped
+    proxy_exceptions = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    os.environ["no_proxy"] = ",".join(filter(None, [proxy_exceptions, "127.0.0.1"]))
+    decimal.getcontext().prec = 60  # sums of money keep every digit
+    DIRECTORY.mkdir(exist_ok=True)
+    first_day = _first_day(DIRECTORY / "first_day")
+    with simulator(first_day) as url, postgres(DIRECTORY / "postgres") as server:
+        meltano = Meltano(
+            DIRECTORY,
+            {
+                "TAP_CLAUDE_ADMIN_API_KEY": ADMIN_KEY,
+                "TAP_CLAUDE_BASE_URL": url,
+                "TAP_CLAUDE_START_DATE": first_day.isoformat(),
+                "TARGET_POSTGRES_SQLALCHEMY_URL": server.dsn,
+            },
+        )
+        with psycopg.connect(server.dsn, autocommit=True, options="-c timezone=UTC") as database:
+            try:
+                return demonstrate(database, meltano, url, first_day)
+            except MeltanoError as error:
+                print(error)
+                return 1
+
+
+def demonstrate(
+    database: psycopg.Connection, meltano: Meltano, url: str, first_day: dt.date
+) -> int:
+    """Run the pipeline and show what it did; return 1 if a row or a cent is wrong."""
+    before = {table: report.count(database, table) for table in report.TABLES}
+    if not meltano.is_installed():
+        print("meltano install tap-claude target-postgres (only now) ...", flush=True)
+        meltano.install()
+    print("meltano run tap-claude target-postgres ...", flush=True)
+    started = dt.datetime.now(dt.UTC)
+    meltano.run()
+    seconds = (dt.datetime.now(dt.UTC) - started).total_seconds()
+    asked = _get(f"{url}/_simulator/stats")["requests"]
+
+    landed = [report.landed(database, table, started, before[table]) for table in report.TABLES]
+    print("", *report.spend_per_day(database), sep="\n")
+    print("", *report.spend_per_model(database), sep="\n")
+    print("", *report.tables(landed), "", sep="\n")
+
+    start = dt.datetime.combine(first_day, dt.time())
+    since = min(it.read_from for it in landed if it.read_from)
+    if since > start:
+        print(f"Incremental: {asked} requests in {seconds:.0f} s, for {since:%Y-%m-%d} and later:")
+        print("the days that the API may have restated since they were read, and the new ones.")
+    else:
+        print(f"Everything from {since:%Y-%m-%d} on: {asked} requests in {seconds:.0f} s.")
+        print("Run `make demo` again: the next run is incremental.")
+
+    # Reports lag some minutes: a day that has just ended may not be whole yet.
+    end = dt.datetime.combine((started - dt.timedelta(hours=1)).date(), dt.time())
+    dollars = report.billed(database, start, end)
+    expected = bill(url, start, end) / 100
+    print(f"Cost until {end:%Y-%m-%d}: {dollars:,f} USD; in the simulator: {expected:,f} USD.")
+    if dollars != expected or any(it.doubled for it in landed):
+        print("These should be equal, and no row doubled. `make clean` would start afresh.")
+        return 1
+    return 0
+
+
+@contextlib.contextmanager
+def simulator(first_day: dt.date) -> Iterator[str]:
+    """Serve the simulated organization in a process of its own; yield its URL."""
+    url_file = DIRECTORY / "simulator.url"
+    url_file.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "simulator", "--first-day", first_day.isoformat()]
+    command += ["--port", "0", "--url-file", str(url_file)]
+    log_path = DIRECTORY / "simulator.log"
+    with (
+        log_path.open("wb") as log,
+        subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log) as process,
+    ):
+        try:
+            while not (url_file.exists() and url_file.read_text()):
+                if process.poll() is not None:
+                    sys.exit(f"The simulator does not start:\n{log_path.read_text()}")
+                time.sleep(0.05)
+            yield url_file.read_text()
+        finally:
+            process.terminate()
+
+
+def bill(url: str, start: dt.datetime, end: dt.datetime) -> decimal.Decimal:
+    """Sum the cents of a range as the simulator tells them, without the tap."""
+    cents, page = decimal.Decimal(), None
+    while True:
+        answer = _get(
+            f"{url}/v1/organizations/cost_report",
+            starting_at=f"{start:%Y-%m-%dT%H:%M:%SZ}",
+            ending_at=f"{end:%Y-%m-%dT%H:%M:%SZ}",
+            limit=31,
+            page=page,
+        )
+        cents += sum(
+            decimal.Decimal(row["amount"]) for day in answer["data"] for row in day["results"]
+        )
+        page = answer["next_page"]
+        if not answer["has_more"]:
+            return cents
+
+
+def _get(url: str, **parameters: Any) -> dict[str, Any]:
+    headers = {"x-api-key": ADMIN_KEY, "anthropic-version": "2023-06-01"}
+    response = requests.get(url, parameters, headers=headers, timeout=60)
+    response.raise_for_status()
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def _first_day(note: Path) -> dt.date:
+    """Keep the first day from run to run: the organization grows older, its past stays."""
+    if not note.exists():
+        note.write_text(
+            (dt.datetime.now(dt.UTC).date() - HISTORY + dt.timedelta(days=1)).isoformat()
+        )
+    return dt.date.fromisoformat(note.read_text())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""Run Meltano on this checkout with settings of its own, and none of the user's."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT = Path(__file__).parents[1]
+PLUGINS = ("tap-claude", "target-postgres")
+# Where a change asks for a new installation.
+INSTALLED_FROM = (ROOT / "meltano.yml", ROOT / "pyproject.toml", ROOT / "constraints.txt")
+
+# How lines of Meltano's tracebacks begin.
+TRACEBACK = ("│", "╭", "╰")
+
+
+class MeltanoError(Exception):
+    """Meltano failed; the message ends with the end of its log."""
+
+
+class Meltano:
+    """Meltano with its state and its log in a directory; plugins are installed in ``.meltano``."""
+
+    _stamp = ROOT / ".meltano" / "installed"
+
+    def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
+        """Take settings, which are environment variables, beside those that all runs need."""
+        self.log = directory / "meltano.log"
+        self.log.write_bytes(b"")
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("MELTANO_", "TAP_CLAUDE_", "TARGET_POSTGRES_"))
+        }
+        self.environment = inherited | {
+            "MELTANO_CLI_LOG_FORMAT": "uncolored",
+            "NO_COLOR": "1",
+            # A bookmark of the simulator must never meet a real organization.
+            "MELTANO_DATABASE_URI": f"sqlite:///{directory / 'meltano.db'}",
+            "MELTANO_PROJECT_ROOT": str(ROOT),
+            "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
+            "UV_SYSTEM_CERTS": "true",  # as pip does
+            **settings,
+        }
+
+    def is_installed(self) -> bool:
+        """Tell whether the plugins are there, and made from the files as they are now."""
+        return self._stamp.is_file() and self._stamp.read_text() == _fingerprint()
+
+    def install(self) -> None:
+        """Install the plugins, anew if they are there."""
+        try:
+            self._call("install", "--clean", *PLUGINS)
+        except MeltanoError:
+            # uv knows nothing of pip's mirrors and certificates. pip has built the environment
+            # that runs this, so it gets on with the network here.
+            self.environment["MELTANO_VENV_BACKEND"] = "virtualenv"
+            self._call("install", "--clean", *PLUGINS)
+        self._stamp.write_text(_fingerprint())
+
+    def run(self, *options: str) -> None:
+        """Run the pipeline."""
+        self._call("run", *options, *PLUGINS)
+
+    def _call(self, *arguments: str) -> None:
+        executable = Path(sys.executable).with_name("meltano")
+        command = [str(executable), "--env-file", os.devnull, *arguments]
+        with self.log.open("ab") as log:
+            result = subprocess.run(
+                command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, check=False
+            )
+        if result.returncode:
+            lines = self.log.read_text(errors="replace").splitlines()
+            end = [line for line in lines if not line.startswith(TRACEBACK)][-25:]
+            msg = f"meltano {' '.join(arguments)} failed. The end of {self.log}:"
+            raise MeltanoError("\n".join([msg, *end]))
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256(sys.version.encode())
+    for path in INSTALLED_FROM:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,145 @@
+"""What the demo shows: SQL on the loaded tables, and its results as text."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from decimal import Decimal
+
+    from psycopg import Connection
+
+TABLES = ("cost_report", "messages_usage")
+DAYS = 30
+BAR_WIDTH = 36
+
+COUNT = "select count(*) from claude.{table}"
+LANDED = """
+    select
+        count(*),
+        count(distinct row_id),
+        count(*) filter (where extracted_at >= %(started)s),
+        min(starting_at) filter (where extracted_at >= %(started)s)
+    from claude.{table}
+"""
+SPEND_PER_DAY = """
+    select starting_at::date as day, sum(amount_usd)
+    from claude.cost_report
+    group by day
+    order by day desc
+    limit %(days)s
+"""
+SPEND_PER_MODEL = """
+    with usage as (
+        select
+            model,
+            sum(
+                uncached_input_tokens + cache_read_input_tokens
+                + cache_creation_ephemeral_5m_input_tokens
+                + cache_creation_ephemeral_1h_input_tokens + output_tokens
+            ) as tokens
+        from claude.messages_usage
+        group by model
+    )
+    select coalesce(model, description), sum(amount_usd), max(tokens)
+    from claude.cost_report left join usage using (model)
+    group by 1
+    order by 2 desc
+"""
+BILLED = """
+    select trim_scale(sum(amount_usd))
+    from claude.cost_report
+    where starting_at >= %(start)s and ending_at <= %(end)s
+"""
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What one run did to a table."""
+
+    table: str
+    rows: int
+    keys: int
+    read: int
+    read_from: dt.datetime | None
+    rows_before: int
+
+    @property
+    def new(self) -> int:
+        """Rows that were not there before."""
+        return self.rows - self.rows_before
+
+    @property
+    def doubled(self) -> int:
+        """Rows that have the key of another row."""
+        return self.rows - self.keys
+
+
+def count(connection: Connection, table: str) -> int:
+    """Count the rows of a table, which need not exist yet."""
+    if connection.execute("select to_regclass(%s)", [f"claude.{table}"]).fetchone() == (None,):
+        return 0
+    return int(_one(connection, COUNT, table)[0])
+
+
+def landed(connection: Connection, table: str, started: dt.datetime, rows_before: int) -> Landed:
+    """Look at a table after the run that started then."""
+    rows, keys, read, read_from = _one(connection, LANDED, table, started=started)
+    return Landed(table, rows, keys, read, read_from, rows_before)
+
+
+def billed(connection: Connection, start: dt.datetime, end: dt.datetime) -> Decimal:
+    """Sum the dollars of a range."""
+    dollars: Decimal = _one(connection, BILLED, start=start, end=end)[0]
+    return dollars
+
+
+def tables(found: Sequence[Landed]) -> Iterator[str]:
+    """Show the rows per table."""
+    yield f"{'Rows':18}{'in table':>14}{'read now':>10}{'new':>10}{'re-read':>10}{'doubled':>10}"
+    for it in found:
+        yield (
+            f"{it.table:18}{it.rows:14,}"
+            f"{it.read:10,}{it.new:10,}{it.read - it.new:10,}{it.doubled:10,}"
+        )
+
+
+def spend_per_day(connection: Connection) -> Iterator[str]:
+    """Draw the spend of the last days that have any."""
+    days = connection.execute(SPEND_PER_DAY, {"days": DAYS}).fetchall()[::-1]
+    yield f"{'Spend per day':18}{'USD':>14}"
+    next_day = days[0][0]
+    for (day, dollars), bar in zip(days, _bars(days), strict=True):
+        if day > next_day:
+            yield f"... {(day - next_day).days} days without cost"
+        yield f"{day!s:18}{dollars:14,.2f}  {bar}".rstrip()
+        next_day = day + dt.timedelta(days=1)
+
+
+def spend_per_model(connection: Connection) -> Iterator[str]:
+    """Draw the spend per model; costs that are no model's go by their line of the bill."""
+    models = connection.execute(SPEND_PER_MODEL).fetchall()
+    yield f"{'Spend per model':30}{'USD':>14}{'million tokens':>16}"
+    for (model, dollars, tokens), bar in zip(models, _bars(models), strict=True):
+        millions = "" if tokens is None else f"{tokens / 1_000_000:,.0f}"
+        yield f"{model:30}{dollars:14,.2f}{millions:>16}  {bar}".rstrip()
+
+
+def _bars(rows: Sequence[tuple[Any, ...]]) -> Iterator[str]:
+    """Draw the second column, the longest bar for the greatest value."""
+    most = max((row[1] for row in rows), default=0) or 1
+    for row in rows:
+        whole, eighths = divmod(round(max(row[1], 0) / most * BAR_WIDTH * 8), 8)
+        yield "█" * whole + " ▏▎▍▌▋▊▉"[eighths].strip()
+
+
+def _one(connection: Connection, query: str, table: str = "", **values: Any) -> tuple[Any, ...]:
+    statement = sql.SQL(query).format(table=sql.Identifier(table))
+    row = connection.execute(statement, values).fetchone()
+    assert row is not None  # noqa: S101  # aggregates always give one
+    return row

@@ -1,0 +1,344 @@
+"""Errors, retries, credentials and what must never reach a log."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import socket
+import threading
+import time
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from simulator.server import ANALYTICS_KEY, Fault
+from tap_claude.client import ClaudeStream, _retry_after, printable
+from tap_claude.tap import TapClaude
+from tests.conftest import NOW, days_ago, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from simulator.server import Simulator
+
+SOON = {"retry-after": "0"}
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the waits between retries, not their number."""
+    monkeypatch.setattr(ClaudeStream, "backoff_base", 0.001)
+
+
+def sync(config: dict[str, Any]) -> TapClaude:
+    """Run the tap in this process, so that the short waits hold."""
+    tap = TapClaude(config=config)
+    tap.sync_all()
+    return tap
+
+
+@pytest.fixture
+def simulator(simulate: Any) -> Simulator:
+    made: Simulator = simulate(days=3, now=NOW)
+    return made
+
+
+@pytest.fixture
+def config(simulator: Simulator) -> dict[str, Any]:
+    return settings(simulator, start_date=days_ago(2, NOW))
+
+
+PAGE = '{"data": [], "has_more": false, "next_page": null}'
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(status=429, headers=SOON),
+        Fault(status=429),
+        Fault(status=408),
+        Fault(status=409),
+        Fault(status=500),
+        Fault(status=502, body="<html>bad gateway</html>"),
+        Fault(status=503),
+        Fault(status=504),
+        Fault(status=529),
+        Fault(status=400, headers={"x-should-retry": "true"}),
+        Fault(status=200, body="not json"),
+        Fault(status=200, body="[]"),
+        Fault(status=200, body="null"),
+        Fault(status=200, body='{"type": "error", "error": {"message": "x"}}'),
+        Fault(status=200, body='{"data": null, "has_more": false}'),
+        Fault(status=200, body=PAGE[:-1]),
+        Fault(status=200, body=PAGE, headers={"content-encoding": "gzip"}),
+        Fault(status=200, body=b'{"data": ["\xff"], "has_more": "no"}'),
+    ],
+    ids=lambda fault: f"{fault.status} {fault.headers or fault.body or ''}",
+)
+def test_transient_faults_are_retried(
+    simulator: Simulator, config: dict[str, Any], fault: Fault, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fault.times = 3
+    fault.path = "cost_report"
+    simulator.faults.append(fault)
+    sync(config)
+    assert len(simulator.requests("cost_report")) == 4
+    assert '"stream":"cost_report","record"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("fault", "requests_made"),
+    [
+        (Fault(status=400, times=99), 1),
+        (Fault(status=401, times=99), 1),
+        (Fault(status=402, times=99), 1),
+        (Fault(status=500, headers={"x-should-retry": "false"}, times=99), 1),
+        (Fault(status=301, headers={"location": "http://127.0.0.1:9/"}, times=99), 1),
+        (Fault(status=500, times=99), 14),
+        (Fault(status=200, body="[]", times=99), 14),
+    ],
+    ids=lambda value: f"{value.status} {value.headers}" if isinstance(value, Fault) else "",
+)
+def test_permanent_faults_end_the_run(
+    simulator: Simulator, config: dict[str, Any], fault: Fault, requests_made: int
+) -> None:
+    simulator.faults.append(fault)
+    with pytest.raises(Exception, match=r"^cost_report: ") as caught:
+        sync(config)
+    assert len(simulator.seen) == requests_made
+    assert "sk-ant" not in str(caught.value)
+
+
+def test_retry_after_is_honoured(simulator: Simulator, config: dict[str, Any]) -> None:
+    simulator.faults.append(Fault(status=429, headers={"retry-after": "2"}, path="cost_report"))
+    started = time.monotonic()
+    sync(config)
+    assert time.monotonic() - started > 2
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "most"),
+    [
+        ("7", 7, 7),
+        ("0.5", 0.5, 0.5),
+        ("-3", 0, 0),
+        ("in a minute", 50, 61),
+        ("Wed, 21 Oct 2015 07:28:00 -0000", 0, 0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
+        ("soon", None, None),
+        ("inf", None, None),
+        ("", None, None),
+    ],
+)
+def test_retry_after_values(value: str, least: float | None, most: float | None) -> None:
+    if value == "in a minute":
+        value = format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=60))
+    response = requests.Response()
+    response.headers["retry-after"] = value
+    seconds = _retry_after(response)
+    if least is None or most is None:
+        assert seconds is None
+    else:
+        assert seconds is not None
+        assert least <= seconds <= most
+
+
+def test_waits_grow_and_outlast_a_minute_several_times(config: dict[str, Any]) -> None:
+    stream: Any = TapClaude(config=config).streams["cost_report"]
+    stream.backoff_base = 1.0
+    totals = []
+    for _ in range(50):
+        waits = stream.backoff_wait_generator()
+        next(waits)
+        steps = [waits.send(requests.ConnectionError()) for _ in range(stream.backoff_max_tries())]
+        assert all(0 <= step <= min(60, 2**n) for n, step in enumerate(steps))
+        totals.append(sum(steps[:-1]))
+    assert sum(totals) / 50 > 180
+    assert len({round(total, 6) for total in totals}) > 40  # jitter
+
+
+@pytest.fixture
+def rude_server() -> Iterator[tuple[str, list[int]]]:
+    """Accept connections and cut them off: before the answer, within the headers, in the body."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    count: list[int] = []
+    cuts = [
+        b"",
+        b"HTTP/1.1 200 OK\r\ncontent-ty",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n" + PAGE.encode(),
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n20\r\n{",
+    ]
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            connection.recv(65536)
+            connection.sendall(cuts[len(count) % len(cuts)])
+            count.append(1)
+            connection.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}", count
+    listener.close()
+
+
+def test_broken_connections_are_retried_then_named(
+    config: dict[str, Any], rude_server: tuple[str, list[int]]
+) -> None:
+    config["base_url"], count = rude_server
+    with pytest.raises(Exception, match=r"^cost_report: (no usable answer|the response is not)"):
+        sync(config)
+    assert len(count) == 14
+
+
+def test_redirects_are_not_followed(
+    simulator: Simulator, config: dict[str, Any], simulate: Any
+) -> None:
+    other = simulate(days=3, now=NOW)
+    simulator.faults.append(
+        Fault(status=307, headers={"location": f"{other.url}/v1/organizations/cost_report"})
+    )
+    with pytest.raises(Exception, match="redirects are not followed"):
+        sync(config)
+    assert not other.seen
+
+
+# -- refusals
+
+
+def test_a_refused_stream_does_not_stop_the_others(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    body = json.dumps(
+        {
+            "type": "error",
+            "error": {
+                "type": "permission_error",
+                "message": "Missing required scopes. Got: ['a'] Needed: ['b']",
+            },
+        }
+    )
+    for status in (403, 404):
+        simulator.seen.clear()
+        simulator.faults[:] = [Fault(status=status, body=body, path="cost_report")]
+        run = tap(config=settings(simulator, start_date=days_ago(2, NOW)))
+        assert run.code == 1
+        assert run.records("messages_usage")
+        assert "messages_usage" in run.state["bookmarks"]
+        assert "replication_key_value" not in run.state["bookmarks"].get("cost_report", {})
+        (line,) = run.errors
+        for part in ("cost_report", "Needed: ['b']", "Admin API key", "!cost_report.*"):
+            assert part in line
+        simulator.faults[:] = [Fault(status=status, body=body, path="cost_report")]
+        skipped = tap(
+            config=settings(simulator, start_date=days_ago(2, NOW), on_permission_error="skip")
+        )
+        assert skipped.code == 0
+        assert not skipped.errors
+        assert "cost_report: HTTP" in skipped.stderr
+
+
+def test_a_400_that_says_so_is_a_refusal(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    error = {
+        "type": "invalid_request_error",
+        "message": "not for you",
+        "details": {"error_code": "organization_type_not_supported"},
+    }
+    simulator.faults.append(
+        Fault(status=400, body=json.dumps({"error": error}), path="cost_report")
+    )
+    run = tap(config=settings(simulator, start_date=days_ago(2, NOW)))
+    assert run.code == 1
+    assert run.records("messages_usage")
+
+
+def test_the_wrong_kind_of_key_is_refused_by_name(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    config = settings(simulator, start_date=days_ago(2, NOW), admin_api_key=ANALYTICS_KEY)
+    run = tap(config=config)
+    assert run.code == 1
+    assert [line.split(":")[0] for line in run.errors] == ["cost_report", "messages_usage"]
+    assert "does not look like an Admin API key" in run.stderr
+
+
+def test_an_invalid_key_ends_the_run_with_the_settings_name(simulate: Any, tap: Any) -> None:
+    config = settings(simulate(days=3, now=NOW), admin_api_key="sk-ant-admin01-secretsecret")
+    run = tap(config={**config, "start_date": days_ago(2, NOW)})
+    assert run.code == 1
+    assert "check the setting admin_api_key" in run.errors[-1]
+    assert "secretsecret" not in run.stderr + run.stdout
+    assert "Traceback" not in run.stderr
+
+
+# -- logs
+
+
+def test_secrets_and_escapes_never_reach_a_log(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    echo = "your key sk-ant-admin01-simulator \x1b[2Jis\x07 bad\r\n\u202e" + "x" * 5000
+    for status in (400, 403, 500):
+        body = json.dumps({"error": {"type": "\x1b[31mred", "message": echo}})
+        simulator.faults.append(Fault(status=status, body=body, headers=SOON, times=1))
+    config = settings(simulator, start_date=days_ago(2, NOW))
+    for level in ("INFO", "DEBUG"):
+        for _ in range(3):
+            run = tap(config=config, env={"TAP_CLAUDE_LOGLEVEL": level})
+            output = run.stdout + run.stderr
+            assert "sk-ant-admin01-simulator" not in output
+            assert "\x1b" not in output
+            assert "\u202e" not in output
+    assert printable("a\x1b\tb\u202ec") == r"a\x1b b\u202ec"
+
+
+def test_a_traceback_only_at_level_debug(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    config = settings(simulator, start_date=days_ago(2, NOW))
+    simulator.faults.append(Fault(status=400, times=99))
+    assert "Traceback" not in tap(config=config).stderr
+    assert "Traceback" in tap(config=config, env={"TAP_CLAUDE_LOGLEVEL": "DEBUG"}).stderr
+
+
+# -- rows that cannot be right
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"amount": "twelve", "currency": "USD"},
+        {"amount": "1", "currency": 5},
+        {"amount": [], "currency": "USD"},
+    ],
+)
+def test_a_wrong_value_ends_the_run_with_its_name(simulate: Any, tap: Any, row: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    bucket = {
+        "starting_at": days_ago(2, NOW),
+        "ending_at": days_ago(1, NOW),
+        "results": [row],
+    }
+    body = json.dumps({"data": [bucket], "has_more": False, "next_page": None})
+    simulator.faults.append(Fault(status=200, body=body, path="cost_report"))
+    run = tap(config=settings(simulator, start_date=days_ago(2, NOW)))
+    assert run.code == 1
+    assert "cost_report: field '" in run.errors[-1]
+    assert not run.records("cost_report")
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    "bucket",
+    [{}, [], None, {"starting_at": "soon", "ending_at": "later", "results": []}, {"results": [1]}],
+)
+def test_a_bucket_of_another_shape_ends_the_run(simulate: Any, tap: Any, bucket: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    body = json.dumps({"data": [bucket], "has_more": False, "next_page": None})
+    simulator.faults.append(Fault(status=200, body=body, path="cost_report"))
+    run = tap(config=settings(simulator, start_date=days_ago(2, NOW)))
+    assert run.code == 1
+    assert "cost_report: a bucket of the page cannot be read" in run.errors[-1]
+    assert "Traceback" not in run.stderr

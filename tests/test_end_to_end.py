@@ -1,0 +1,131 @@
+"""Simulator -> tap -> Meltano -> target-postgres -> PostgreSQL, all of them real."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from demo.meltano import Meltano
+from demo.postgres import Server, postgres
+from simulator.console_reports import DELAY
+from simulator.server import ADMIN_KEY
+from tests.conftest import days_ago
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from simulator.server import Simulator
+
+SUMS = """
+    select
+        sum(uncached_input_tokens), sum(cache_read_input_tokens),
+        sum(cache_creation_ephemeral_5m_input_tokens),
+        sum(cache_creation_ephemeral_1h_input_tokens), sum(output_tokens),
+        sum(web_search_requests)
+    from {schema}.messages_usage
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with postgres(tmp_path_factory.mktemp("postgres") / "data") as server:
+        yield server
+
+
+@pytest.fixture
+def database(server: Server) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(server.dsn, autocommit=True) as connection:
+        yield connection
+
+
+def pipeline(
+    directory: Path, server: Server, simulator: Simulator, schema: str, **settings: str
+) -> Meltano:
+    """Return Meltano, set up to load a simulator into a schema of its own."""
+    directory.mkdir(exist_ok=True)
+    meltano = Meltano(
+        directory,
+        {
+            "TAP_CLAUDE_ADMIN_API_KEY": ADMIN_KEY,
+            "TAP_CLAUDE_BASE_URL": simulator.url,
+            "TAP_CLAUDE_REQUESTS_PER_MINUTE": "0",
+            "TARGET_POSTGRES_SQLALCHEMY_URL": server.dsn,
+            "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": schema,
+            **settings,
+        },
+    )
+    if not meltano.is_installed():
+        meltano.install()
+    return meltano
+
+
+def one(database: psycopg.Connection, query: str) -> tuple[Any, ...]:
+    row = database.execute(query.encode()).fetchone()
+    assert row is not None
+    return row
+
+
+def assert_equal_to_the_facts(
+    database: psycopg.Connection, schema: str, simulator: Simulator, start: str
+) -> None:
+    facts = list(simulator.facts.between(dt.datetime.fromisoformat(start), simulator.now - DELAY))
+    counters = tuple(map(sum, zip(*(f.counters for f in facts if f.counters), strict=True)))
+    assert one(database, SUMS.format(schema=schema)) == counters
+    cents = sum((line.amount for fact in facts for line in fact.costs), Decimal(0))
+    assert one(database, f"select sum(amount::numeric) from {schema}.cost_report") == (cents,)
+    assert one(database, f"select sum(amount_usd) * 100 from {schema}.cost_report") == (cents,)
+    for table in ("messages_usage", "cost_report"):
+        rows, keys = one(database, f"select count(*), count(distinct row_id) from {schema}.{table}")
+        assert rows == keys > 0
+
+
+def test_every_counter_and_cent_lands_and_a_second_run_doubles_nothing(
+    simulate: Any, server: Server, database: psycopg.Connection, tmp_path: Path
+) -> None:
+    now = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    simulator = simulate(days=120, now=now - dt.timedelta(days=2))
+    start = days_ago(119)
+    meltano = pipeline(tmp_path, server, simulator, "first", TAP_CLAUDE_START_DATE=start)
+    meltano.run()
+    assert_equal_to_the_facts(database, "first", simulator, start)
+    assert one(
+        database,
+        "select data_type, numeric_precision, numeric_scale from information_schema.columns"
+        " where table_schema = 'first' and column_name = 'amount_usd'",
+    ) == ("numeric", 38, 18)
+
+    # two days later
+    requests = len(simulator.seen)
+    rows = one(database, "select count(*) from first.cost_report")[0]
+    simulator.stopped_clock = now
+    meltano.run()
+    assert_equal_to_the_facts(database, "first", simulator, start)
+    assert one(database, "select count(*) from first.cost_report")[0] > rows
+    assert [s.values("starting_at")[0] for s in simulator.seen[requests:]] == [days_ago(9)] * 2
+
+
+def test_the_default_bookmarks_survive_a_failed_run(
+    simulate: Any, server: Server, database: psycopg.Connection, tmp_path: Path
+) -> None:
+    from demo.meltano import MeltanoError  # noqa: PLC0415
+    from simulator.server import Fault  # noqa: PLC0415
+
+    simulator = simulate(days=120)
+    start = days_ago(119)
+    meltano = pipeline(tmp_path, server, simulator, "second", TAP_CLAUDE_START_DATE=start)
+    simulator.faults.append(Fault(status=400, path="usage_report/messages", after=2))
+    with pytest.raises(MeltanoError, match="planned fault 400"):
+        meltano.run()
+    assert one(database, "select count(*) from second.cost_report")[0] > 0
+    simulator.seen.clear()
+    meltano.run()
+    assert_equal_to_the_facts(database, "second", simulator, start)
+    # Meltano kept the bookmark of the stream that was whole, and of the half-read one's pages.
+    assert [s.values("starting_at")[0] for s in simulator.requests("cost_report")] == [days_ago(7)]
+    first = simulator.requests("usage_report/messages")[0]
+    assert first.values("starting_at") > [start]

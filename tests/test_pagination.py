@@ -1,0 +1,119 @@
+"""Cursors: followed to the end, never in a circle, never computed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from simulator.server import Fault
+from tests.conftest import NOW, days_ago, settings
+
+
+def page(day: int, *, more: bool | None = None, cursor: str | None = None, **extra: Any) -> Fault:
+    """Return a page of cost_report with one bucket and one cent in it."""
+    bucket = {
+        "starting_at": days_ago(day, NOW),
+        "ending_at": days_ago(day - 1, NOW),
+        "results": [{"amount": "1", "currency": "USD", "description": "d"}],
+    }
+    body: dict[str, Any] = {"data": [bucket], "next_page": cursor, **extra}
+    if more is not None:
+        body["has_more"] = more
+    return Fault(status=200, body=json.dumps(body), path="cost_report")
+
+
+def empty(*, more: bool, cursor: str | None) -> Fault:
+    body = {"data": [], "has_more": more, "next_page": cursor}
+    return Fault(status=200, body=json.dumps(body), path="cost_report")
+
+
+def run_with(tap: Any, simulator: Any, *faults: Fault) -> Any:
+    simulator.faults.extend(faults)
+    return tap(config=settings(simulator, start_date=days_ago(9, NOW)))
+
+
+def test_pages_are_followed_past_an_empty_one(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=10, now=NOW)
+    run = run_with(
+        tap,
+        simulator,
+        page(9, more=True, cursor="page_b"),
+        empty(more=True, cursor="page_c"),
+        page(7, more=True, cursor="page_a"),
+        page(6, more=False),
+    )
+    assert run.code == 0, run.stderr
+    assert [r["starting_at"] for r in run.records("cost_report")] == [
+        days_ago(day, NOW) for day in (9, 7, 6)
+    ]
+    asked = simulator.requests("cost_report")
+    assert [seen.values("page") for seen in asked] == [[], ["page_b"], ["page_c"], ["page_a"]]
+    rest = [{pair for pair in seen.query if pair[0] != "page"} for seen in asked]
+    assert all(query == rest[0] for query in rest)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [page(9, cursor=None), page(9, more=False, cursor="page_left_over")],
+    ids=["no has_more, null cursor", "has_more false rules"],
+)
+def test_the_paging_fields_say_when_to_stop(simulate: Any, tap: Any, last: Fault) -> None:
+    simulator = simulate(days=10, now=NOW)
+    assert run_with(tap, simulator, last).code == 0
+    assert len(simulator.requests("cost_report")) == 1
+
+
+def test_a_cursor_without_has_more_is_followed(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=10, now=NOW)
+    run = run_with(tap, simulator, page(9, cursor="page_b"), page(8, more=False))
+    assert len(run.records("cost_report")) == 2
+
+
+@pytest.mark.parametrize(
+    ("faults", "says"),
+    [
+        ([page(9, more=True, cursor=None)], "no next_page"),
+        ([page(9, more=True, cursor="")], "no next_page"),
+        (
+            [page(9, more=True, cursor="page_b"), page(8, more=True, cursor="page_b")],
+            "twice",
+        ),
+        (
+            [
+                page(9, more=True, cursor="page_b"),
+                page(8, more=True, cursor="page_c"),
+                page(7, more=True, cursor="page_b"),
+            ],
+            "twice",
+        ),
+        ([Fault(status=200, body='{"data": []}', path="cost_report")], "neither has_more nor"),
+    ],
+    ids=["no cursor", "empty cursor", "repeated", "a circle", "no paging fields"],
+)
+def test_contradicting_paging_fields_are_an_error(
+    simulate: Any, tap: Any, faults: list[Fault], says: str
+) -> None:
+    simulator = simulate(days=10, now=NOW)
+    run = run_with(tap, simulator, *faults)
+    assert run.code == 1
+    assert run.errors[-1].startswith("cost_report: ")
+    assert says in run.errors[-1]
+    assert len(simulator.requests("cost_report")) == len(faults)
+    # what was read before it is kept
+    assert len(run.records("cost_report")) == sum(
+        b"starting" in str(f.body).encode() for f in faults
+    )
+
+
+def test_more_buckets_than_asked_for_are_all_read(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=10, now=NOW)
+    fault = page(9, more=False)
+    body = json.loads(str(fault.body))
+    body["data"] = [
+        body["data"][0] | {"starting_at": days_ago(day, NOW), "ending_at": days_ago(day - 1, NOW)}
+        for day in range(60, 0, -1)
+    ]
+    fault.body = json.dumps(body)
+    assert len(run_with(tap, simulator, fault).records("cost_report")) == 60

@@ -1,0 +1,106 @@
+"""Every schema obeys the rules of real targets; every column is described."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import resources
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tap_claude import schemas
+from tap_claude.streams import REPORTS
+
+FILES = {
+    path.name.removesuffix(".json"): json.loads(path.read_text(encoding="utf-8"))
+    for path in resources.files(schemas).iterdir()
+    if path.name.endswith(".json")
+}
+WINDOW_COLUMNS = {"starting_at", "ending_at", "date"}
+FORMATS = {None, "date-time", "date", "x-singer.decimal"}
+FORBIDDEN = {"enum", "multipleOf", "additionalProperties", "pattern", "const", "required"}
+COLUMNS = [(name, column) for name, schema in FILES.items() for column in schema["properties"]]
+UNITS = re.compile(
+    r"\b(tokens|requests|cents|dollars|sessions|lines|commits|pull requests|count|number|days)\b",
+    re.IGNORECASE,
+)
+
+
+def kinds(spec: dict[str, Any]) -> list[str]:
+    return [spec["type"]] if isinstance(spec["type"], str) else spec["type"]
+
+
+def test_every_stream_has_a_schema_and_every_schema_a_stream() -> None:
+    assert set(FILES) == set(REPORTS)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_schema(name: str) -> None:
+    schema = FILES[name]
+    Draft202012Validator.check_schema(schema)
+    assert schema["type"] == "object"
+    assert schema["description"].endswith(".")
+    assert not FORBIDDEN & schema.keys()
+    columns = list(schema["properties"])
+    assert len({column[:63].lower() for column in columns}) == len(columns)
+    assert set(columns) - set(REPORTS[name].primary_keys)  # more than keys: DuckDB
+    for key in (*REPORTS[name].primary_keys, str(REPORTS[name].replication_key)):
+        assert "null" not in kinds(schema["properties"][key])
+
+
+@pytest.mark.parametrize(("name", "column"), COLUMNS, ids=lambda value: value)
+def test_column(name: str, column: str) -> None:
+    spec = FILES[name]["properties"][column]
+    assert re.fullmatch(r"[a-z][a-z0-9_]{0,59}", column)
+    assert len(spec["description"]) > 15
+    assert spec["description"].endswith(".")
+    assert not FORBIDDEN & spec.keys()
+    assert spec.get("format") in FORMATS
+    (kind,) = (kind for kind in kinds(spec) if kind != "null")
+    assert kind in {"string", "integer", "boolean", "object", "array"}  # never number
+    required = column in {*REPORTS[name].primary_keys, *WINDOW_COLUMNS}
+    assert ("null" in kinds(spec)) is not required
+    if kind == "integer":
+        assert UNITS.search(spec["description"]), "a counter names its unit"
+    if column.endswith("_usd"):
+        assert spec["format"] == "x-singer.decimal"
+        assert (spec["precision"], spec["scale"]) == (38, 18)
+        assert "dollars" in spec["description"]
+    if column.endswith("amount"):
+        assert spec.get("format") is None
+        assert "cents" in spec["description"]
+    if column.endswith("_at"):
+        assert spec["format"] == "date-time"
+        assert "UTC" in spec["description"]
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_declarations_and_schema_agree(name: str) -> None:
+    report = REPORTS[name]
+    properties = FILES[name]["properties"]
+    for dimension in report.dimensions:
+        for column in report.key_columns.get(dimension, (dimension,)):
+            assert column in properties
+    assert set(report.default_group_by) <= set(report.dimensions)
+    assert len(report.default_group_by) <= report.max_group_by
+    for column in ("organization_type", "bucket_width", "is_complete", "extracted_at"):
+        assert column in properties
+
+
+def test_messages_keep_precision_and_scale(simulate: Any, tap: Any) -> None:
+    """The SDK's own schema model drops them; Snowflake would then keep whole dollars."""
+    from tests.conftest import days_ago, settings  # noqa: PLC0415
+
+    config = settings(simulate(days=2), start_date=days_ago(1))
+    catalog = json.loads(tap("--discover", config=config).stdout)
+    emitted = tap(config=config).schemas["cost_report"]["schema"]
+    aliased = tap(
+        config={**config, "stream_maps": {"cost_report": {"__alias__": "c"}}}, catalog=catalog
+    )
+    discovered = next(s for s in catalog["streams"] if s["stream"] == "cost_report")["schema"]
+    for schema in (emitted, discovered, aliased.schemas["c"]["schema"]):
+        assert (
+            schema["properties"]["amount_usd"] == FILES["cost_report"]["properties"]["amount_usd"]
+        )
