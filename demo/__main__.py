@@ -34,7 +34,8 @@ ADMIN_KEY = "sk-ant-admin01-simulator"
 
 def main() -> int:
     """Run the demo; return its exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is stopped
+    for number in (signal.SIGINT, signal.SIGTERM):  # exit, so that everything is stopped
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     proxy_exceptions = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
     os.environ["no_proxy"] = ",".join(filter(None, [proxy_exceptions, "127.0.0.1"]))
     decimal.getcontext().prec = 60  # sums of money keep every digit

@@ -65,9 +65,9 @@ class Meltano:
             self._call("install", "--clean", *PLUGINS)
         self._stamp.write_text(_fingerprint())
 
-    def run(self, *options: str) -> None:
-        """Run the pipeline."""
-        self._call("run", *options, *PLUGINS)
+    def run(self) -> None:
+        """Run the pipeline; a run that was killed and still counts as running is no obstacle."""
+        self._call("run", "--force", *PLUGINS)
 
     def _call(self, *arguments: str) -> None:
         executable = Path(sys.executable).with_name("meltano")

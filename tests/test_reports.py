@@ -12,6 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from simulator.console_reports import DELAY
+from simulator.organization import DEFAULT_WORKSPACE
 from simulator.server import Fault, Simulator
 from tests.conftest import NOW, days_ago, settings
 
@@ -112,6 +113,59 @@ def test_rows_that_look_the_same_are_summed(simulate: Any, tap: Any) -> None:
     records = run.records("by_geo")
     assert len(records) == len({(r["starting_at"], r["inference_geo"]) for r in records})
     assert counters(records) == true_counters(simulator, start)
+
+
+def test_rows_have_the_grain_of_the_facts(simulate: Any, tap: Any) -> None:
+    """Every combination of dimensions is a row of its own, with its own sum."""
+    simulator = simulate(days=8, breadth=80, now=NOW)
+    start = days_ago(7, NOW)
+    run = tap(config=settings(simulator, start_date=start))
+    cost: dict[tuple[Any, ...], Decimal] = {}
+    usage: dict[tuple[Any, ...], int] = {}
+    for fact in simulator.facts.between(dt.datetime.fromisoformat(start), NOW - DELAY):
+        day = fact.moment.strftime("%Y-%m-%dT00:00:00Z")
+        workspace = None if fact.workspace_id == DEFAULT_WORKSPACE else fact.workspace_id
+        for line in fact.costs:
+            parsed = (fact.model, fact.context_window, fact.service_tier, fact.inference_geo)
+            if line.cost_type != "tokens":
+                parsed = (None,) * 4
+            key = (day, workspace, line.description, line.cost_type, line.token_type, *parsed)
+            cost[key] = cost.get(key, Decimal(0)) + line.amount
+        if fact.counters:
+            group = (fact.api_key_id, fact.model, fact.service_tier, fact.context_window)
+            usage[day, workspace, *group] = (
+                usage.get((day, workspace, *group), 0) + fact.counters[4]
+            )
+    cost_columns = "starting_at workspace_id description cost_type token_type model context_window"
+    cost_columns += " service_tier inference_geo"
+    usage_columns = "starting_at workspace_id api_key_id model service_tier context_window"
+    assert {
+        tuple(r[c] for c in cost_columns.split()): Decimal(r["amount"])
+        for r in run.records("cost_report")
+    } == cost
+    assert {
+        tuple(r[c] for c in usage_columns.split()): r["output_tokens"]
+        for r in run.records("messages_usage")
+    } == usage
+    assert len(run.records("cost_report")) == len(cost)
+    assert len(run.records("messages_usage")) == len(usage)
+
+
+def test_currencies_are_never_added_up(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    rows = [
+        {"amount": "1.5", "currency": "USD", "description": "d"},
+        {"amount": "2.5", "currency": "EUR", "description": "d"},
+        {"amount": "3.5", "currency": "USD", "description": "d"},
+    ]
+    bucket = {"starting_at": days_ago(2, NOW), "ending_at": days_ago(1, NOW), "results": rows}
+    body = json.dumps({"data": [bucket], "has_more": False, "next_page": None})
+    simulator.faults.append(Fault(status=200, body=body, path="cost_report"))
+    run = tap(config=settings(simulator, start_date=days_ago(2, NOW)))
+    assert sorted((r["amount"], r["amount_usd"]) for r in run.records("cost_report")) == [
+        ("2.5", None),
+        ("5.0", "0.050"),
+    ]
 
 
 @pytest.mark.parametrize(
