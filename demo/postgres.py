@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import shlex
 import shutil
@@ -49,18 +48,24 @@ def postgres(directory: Path) -> Iterator[Server]:
     cluster = get_server(directory, start=False)
     with mock.patch.dict(os.environ, LC_ALL="C"):  # initdb refuses a LANG that is not installed
         cluster.ensure_pgdata_inited()
-    control = functools.partial(
-        pgexec, "pg_ctl", bin_path=cluster.bin_path, user=cluster.system_user
-    )
-    data = ("-D", str(cluster.pgdata))
     # A socket's path must be short and pg_ctl wants it without blanks: the data's may be neither.
     with tempfile.TemporaryDirectory(prefix="postgres-") as socket:
         if cluster.system_user:  # root may not run PostgreSQL, so another user does
             shutil.chown(socket, cluster.system_user)
         options = f"-h '' -p {Server.port} -k {shlex.quote(socket)}"
         # Not "start": a server that a killed run has left behind must make way.
-        control(args=("restart", *data, "-w", "-l", str(cluster.log), "-o", options))
+        restart = (
+            "restart",
+            "-D",
+            str(cluster.pgdata),
+            "-w",
+            "-l",
+            str(cluster.log),
+            "-o",
+            options,
+        )
         try:
+            pgexec("pg_ctl", restart, bin_path=cluster.bin_path, user=cluster.system_user)
             yield Server(host=socket)
         finally:
             _stop(cluster.pgdata / "postmaster.pid")

@@ -114,7 +114,7 @@ class Facts:
         window = rng.choices(("0-200k", "200k-1M"), weights=(9, 1))[0]
         speed = "fast" if model.geo and rng.random() < 0.05 else "standard"
         # Now and then more than 32 bits hold.
-        scale = 40_000 if rng.random() < 0.02 else 1
+        scale = 1000 if rng.random() < 0.01 else 1
         counters = (
             rng.randrange(1_000_000),
             rng.randrange(5_000_000) * scale,
@@ -143,7 +143,8 @@ class Facts:
 
     def _other(self, rng: random.Random, date: dt.date) -> Fact:
         """Costs that no token stands behind; their model is null."""
-        cents = Decimal(rng.randrange(1, 10**9)).scaleb(-rng.randrange(13))
+        decimals = rng.randrange(13)
+        cents = Decimal(rng.randrange(1, 3000 * 10**decimals)).scaleb(-decimals)
         kind, description, sign = rng.choice(
             (
                 ("code_execution", "Code Execution Usage", 1),

@@ -86,8 +86,8 @@ def test_a_year_is_whole_to_the_last_digit_in_a_dozen_requests(simulate: Any, ta
 
 def test_history_holds_every_awkwardness(simulate: Any, tap: Any) -> None:
     """What the tap's tests rely on must really be in the simulated history."""
-    simulator = simulate(days=120)
-    run = tap(config=settings(simulator, start_date=days_ago(119)))
+    simulator = simulate(days=120, now=NOW)
+    run = tap(config=settings(simulator, start_date=days_ago(119, NOW)))
     usage, cost = run.records("messages_usage"), run.records("cost_report")
     assert any(r["workspace_id"] is None for r in usage)
     assert any(r["workspace_id"] is None for r in cost)
