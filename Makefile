@@ -13,7 +13,7 @@ help:  ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 demo: $(INSTALLED)  ## simulator -> tap -> PostgreSQL, and a look at what landed
-	@$(RUN) demo
+	@PYTHONUTF8=1 $(RUN) demo
 
 test: $(INSTALLED)  ## run all tests
 	$(RUN) pytest

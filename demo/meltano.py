@@ -40,6 +40,7 @@ class Meltano:
             if not name.startswith(("MELTANO_", "TAP_CLAUDE_", "TARGET_POSTGRES_"))
         }
         self.environment = inherited | {
+            "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
             "MELTANO_CLI_LOG_FORMAT": "uncolored",
             "NO_COLOR": "1",
             # A bookmark of the simulator must never meet a real organization.

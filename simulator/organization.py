@@ -39,24 +39,50 @@ class Key:
     workspace_id: str
 
 
+@dataclass(frozen=True)
+class Person:
+    """Who is behind a user id."""
+
+    name: str
+    email: str
+
+
 class Organization:
     """The cast, from a seed; breadth scales how many there are of each."""
 
     def __init__(self, seed: int, breadth: int) -> None:
         """Name everybody. The default workspace is always the first."""
+        self.seed = seed
         rng = random.Random(f"organization:{seed}")
         self.workspaces = [
             DEFAULT_WORKSPACE,
-            *(_id(rng, "wrkspc") for _ in range(2 + breadth // 20)),
+            *(new_id(rng, "wrkspc") for _ in range(2 + breadth // 20)),
         ]
         self.keys = [
-            Key(_id(rng, "apikey"), f"key-{number}", rng.choice(self.workspaces))
+            Key(new_id(rng, "apikey"), f"key-{number}", rng.choice(self.workspaces))
             for number in range(3 + breadth // 8)
         ]
-        self.users = [_id(rng, "user") for _ in range(4 + breadth // 10)]
-        self.service_accounts = [_id(rng, "svac") for _ in range(1 + breadth // 40)]
+        self.users = [new_id(rng, "user") for _ in range(4 + breadth // 10)]
+        self.service_accounts = [new_id(rng, "svac") for _ in range(1 + breadth // 40)]
+        self.people = {id_: self.person(number) for number, id_ in enumerate(self.users)}
+
+    def person(self, number: int) -> Person:
+        """Return the person of a number; no two share an e-mail address."""
+        number += 13 * self.seed
+        count = len(_FIRST_NAMES)
+        first = _FIRST_NAMES[number % count]
+        last = _LAST_NAMES[(7 * number + number // count) % count]
+        namesake = number // count**2 or ""
+        return Person(f"{first} {last}", f"{first}.{last}{namesake}@example.com".lower())
 
 
-def _id(rng: random.Random, prefix: str) -> str:
+_FIRST_NAMES = ("Ada", "Ben", "Chidi", "Dana", "Emre", "Fatima", "Goran", "Hana", "Ivo", "Jun")
+_LAST_NAMES = (
+    *("Abara", "Bauer", "Costa", "Dlamini", "Endo", "Fischer", "Garcia", "Haddad", "Ito", "Jensen"),
+)
+
+
+def new_id(rng: random.Random, prefix: str) -> str:
+    """Make up an id as the API's look."""
     alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
     return f"{prefix}_01" + "".join(rng.choices(alphabet, k=22))

@@ -66,6 +66,10 @@ class Query:
             raise invalid(f"{name}: Input should be one of {sorted(allowed)}")
         return value
 
+    def flag(self, name: str) -> bool:
+        """Return a boolean; false if absent."""
+        return self.choice(name, ("false", "true"), "false") == "true"
+
     def integer(self, name: str, default: int, least: int, most: int) -> int:
         """Return an integer within its bounds."""
         text = self.text(name)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import email.utils
 import functools
+import io
 import math
+import os
 import random
 import re
+import tempfile
+import zlib
+from collections import Counter
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -25,7 +30,9 @@ from tap_claude.records import (
     DECIMAL_FORMAT,
     DECIMAL_PRECISION,
     DECIMAL_SCALE,
+    Columns,
     WrongValueError,
+    flatten,
 )
 from tap_claude.throttle import Throttle
 
@@ -80,20 +87,65 @@ class RefusedError(APIError):
 
 
 class Session(requests.Session):
-    """One connection pool and one rate limiter for all streams of a run."""
+    """One connection pool, one rate limiter and one memory for all streams of a run."""
 
     def __init__(self, throttle: Throttle) -> None:
         """Every request of the session waits for the throttle, retries too."""
         super().__init__()
         self.throttle = throttle
+        self.shared_paths: frozenset[str] = frozenset()
+        """Ends of URL paths that more than one stream asks for: these answers are kept."""
+        self._kept = Kept()
 
     @override
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        path = urlsplit(request.url or "").path.partition("/organizations/")[2]
+        if path in self.shared_paths and (kept := self._kept.get(request)):
+            return kept
         self.throttle.wait()
         sent_at = dt.datetime.now(dt.UTC)
         response = super().send(request, **kwargs)
         vars(response)["sent_at"] = sent_at
+        if path in self.shared_paths and response.status_code == HTTPStatus.OK:
+            self._kept.put(request, response)
         return response
+
+
+class Kept:
+    """Answers that another stream will ask for again, in a file that goes with the process."""
+
+    def __init__(self) -> None:
+        """Begin with nothing kept and no file."""
+        self._file: IO[bytes] | None = None
+        self._places: dict[tuple[str | None, str], tuple[int, int, dt.datetime]] = {}
+
+    def put(self, request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Keep the body of an answer."""
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the run
+        start = self._file.seek(0, os.SEEK_END)
+        length = self._file.write(zlib.compress(response.content, level=1))
+        self._places[self._key(request)] = (start, length, vars(response)["sent_at"])
+
+    def get(self, request: requests.PreparedRequest) -> requests.Response | None:
+        """Return the answer to the same request, if it was kept."""
+        place = self._places.get(self._key(request))
+        if place is None or self._file is None:
+            return None
+        start, length, sent_at = place
+        self._file.seek(start)
+        response = requests.Response()
+        response.status_code = HTTPStatus.OK
+        response.url = request.url or ""
+        response.request = request
+        response.raw = io.BytesIO(zlib.decompress(self._file.read(length)))
+        vars(response)["sent_at"] = sent_at
+        return response
+
+    @staticmethod
+    def _key(request: requests.PreparedRequest) -> tuple[str | None, str]:
+        headers = request.headers
+        return request.url, headers.get("x-api-key") or headers.get("authorization", "")
 
 
 class Run:
@@ -101,7 +153,11 @@ class Run:
 
     def __init__(self, config: Mapping[str, Any], started_at: dt.datetime) -> None:
         """Open a session that obeys ``requests_per_minute``."""
-        self.started_at = started_at
+        # One fixed precision: append targets compare these as text.
+        self.extracted_at = started_at.strftime("%Y-%m-%dT%H:%M:%S") + (
+            f".{started_at.microsecond // 1000:03}Z"
+        )
+        self.version = int(started_at.timestamp())
         self.session = Session(Throttle(config.get("requests_per_minute", 50)))
         self.refusals: dict[str, str] = {}
 
@@ -142,10 +198,33 @@ class ClaudeStream(RESTStream[str | None]):
     # First wait of the exponential series, in seconds.
     backoff_base = 1.0
 
+    single: ClassVar[bool] = False
+    """Whether the answer is one object, without a list around it."""
+
     def __init__(self, tap: Tap, *, run: Run, name: str | None = None) -> None:
         """Join a run."""
         super().__init__(tap, name=name)
         self.run = run
+        self.columns = Columns(self.schema)
+        self.organization_type = self.organization_types[0]
+        self._known_fields = set(self.columns.names)
+
+    # -- organizations
+
+    @property
+    def organization_types(self) -> list[str]:
+        """Kinds of organization whose credentials are configured and may read the stream.
+
+        Where there is none (discovery without settings), the kind that the stream is made for.
+        """
+        kinds = [ORGANIZATION_TYPE[name] for name in self.credentials if self.config.get(name)]
+        return list(dict.fromkeys(kinds)) or [ORGANIZATION_TYPE[self.credentials[0]]]
+
+    @property
+    @override
+    def partitions(self) -> list[dict[str, Any]] | None:
+        kinds = self.organization_types
+        return [{"organization_type": kind} for kind in kinds] if len(kinds) > 1 else None
 
     # -- requests
 
@@ -186,7 +265,7 @@ class ClaudeStream(RESTStream[str | None]):
     @property
     @override
     def authenticator(self) -> Auth:
-        name = credential_for(self.config, self.credentials)
+        name = self._credential
         if name is None:
             msg = f"{self.name}: no credential is set; it needs {self.needs}"
             raise FatalAPIError(msg)
@@ -195,10 +274,8 @@ class ClaudeStream(RESTStream[str | None]):
         return APIKeyAuthenticator(key="x-api-key", value=self.config[name], location="header")
 
     @property
-    def organization_type(self) -> str:
-        """Kind of organization that the stream's credential belongs to."""
-        name = credential_for(self.config, self.credentials) or self.credentials[0]
-        return ORGANIZATION_TYPE[name]
+    def _credential(self) -> str | None:
+        return credential_for(self.config, self.credentials, self.organization_type)
 
     # -- schema
 
@@ -216,7 +293,7 @@ class ClaudeStream(RESTStream[str | None]):
     def validate_response(self, response: requests.Response) -> None:
         if response.status_code == HTTPStatus.OK:
             try:
-                read_page(response)
+                read_page(response, single=self.single)
             except BrokenPageError as error:
                 msg = f"{self.name}: {printable(str(error))}"
                 raise RetriableAPIError(msg, response) from error
@@ -231,8 +308,7 @@ class ClaudeStream(RESTStream[str | None]):
         ):
             raise RefusedError(message, response, detail)
         if kind == "authentication_error" or response.status_code == HTTPStatus.UNAUTHORIZED:
-            name = credential_for(self.config, self.credentials)
-            message += f"; check the setting {name}"
+            message += f"; check the setting {self._credential}"
         raise APIError(message, response, detail)
 
     @override
@@ -259,12 +335,32 @@ class ClaudeStream(RESTStream[str | None]):
         """Yield the pages of one chain of requests; ``context`` goes to `get_url_params`."""
         return self.request_records(context)  # type: ignore[return-value]
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Paths that the stream asks for, as far as another stream may ask for them too."""
+        return (self.path,)
+
+    def conform(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Make a record of a row: flat, every column of the schema, nothing else."""
+        flat = flatten(row, self.columns.whole)
+        if not flat.keys() <= self._known_fields:
+            new = self.columns.unknown(flat) - self._known_fields
+            self._known_fields |= flat.keys()
+            if new:
+                self.logger.warning(
+                    "The API sends fields that this version does not know; they are left out: %s",
+                    ", ".join(sorted(printable(name) for name in new)),
+                )
+        return self.columns.conform(flat)
+
     def read(self, context: Context | None) -> Iterable[dict[str, Any]]:
         """Yield the records of one partition."""
         raise NotImplementedError
 
     @override
     def get_records(self, context: Context | None) -> Iterable[dict[str, Any]]:
+        self.organization_type = (context or {}).get("organization_type", self.organization_type)
+        self.run.session.shared_paths = self._shared_paths()
         try:
             yield from self.read(context)
         except RefusedError as error:
@@ -280,6 +376,13 @@ class ClaudeStream(RESTStream[str | None]):
             reason = printable(str(error), self._secrets)
             msg = f"{self.name}: no usable answer from {host}: {reason}"
             raise FatalAPIError(msg) from error
+
+    def _shared_paths(self) -> frozenset[str]:
+        selected = [
+            s for s in self._tap.streams.values() if isinstance(s, ClaudeStream) and s.selected
+        ]
+        asked = Counter(path for stream in selected for path in stream.paths)
+        return frozenset(path for path, times in asked.items() if times > 1)
 
     # -- retries
 

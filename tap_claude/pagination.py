@@ -5,6 +5,7 @@ Only the paging fields say when to stop: an empty page is not the end of the dat
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,23 +32,51 @@ class Page(msgspec.Struct):
     data: list[msgspec.Raw]
     has_more: bool | msgspec.UnsetType | None = msgspec.UNSET
     next_page: str | msgspec.UnsetType | None = msgspec.UNSET
+    last_id: str | None = None
     data_refreshed_at: str | None = None
 
 
+class _Single(msgspec.Struct):
+    """What an answer must be that is a single object."""
+
+    id: str
+
+
+# Numbers with a fraction are money: a float would not hold them.
+exact = Decimal
+
 _decode_page = msgspec.json.Decoder(Page).decode
+_decode_single = msgspec.json.Decoder(_Single).decode
+_decode_row = msgspec.json.Decoder(dict[str, Any], float_hook=exact).decode
 
 
-def read_page(response: requests.Response) -> Page:
-    """Decode a response, once. Raises `BrokenPageError` for anything that is no page."""
+def read_page(response: requests.Response, *, single: bool = False) -> Page:
+    """Decode a response, once. Raises `BrokenPageError` for anything that is no page.
+
+    A ``single`` answer is an object of its own, without an envelope: a page of one.
+    """
     fields = vars(response)
     if "page" not in fields:
         try:
-            fields["page"] = _decode_page(response.content)
+            if single:
+                _decode_single(response.content)
+                fields["page"] = Page([msgspec.Raw(response.content)], has_more=False)
+            else:
+                fields["page"] = _decode_page(response.content)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             msg = f"the response is not a page of data: {error}"
             raise BrokenPageError(msg) from error
     page: Page = fields["page"]
     return page
+
+
+def decode_row(raw: msgspec.Raw) -> dict[str, Any]:
+    """Decode an item of a page. Raises `BrokenPageError` if it is no object."""
+    try:
+        return _decode_row(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        msg = f"a row of the page cannot be read: {error}"
+        raise BrokenPageError(msg) from error
 
 
 def sent_at(response: requests.Response) -> dt.datetime:
@@ -91,5 +120,45 @@ class TokenPaginator(CursorPaginator):
         cursor: Any = read_page(response).next_page
         if not cursor or cursor is msgspec.UNSET:
             msg = "a page has has_more: true but no next_page to ask for"
+            raise PagingError(msg)
+        return self.once(cursor)
+
+
+class PagePaginator(CursorPaginator):
+    """``next_page`` alone says whether and where the data goes on."""
+
+    @override
+    def has_more(self, response: requests.Response) -> bool:
+        page = read_page(response)
+        if page.next_page is msgspec.UNSET:
+            msg = "a page has no next_page; whether it is the last is unknown"
+            raise PagingError(msg)
+        return page.next_page is not None
+
+    @override
+    def get_next(self, response: requests.Response) -> str:
+        cursor: Any = read_page(response).next_page
+        if not cursor:
+            msg = "a page has an empty next_page"
+            raise PagingError(msg)
+        return self.once(cursor)
+
+
+class IdPaginator(CursorPaginator):
+    """``has_more`` says whether there is a next page; it comes after the ``last_id``."""
+
+    @override
+    def has_more(self, response: requests.Response) -> bool:
+        page = read_page(response)
+        if not isinstance(page.has_more, bool):
+            msg = "a page has no has_more; whether it is the last is unknown"
+            raise PagingError(msg)
+        return page.has_more
+
+    @override
+    def get_next(self, response: requests.Response) -> str:
+        cursor = read_page(response).last_id
+        if not cursor:
+            msg = "a page has has_more: true but no last_id to go on from"
             raise PagingError(msg)
         return self.once(cursor)

@@ -1,4 +1,4 @@
-"""What all report streams share: windows to read, rows to records, the bookmark.
+"""What report streams share: windows to read, rows to records, the bookmark.
 
 The SDK moves bookmarks by record, and back where records come again. A report moves its bookmark
 by finished bucket, also by an empty one, and only forward, so that a killed run resumes at the
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,13 +18,19 @@ from singer_sdk.exceptions import FatalAPIError
 from typing_extensions import override
 
 from tap_claude.client import APIError, ClaudeStream
-from tap_claude.pagination import BrokenPageError, TokenPaginator, read_page, sent_at
-from tap_claude.records import Columns, flatten, row_id
+from tap_claude.pagination import (
+    BrokenPageError,
+    TokenPaginator,
+    decode_row,
+    exact,
+    read_page,
+    sent_at,
+)
+from tap_claude.records import row_id
 from tap_claude.windows import WIDTHS, Window, floor, format_time, parse_time, read_range, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from decimal import Decimal
 
     import requests
     from singer_sdk import Tap
@@ -35,86 +42,56 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-class Bucket(msgspec.Struct):
-    """One interval of a report and the rows that the API has for it."""
+@dataclass
+class Bucket:
+    """One interval of a report: its rows, and whether they can still change by its growing."""
 
     starting_at: str
     ending_at: str
-    results: list[dict[str, Any]]
-
-
-def _exact(number: str) -> Decimal:
-    from decimal import Decimal  # noqa: PLC0415
-
-    return Decimal(number)
-
-
-_decode_bucket = msgspec.json.Decoder(Bucket, float_hook=_exact).decode
+    rows: Iterable[Row]
+    is_complete: bool
 
 
 class ReportStream(ClaudeStream):
-    """A report, read in windows of whole buckets, oldest first."""
+    """A report, read oldest bucket first. Subclasses say how buckets come out of requests."""
 
     primary_keys = ("row_id",)
     replication_key = "starting_at"
 
-    dimensions: ClassVar[tuple[str, ...]]
-    """Every legal value of ``group_by[]``."""
-    default_group_by: ClassVar[tuple[str, ...]]
-    filters: ClassVar[tuple[str, ...]] = ()
-    """Every legal filter, named like the API's parameter without the brackets."""
-    max_group_by: ClassVar[int] = 5
-    page_buckets: ClassVar[Mapping[str, int]]
-    """The legal bucket widths, each with the most buckets that a page may hold."""
     lookback_days: ClassVar[int]
-    key_columns: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Columns that identify the value of a dimension, where it is not the one of its name."""
-    gated: ClassVar[Mapping[str, str]] = {}
-    """Beta headers that a dimension or filter needs."""
+    identity: tuple[str, ...]
+    """Columns that make the key of a row, beside stream, organization and bucket."""
+    warns_of_merged_rows: ClassVar[bool] = False
+    """Whether two rows with one key are out of the ordinary."""
 
-    def __init__(self, tap: Tap, *, run: Run, report: Report) -> None:
-        """Set up one report; its name is the stream's."""
-        super().__init__(tap, run=run, name=report.name)
-        self.report = report
-        self.width = WIDTHS[report.bucket_width]
-        self.columns = Columns(self.schema)
-        identity = [
-            column for name in report.group_by for column in self.key_columns.get(name, (name,))
-        ]
-        self._identity = (
-            *identity,
-            *(name for name in ("currency",) if name in self.columns.names),
-        )
-        betas = {
-            self.gated[name] for name in (*report.group_by, *report.filters) if name in self.gated
+    def __init__(self, tap: Tap, *, run: Run, name: str | None = None, width: str = "1d") -> None:
+        """Set up a report with buckets of that width."""
+        super().__init__(tap, run=run, name=name)
+        self.bucket_width = width
+        self.width = WIDTHS[width]
+        self._merged_rows = 0
+
+    # -- what subclasses say
+
+    def steps(self, window: Window) -> Iterable[Window]:
+        """Cut the range of a run into what one chain of requests reads."""
+        raise NotImplementedError
+
+    def buckets(self, step: Window) -> Iterable[Iterable[Bucket]]:
+        """Yield finished buckets, a page at a time: the bookmark moves after each."""
+        raise NotImplementedError
+
+    def expand(self, row: Row) -> Iterable[Row]:
+        """Turn a row of the API into the rows of this stream."""
+        return (row,)
+
+    def window_columns(self, bucket: Bucket) -> Row:
+        """Return the columns that say which bucket a record belongs to."""
+        return {
+            "starting_at": bucket.starting_at,
+            "ending_at": bucket.ending_at,
+            "bucket_width": self.bucket_width,
         }
-        self.beta = ",".join(sorted(betas)) or self.beta
-        # One fixed precision: append targets compare these as text.
-        self._extracted_at = format_time(run.started_at.replace(microsecond=0))[:-1] + (
-            f".{run.started_at.microsecond // 1000:03}Z"
-        )
-        self._known_fields = set(self.columns.names)
-
-    # -- requests
-
-    @override
-    def get_url_params(
-        self, context: Mapping[str, Any] | None, next_page_token: str | None
-    ) -> dict[str, Any]:
-        params: dict[str, Any] = {
-            **(context or {}),
-            "bucket_width": self.report.bucket_width,
-            "limit": self.page_buckets[self.report.bucket_width],
-            "group_by[]": list(self.report.group_by),
-        }
-        params |= {f"{name}[]": values for name, values in self.report.filters.items()}
-        if next_page_token is not None:
-            params["page"] = next_page_token
-        return params
-
-    @override
-    def get_new_paginator(self) -> TokenPaginator:
-        return TokenPaginator()
 
     # -- reading
 
@@ -125,7 +102,7 @@ class ReportStream(ClaudeStream):
         if window is None:
             self.logger.info("Nothing to read: the bookmark is at or after end_date.")
             return
-        for step in split(window, self.width, self.page_buckets[self.report.bucket_width]):
+        for step in self.steps(window):
             try:
                 yield from self._read_step(step, context)
             except APIError as error:
@@ -137,14 +114,18 @@ class ReportStream(ClaudeStream):
                 finished = Window(step.start, floor(now, self.width))
                 if finished.start < finished.end:
                     yield from self._read_step(finished, context)
+        if self._merged_rows and self.warns_of_merged_rows:
+            self.logger.warning(
+                "%d rows had all identifying fields in common with another row of their bucket;"
+                " they were added up.",
+                self._merged_rows,
+            )
 
     def _read_step(self, step: Window, context: Context | None) -> Iterator[Row]:
-        bounds = {"starting_at": format_time(step.start), "ending_at": format_time(step.end)}
-        for response in self.pages(bounds):
+        for finished in self.buckets(step):
             newest = ""
-            for raw in read_page(response).data:
-                bucket = self._bucket(raw)
-                yield from self._records(bucket, response)
+            for bucket in finished:
+                yield from self._records(bucket)
                 newest = max(newest, bucket.starting_at)
             # Here the last record of the page has been written.
             self._advance_bookmark(newest, context)
@@ -160,58 +141,35 @@ class ReportStream(ClaudeStream):
             end_date=_configured_time(self.config, "end_date"),
         )
 
-    def _bucket(self, raw: msgspec.Raw) -> Bucket:
-        try:
-            bucket = _decode_bucket(raw)
-            bucket.starting_at = format_time(parse_time(bucket.starting_at))
-            bucket.ending_at = format_time(parse_time(bucket.ending_at))
-        except (msgspec.DecodeError, ValueError) as error:
-            msg = f"a bucket of the page cannot be read: {error}"
-            raise BrokenPageError(msg) from error
-        return bucket
-
-    def _records(self, bucket: Bucket, response: requests.Response) -> Iterable[Row]:
+    def _records(self, bucket: Bucket) -> Iterable[Row]:
         """Return the records of one bucket, rows with one key merged."""
         merged: dict[str, Row] = {}
-        for row in bucket.results:
-            flat = flatten(row, self.columns.whole)
-            self._warn_of_unknown(flat)
-            record = self.columns.conform(flat)
-            key = row_id(
-                self.name,
-                self.organization_type,
-                bucket.starting_at,
-                self.report.bucket_width,
-                {name: record[name] for name in self._identity},
-            )
-            if key in merged:
-                self.columns.merge(merged[key], record)
-            else:
-                merged[key] = record
-        complete = parse_time(bucket.ending_at) <= sent_at(response)
+        for row in bucket.rows:
+            for part in self.expand(row):
+                record = self.conform(part)
+                key = row_id(
+                    self.name,
+                    self.organization_type,
+                    bucket.starting_at,
+                    self.bucket_width,
+                    {name: record[name] for name in self.identity},
+                )
+                if key in merged:
+                    self.columns.merge(merged[key], record)
+                    self._merged_rows += 1
+                else:
+                    merged[key] = record
+        window = self.window_columns(bucket)
         for key, record in merged.items():
             self.columns.add_dollars(record)
             record.update(
+                window,
                 row_id=key,
                 organization_type=self.organization_type,
-                starting_at=bucket.starting_at,
-                ending_at=bucket.ending_at,
-                bucket_width=self.report.bucket_width,
-                is_complete=complete,
-                extracted_at=self._extracted_at,
+                is_complete=bucket.is_complete,
+                extracted_at=self.run.extracted_at,
             )
         return merged.values()
-
-    def _warn_of_unknown(self, flat: Row) -> None:
-        if flat.keys() <= self._known_fields:
-            return
-        new = self.columns.unknown(flat) - self._known_fields
-        self._known_fields |= flat.keys()
-        if new:
-            self.logger.warning(
-                "The API sends fields that this version does not know, they are left out: %s",
-                ", ".join(sorted(ascii(name)[1:-1] for name in new)),
-            )
 
     # -- bookmark
 
@@ -258,6 +216,124 @@ class ReportStream(ClaudeStream):
     def compare_start_date(self, value: str, start_date_value: str) -> str:
         """Leave the bookmark alone: `read_range` weighs it against ``start_date``."""
         return value
+
+
+class GroupedReport(ReportStream):
+    """A report with dimensions to choose: under its own name, or as a custom report."""
+
+    dimensions: ClassVar[tuple[str, ...]]
+    """Every legal value of ``group_by[]``."""
+    default_group_by: ClassVar[tuple[str, ...]]
+    filters: ClassVar[tuple[str, ...]] = ()
+    """Every legal filter, named like the API's parameter without the brackets."""
+    max_group_by: ClassVar[int] = 5
+    page_buckets: ClassVar[Mapping[str, int]]
+    """The legal bucket widths, each with the most buckets that a page may hold."""
+    key_columns: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Columns that identify the value of a dimension, where it is not the one of its name."""
+    gated: ClassVar[Mapping[str, str]] = {}
+    """Beta headers that a dimension or filter needs."""
+
+    def __init__(self, tap: Tap, *, run: Run, report: Report) -> None:
+        """Set up one report; its name is the stream's."""
+        super().__init__(tap, run=run, name=report.name, width=report.bucket_width)
+        self.report = report
+        self.identity = tuple(
+            column for name in report.group_by for column in self.key_columns.get(name, (name,))
+        )
+        if "currency" in self.columns.names:
+            self.identity += ("currency",)
+        betas = {
+            self.gated[name] for name in (*report.group_by, *report.filters) if name in self.gated
+        }
+        self.beta = ",".join(sorted(betas)) or self.beta
+
+    @override
+    def steps(self, window: Window) -> Iterator[Window]:
+        return split(window, self.width, self.page_buckets[self.bucket_width])
+
+
+class _RawBucket(msgspec.Struct):
+    starting_at: str
+    ending_at: str
+    results: list[Row]
+
+
+_decode_bucket = msgspec.json.Decoder(_RawBucket, float_hook=exact).decode
+
+
+class BucketReport(GroupedReport):
+    """A report whose pages are lists of buckets, empty ones included (api_reference 3, 4)."""
+
+    @override
+    def get_url_params(
+        self, context: Mapping[str, Any] | None, next_page_token: str | None
+    ) -> dict[str, Any]:
+        return {
+            **(context or {}),
+            "bucket_width": self.bucket_width,
+            "limit": self.page_buckets[self.bucket_width],
+            "group_by[]": list(self.report.group_by),
+            **{f"{name}[]": values for name, values in self.report.filters.items()},
+            "page": next_page_token,
+        }
+
+    @override
+    def get_new_paginator(self) -> TokenPaginator:
+        return TokenPaginator()
+
+    @override
+    def buckets(self, step: Window) -> Iterator[Iterable[Bucket]]:
+        bounds = {"starting_at": format_time(step.start), "ending_at": format_time(step.end)}
+        for response in self.pages(bounds):
+            yield self._buckets_of(response)
+
+    def _buckets_of(self, response: requests.Response) -> Iterator[Bucket]:
+        for raw in read_page(response).data:
+            try:
+                bucket = _decode_bucket(raw)
+                start, end = parse_time(bucket.starting_at), parse_time(bucket.ending_at)
+            except (msgspec.DecodeError, ValueError) as error:
+                msg = f"a bucket of the page cannot be read: {error}"
+                raise BrokenPageError(msg) from error
+            yield Bucket(
+                format_time(start), format_time(end), bucket.results, end <= sent_at(response)
+            )
+
+
+class DayReport(ReportStream):
+    """A report that the API gives one day at a time, one chain of requests each."""
+
+    replication_key = "date"
+    page_size: ClassVar[int] = 1000
+    day_parameter: ClassVar[str]
+    delay: ClassVar[dt.timedelta] = dt.timedelta(0)
+    """How long after its time data may still arrive."""
+
+    @override
+    def get_url_params(
+        self, context: Mapping[str, Any] | None, next_page_token: str | None
+    ) -> dict[str, Any]:
+        return {**(context or {}), "limit": self.page_size, "page": next_page_token}
+
+    @override
+    def steps(self, window: Window) -> Iterator[Window]:
+        return split(window, self.width, 1)
+
+    @override
+    def buckets(self, step: Window) -> Iterator[Iterable[Bucket]]:
+        day = f"{step.start:%Y-%m-%d}"
+        is_complete = step.end <= dt.datetime.now(dt.UTC) - self.delay
+        yield [Bucket(day, f"{step.end:%Y-%m-%d}", self._rows(day), is_complete)]
+
+    def _rows(self, day: str) -> Iterator[Row]:
+        for response in self.pages({self.day_parameter: day}):
+            for raw in read_page(response).data:
+                yield decode_row(raw)
+
+    @override
+    def window_columns(self, bucket: Bucket) -> Row:
+        return {"date": bucket.starting_at}
 
 
 def _configured_time(config: Mapping[str, Any], name: str) -> dt.datetime | None:

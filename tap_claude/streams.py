@@ -8,14 +8,14 @@ from __future__ import annotations
 from singer_sdk import SchemaDirectory, StreamSchema
 
 from tap_claude import schemas
-from tap_claude.reports import ReportStream
+from tap_claude.reports import BucketReport, GroupedReport
 
 SCHEMAS = SchemaDirectory(schemas)
 
 FAST_MODE = "fast-mode-2026-02-01"
 
 
-class MessagesUsage(ReportStream):
+class MessagesUsage(BucketReport):
     """Tokens and server tools of the Messages API (api_reference 3)."""
 
     name = "messages_usage"
@@ -49,7 +49,7 @@ class MessagesUsage(ReportStream):
     gated = {"speed": FAST_MODE, "speeds": FAST_MODE}
 
 
-class CostReport(ReportStream):
+class CostReport(BucketReport):
     """Billed cost by workspace and line of the bill (api_reference 4)."""
 
     name = "cost_report"
@@ -74,6 +74,6 @@ class CostReport(ReportStream):
     }
 
 
-REPORTS: dict[str, type[ReportStream]] = {
+REPORTS: dict[str, type[GroupedReport]] = {
     stream.name: stream for stream in (MessagesUsage, CostReport)
 }

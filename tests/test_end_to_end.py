@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import tempfile
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -17,7 +19,6 @@ from tests.conftest import days_ago
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from simulator.server import Simulator
 
@@ -32,8 +33,12 @@ SUMS = """
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with postgres(tmp_path_factory.mktemp("postgres") / "data") as server:
+def server() -> Iterator[Server]:
+    # Not below pytest's own folder: that is root's alone, and root's PostgreSQL runs as another.
+    with (
+        tempfile.TemporaryDirectory(prefix="data-") as directory,
+        postgres(Path(directory) / "data") as server,
+    ):
         yield server
 
 
