@@ -22,10 +22,12 @@ import msgspec
 import requests
 from singer_sdk.authenticators import APIKeyAuthenticator, BearerTokenAuthenticator
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.pagination import SinglePagePaginator
 from singer_sdk.streams import RESTStream
 from typing_extensions import override
 
-from tap_claude.pagination import BrokenPageError, PagingError, read_page
+from tap_claude.pagination import BrokenPageError, CursorPaginator, PagingError, read_page
 from tap_claude.records import (
     DECIMAL_FORMAT,
     DECIMAL_PRECISION,
@@ -190,9 +192,16 @@ def restore_decimals(schema: dict[str, Any]) -> None:
 class ClaudeStream(RESTStream[str | None]):
     """A stream of the API. Subclasses read pages and yield records in `read`."""
 
+    # `Columns` has conformed the records already, and more strictly.
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
+
+    path: str
     credentials: ClassVar[tuple[str, ...]] = CONSOLE
     needs: ClassVar[str] = "an Admin API key (admin_api_key) of a Console organization"
     beta: str | None = None
+    paginator: ClassVar[type[CursorPaginator | SinglePagePaginator]] = SinglePagePaginator
+    ignored: ClassVar[tuple[str, ...]] = ()
+    """Fields of the API that another stream has."""
     allow_redirects = False  # a redirect would carry the key to another host
 
     # First wait of the exponential series, in seconds.
@@ -207,7 +216,7 @@ class ClaudeStream(RESTStream[str | None]):
         self.run = run
         self.columns = Columns(self.schema)
         self.organization_type = self.organization_types[0]
-        self._known_fields = set(self.columns.names)
+        self._known_fields = {*self.columns.names, *self.ignored}
 
     # -- organizations
 
@@ -325,6 +334,10 @@ class ClaudeStream(RESTStream[str | None]):
     @property
     def _secrets(self) -> list[str]:
         return [self.config[name] for name in SECRETS if self.config.get(name)]
+
+    @override
+    def get_new_paginator(self) -> CursorPaginator | SinglePagePaginator:
+        return self.paginator()
 
     @override
     def parse_response(self, response: requests.Response) -> Iterable[Any]:

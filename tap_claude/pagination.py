@@ -88,6 +88,9 @@ def sent_at(response: requests.Response) -> dt.datetime:
 class CursorPaginator(BaseAPIPaginator[str | None]):
     """Base of the cursor families, with the guard that all need: no cursor comes twice."""
 
+    parameter = "page"
+    """Parameter that takes the cursor."""
+
     def __init__(self) -> None:
         """Start before the first page, with no cursor."""
         super().__init__(None)
@@ -146,6 +149,8 @@ class PagePaginator(CursorPaginator):
 
 class IdPaginator(CursorPaginator):
     """``has_more`` says whether there is a next page; it comes after the ``last_id``."""
+
+    parameter = "after_id"
 
     @override
     def has_more(self, response: requests.Response) -> bool:

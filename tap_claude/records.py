@@ -202,8 +202,23 @@ class Columns:
                 into[name] = left + right
             elif name in self.money.values():
                 into[name] = add_amounts(left, right)
+            elif name in self.whole:
+                into[name] = _add_maps(left, right)
             elif left != right:
                 into[name] = max(left, right, key=repr)
+
+
+def _add_maps(left: Record, right: Record) -> Record:
+    """Add the counters of two nested maps; what is no counter is kept as in `Columns.merge`."""
+    total = dict(left)
+    for name, value in right.items():
+        if isinstance(value, dict) and isinstance(total.get(name), dict):
+            total[name] = _add_maps(total[name], value)
+        elif type(value) is int and type(total.get(name)) is int:
+            total[name] += value
+        elif name not in total or repr(value) > repr(total[name]):
+            total[name] = value
+    return total
 
 
 def _types(spec: Mapping[str, Any]) -> Sequence[str]:
@@ -287,3 +302,58 @@ def row_id(
     """
     identity = [stream, organization_type, starting_at, bucket_width, sorted(dimensions.items())]
     return hashlib.sha256(_encode(identity)).hexdigest()[:32]
+
+
+# ---------------------------------------------------------------------------------------------
+# Rows whose shape is not their record's
+
+
+def with_tools(row: Record, known: Iterable[str]) -> Record:
+    """Give the tools that have columns to them, and all others to ``other_tool_actions``."""
+    tools = row.get("tool_actions") or {}
+    columns = {name: actions for name, actions in tools.items() if name in known}
+    others = {name: actions for name, actions in tools.items() if name not in known}
+    rest = {name: value for name, value in row.items() if name != "tool_actions"}
+    return {**rest, **columns, "other_tool_actions": others or None}
+
+
+def per_model(row: Record, shared: Iterable[str]) -> list[Record]:
+    """Give each model of a Claude Code row a row of its own, with what identifies the parent."""
+    parent = {name: row.get(name) for name in shared}
+    return [{**parent, **entry} for entry in row.get("model_breakdown") or ()]
+
+
+def per_limiter(row: Record) -> list[Record]:
+    """Give each limiter of a rate-limit group a row of its own (api_reference 9.7, 9.8).
+
+    Before 2026-10-21 the group was a ``group_type`` only.
+    """
+    group = row.get("group") or {"type": row.get("group_type")}
+    rest = {n: v for n, v in row.items() if n not in {"group", "group_type", "limits"}}
+    return [
+        {**rest, **_prefixed("group", group), **_prefixed("limit", limit)}
+        for limit in row.get("limits") or ()
+    ]
+
+
+def with_key_owner(row: Record) -> Record:
+    """Read the owner and the scope of an API key in their older shapes too (api_reference 9.6)."""
+    scope, principal = row.get("scope") or {}, row.get("principal") or {}
+    if "id" in principal:
+        kind = str(principal.get("type")).removesuffix("_actor")
+        principal = {"type": f"{kind}_actor", f"{kind}_id": principal["id"]}
+    workspace = scope.get("workspace_id") or row.get("workspace_id")
+    return {**row, "principal": principal or None, "workspace_id": workspace}
+
+
+def with_geo_list(row: Record) -> Record:
+    """Make ``allowed_inference_geos`` a list, also where the API says "unrestricted"."""
+    residency = row.get("data_residency") or {}
+    geos = residency.get("allowed_inference_geos")
+    if isinstance(geos, str):
+        return {**row, "data_residency": {**residency, "allowed_inference_geos": [geos]}}
+    return row
+
+
+def _prefixed(prefix: str, fields: Mapping[str, Any]) -> Record:
+    return {f"{prefix}_{name}": value for name, value in fields.items()}

@@ -265,6 +265,8 @@ _decode_bucket = msgspec.json.Decoder(_RawBucket, float_hook=exact).decode
 class BucketReport(GroupedReport):
     """A report whose pages are lists of buckets, empty ones included (api_reference 3, 4)."""
 
+    paginator = TokenPaginator
+
     @override
     def get_url_params(
         self, context: Mapping[str, Any] | None, next_page_token: str | None
@@ -277,10 +279,6 @@ class BucketReport(GroupedReport):
             **{f"{name}[]": values for name, values in self.report.filters.items()},
             "page": next_page_token,
         }
-
-    @override
-    def get_new_paginator(self) -> TokenPaginator:
-        return TokenPaginator()
 
     @override
     def buckets(self, step: Window) -> Iterator[Iterable[Bucket]]:

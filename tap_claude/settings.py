@@ -158,6 +158,16 @@ CONFIG_SCHEMA = th.PropertiesList(
         ),
     ),
     th.Property(
+        "emit_activate_version_messages",
+        th.BooleanType,
+        default=True,
+        title="Emit ACTIVATE_VERSION",
+        description=(
+            "Follow each full table that was read to its end by ACTIVATE_VERSION, so that targets"
+            " can mark or delete the rows that are gone."
+        ),
+    ),
+    th.Property(
         "base_url",
         th.StringType,
         default=DEFAULT_BASE_URL,

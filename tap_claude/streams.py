@@ -5,10 +5,24 @@ To add a report: one class here, and a schema file of its name in ``schemas/``.
 
 from __future__ import annotations
 
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
 from singer_sdk import SchemaDirectory, StreamSchema
+from typing_extensions import override
 
 from tap_claude import schemas
-from tap_claude.reports import BucketReport, GroupedReport
+from tap_claude.client import CONSOLE, ENTERPRISE
+from tap_claude.directory import DirectoryStream
+from tap_claude.pagination import IdPaginator, PagePaginator, TokenPaginator
+from tap_claude.records import per_limiter, per_model, with_geo_list, with_key_owner, with_tools
+from tap_claude.reports import BucketReport, DayReport, GroupedReport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+Row = dict[str, Any]
 
 SCHEMAS = SchemaDirectory(schemas)
 
@@ -74,6 +88,245 @@ class CostReport(BucketReport):
     }
 
 
+# -- Claude Code (api_reference 5): one pass over the days gives both streams
+
+CLAUDE_CODE_IDENTITY = (
+    "organization_id",
+    "actor_type",
+    "actor_email_address",
+    "actor_api_key_name",
+    "customer_type",
+    "subscription_type",
+    "terminal_type",
+    "is_remote",
+)
+
+
+class ClaudeCodeReport(DayReport):
+    """Base of the streams made from Claude Code's daily rows."""
+
+    path = "usage_report/claude_code"
+    day_parameter = "starting_at"
+    paginator = TokenPaginator
+    delay = dt.timedelta(hours=1)
+    lookback_days = 3
+
+
+class ClaudeCodeUsage(ClaudeCodeReport):
+    """What a person or key did with Claude Code on a day."""
+
+    name = "claude_code_usage"
+    schema = StreamSchema(SCHEMAS, key=name)
+    identity = CLAUDE_CODE_IDENTITY
+    ignored = ("model_breakdown",)
+    warns_of_merged_rows = True
+
+    @override
+    def expand(self, row: Row) -> Iterable[Row]:
+        tools = ("edit_tool", "multi_edit_tool", "write_tool", "notebook_edit_tool")
+        return (with_tools(row, tools),)
+
+
+class ClaudeCodeModelUsage(ClaudeCodeReport):
+    """Tokens and estimated cost of Claude Code by model."""
+
+    name = "claude_code_model_usage"
+    schema = StreamSchema(SCHEMAS, key=name)
+    identity = (*CLAUDE_CODE_IDENTITY, "model", "estimated_cost_currency")
+
+    @override
+    def expand(self, row: Row) -> Iterable[Row]:
+        shared = ("organization_id", "actor", "customer_type", "subscription_type")
+        return per_model(row, (*shared, "terminal_type", "is_remote"))
+
+
+# -- The directory (api_reference 9)
+
+OAUTH = ("access_token",)
+OAUTH_NEEDS = "an OAuth token with the scope org:admin (access_token); Admin keys will not do"
+
+
+class Organization(DirectoryStream):
+    """The organization that the credential belongs to (api_reference 9.1)."""
+
+    name = "organization"
+    path = "me"
+    schema = StreamSchema(SCHEMAS, key=name)
+    single = True
+    page_size = None
+
+
+class Workspaces(DirectoryStream):
+    """Workspaces, archived ones and the default one included (api_reference 9.2)."""
+
+    name = "workspaces"
+    path = "workspaces"
+    schema = StreamSchema(SCHEMAS, key=name)
+    paginator = IdPaginator
+    params = {"include_archived": "true", "include_default": "true"}
+
+    @override
+    def expand(self, row: Row) -> Iterable[Row]:
+        return (with_geo_list(row),)
+
+
+class WorkspaceMembers(DirectoryStream):
+    """Who is in which workspace (api_reference 9.3)."""
+
+    name = "workspace_members"
+    path = "workspaces/{parent_id}/members"
+    schema = StreamSchema(SCHEMAS, key=name)
+    primary_keys = ("workspace_id", "user_id")
+    paginator = IdPaginator
+    parent = Workspaces
+
+
+class WorkspaceRateLimits(DirectoryStream):
+    """Limits that a workspace sets for itself; what is missing is inherited (9.8)."""
+
+    name = "workspace_rate_limits"
+    path = "workspaces/{parent_id}/rate_limits"
+    schema = StreamSchema(SCHEMAS, key=name)
+    primary_keys = ("row_id",)
+    row_key = ("workspace_id", "rate_limit_id", "group_type", "group_id", "limit_type")
+    paginator = PagePaginator
+    parent = Workspaces
+    parent_column = "workspace_id"
+
+    @override
+    def expand(self, row: Row) -> Iterable[Row]:
+        return per_limiter(row)
+
+
+class RateLimits(DirectoryStream):
+    """Limits of the organization, one row per group and limiter (api_reference 9.7)."""
+
+    name = "rate_limits"
+    path = "rate_limits"
+    schema = StreamSchema(SCHEMAS, key=name)
+    primary_keys = ("row_id",)
+    row_key = ("id", "group_type", "group_id", "limit_type")
+    paginator = PagePaginator
+
+    @override
+    def expand(self, row: Row) -> Iterable[Row]:
+        return per_limiter(row)
+
+
+class Users(DirectoryStream):
+    """Members of the organization (api_reference 9.4)."""
+
+    name = "users"
+    path = "users"
+    schema = StreamSchema(SCHEMAS, key=name)
+    credentials = (*CONSOLE, *ENTERPRISE)
+    needs = "an Admin API key, or an Enterprise key with the scope read:members"
+    paginator = IdPaginator
+
+
+class Invites(DirectoryStream):
+    """Invitations of all statuses (api_reference 9.5)."""
+
+    name = "invites"
+    path = "invites"
+    schema = StreamSchema(SCHEMAS, key=name)
+    credentials = (*CONSOLE, *ENTERPRISE)
+    needs = "an Admin API key, or an Enterprise key with the scope read:members"
+    paginator = IdPaginator
+
+
+class ApiKeys(DirectoryStream):
+    """API keys of all statuses; never the keys themselves (api_reference 9.6)."""
+
+    name = "api_keys"
+    path = "api_keys"
+    schema = StreamSchema(SCHEMAS, key=name)
+    paginator = IdPaginator
+
+    @override
+    def expand(self, row: Row) -> Iterable[Row]:
+        return (with_key_owner(row),)
+
+
+class ExternalKeys(DirectoryStream):
+    """Customer-managed encryption keys (api_reference 9.11)."""
+
+    name = "external_keys"
+    path = "external_keys"
+    schema = StreamSchema(SCHEMAS, key=name)
+    paginator = PagePaginator
+    page_size = 100  # the most is not documented; its like takes no more
+
+
+class OAuthStream(DirectoryStream):
+    """Base of the streams that only an OAuth token may read, a hundred rows a page."""
+
+    credentials = OAUTH
+    needs = OAUTH_NEEDS
+    paginator = PagePaginator
+    page_size = 100
+
+
+class ServiceAccounts(OAuthStream):
+    """Service accounts, archived ones included (api_reference 9.9)."""
+
+    name = "service_accounts"
+    path = "service_accounts"
+    schema = StreamSchema(SCHEMAS, key=name)
+    params = {"include_archived": "true"}
+
+
+class ServiceAccountWorkspaces(OAuthStream):
+    """Which service account is in which workspace (api_reference 9.9)."""
+
+    name = "service_account_workspaces"
+    path = "service_accounts/{parent_id}/workspaces"
+    schema = StreamSchema(SCHEMAS, key=name)
+    primary_keys = ("service_account_id", "workspace_id")
+    parent = ServiceAccounts
+
+
+class FederationIssuers(OAuthStream):
+    """Identity providers that may issue tokens (api_reference 9.10)."""
+
+    name = "federation_issuers"
+    path = "federation_issuers"
+    schema = StreamSchema(SCHEMAS, key=name)
+    params = {"include_archived": "true"}
+
+
+class FederationRules(OAuthStream):
+    """Which token of which issuer becomes which service account (api_reference 9.10)."""
+
+    name = "federation_rules"
+    path = "federation_rules"
+    schema = StreamSchema(SCHEMAS, key=name)
+    params = {"include_archived": "true"}
+
+
 REPORTS: dict[str, type[GroupedReport]] = {
     stream.name: stream for stream in (MessagesUsage, CostReport)
 }
+"""Reports that the setting ``reports`` can vary."""
+
+STREAMS: dict[str, type[ClaudeCodeReport | DirectoryStream]] = {
+    stream.name: stream
+    for stream in (
+        ClaudeCodeUsage,
+        ClaudeCodeModelUsage,
+        Organization,
+        Workspaces,
+        WorkspaceMembers,
+        WorkspaceRateLimits,
+        Users,
+        Invites,
+        ApiKeys,
+        RateLimits,
+        ExternalKeys,
+        ServiceAccounts,
+        ServiceAccountWorkspaces,
+        FederationIssuers,
+        FederationRules,
+    )
+}
+"""All others."""

@@ -27,7 +27,7 @@ from tap_claude.settings import (
     report_problems,
     unknown_settings,
 )
-from tap_claude.streams import REPORTS
+from tap_claude.streams import REPORTS, STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
     from jsonschema import ValidationError
     from singer_sdk import Stream
+
+    from tap_claude.client import ClaudeStream
+
+TAKEN = (*REPORTS, *STREAMS)
 
 
 class TapClaude(Tap):
@@ -48,15 +52,22 @@ class TapClaude(Tap):
     def discover_streams(self) -> Sequence[Stream]:
         started_at = dt.datetime.fromtimestamp(self.initialized_at / 1000, tz=dt.UTC)
         self.run = Run(self.config, started_at)
-        nothing_configured = credential_for(self.config, SECRETS) is None
+        everything = credential_for(self.config, SECRETS) is None
+
+        def reachable(stream: type[ClaudeStream]) -> bool:
+            return everything or credential_for(self.config, stream.credentials) is not None
+
         reports = [
             *(default_report(declared, self.config) for declared in REPORTS.values()),
             *custom_reports(self.config),
         ]
         return [
-            REPORTS[report.report](self, run=self.run, report=report)
-            for report in reports
-            if nothing_configured or credential_for(self.config, REPORTS[report.report].credentials)
+            *(
+                REPORTS[report.report](self, run=self.run, report=report)
+                for report in reports
+                if reachable(REPORTS[report.report])
+            ),
+            *(stream(self, run=self.run) for stream in STREAMS.values() if reachable(stream)),
         ]
 
     @property
@@ -80,7 +91,7 @@ class TapClaude(Tap):
             super()._validate_config(raise_errors=raise_errors)  # fills in the defaults
             errors = [
                 *problems(config, now=dt.datetime.now(dt.UTC)),
-                *report_problems(config, REPORTS, taken=REPORTS),
+                *report_problems(config, REPORTS, taken=TAKEN),
             ]
         for warning in (*unknown_settings(config, schema["properties"]), *key_warnings(config)):
             self.logger.warning("%s", warning)

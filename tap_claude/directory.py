@@ -1,0 +1,135 @@
+"""What streams share that are read whole each time: people, workspaces, keys, limits.
+
+A full table that was read to its end is followed by ACTIVATE_VERSION, so that targets can tell
+which rows are gone. The SDK would send it first, which leaves the table empty while it loads.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from typing_extensions import override
+
+from tap_claude.client import ClaudeStream, RefusedError
+from tap_claude.pagination import CursorPaginator, decode_row, read_page
+from tap_claude.records import row_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from singer_sdk import Tap
+    from singer_sdk.helpers.types import Context
+
+    from tap_claude.client import Run
+
+Row = dict[str, Any]
+
+
+class DirectoryStream(ClaudeStream):
+    """A full table: every row of a list, or of a list per parent."""
+
+    primary_keys: tuple[str, ...] = ("id",)
+    state_partitioning_keys = ()  # nothing to remember per parent or organization
+
+    page_size: ClassVar[int | None] = 1000
+    """The biggest legal page; None where the endpoint has no pages."""
+    params: ClassVar[Mapping[str, str]] = {}
+    """Fixed parameters of every request."""
+    parent: ClassVar[type[DirectoryStream] | None] = None
+    """Stream over whose rows this one is asked, its path holding their id as ``{parent_id}``."""
+    parent_column: ClassVar[str] = ""
+    """Column for the parent's id, where the rows do not tell."""
+    row_key: ClassVar[tuple[str, ...]] = ()
+    """Columns that make the ``row_id`` of rows without an id of their own."""
+
+    def __init__(self, tap: Tap, *, run: Run) -> None:
+        """Begin with no organization read to its end."""
+        super().__init__(tap, run=run)
+        self._whole: set[str] = set()
+
+    def expand(self, row: Row) -> Iterable[Row]:
+        """Turn a row of the API into the rows of this stream."""
+        return (row,)
+
+    # -- requests
+
+    @override
+    def get_url_params(
+        self, context: Mapping[str, Any] | None, next_page_token: str | None
+    ) -> dict[str, Any]:
+        page = self.paginator.parameter if issubclass(self.paginator, CursorPaginator) else "page"
+        return {**self.params, "limit": self.page_size, page: next_page_token}
+
+    @property
+    @override
+    def paths(self) -> tuple[str, ...]:
+        return (self.path, self.parent.path) if self.parent else (self.path,)
+
+    # -- reading
+
+    @override
+    def read(self, context: Context | None) -> Iterator[Row]:
+        if self.config.get("emit_activate_version_messages", True):
+            self._stream_version = self.run.version  # records carry it from here on
+        for parent_id in self._parent_ids():
+            for row in self._rows_of(parent_id):
+                yield from self._records(row, parent_id)
+        self._whole.add(self.organization_type)
+        if self._whole >= set(self.organization_types):
+            self._activate_version()
+
+    def rows(self, context: Mapping[str, Any]) -> Iterator[Row]:
+        """Yield the API's rows of one list."""
+        for response in self.pages(context):
+            for raw in read_page(response, single=self.single).data:
+                yield decode_row(raw)
+
+    def _parent_ids(self) -> Iterable[str | None]:
+        if self.parent is None:
+            return (None,)
+        parent = self.parent(self._tap, run=self.run)
+        parent.organization_type = self.organization_type
+        return [row["id"] for row in parent.rows({})]
+
+    def _rows_of(self, parent_id: str | None) -> Iterator[Row]:
+        if parent_id is None:
+            yield from self.rows({})
+            return
+        try:
+            yield from self.rows({"parent_id": parent_id})
+        except RefusedError as error:
+            if error.response.status_code != HTTPStatus.NOT_FOUND:
+                raise
+            self.logger.warning("%s is gone since it was listed; it is left out.", parent_id)
+
+    def _records(self, row: Row, parent_id: str | None) -> Iterator[Row]:
+        for part in self.expand(row):
+            record = self.conform(part)
+            if self.parent_column:
+                record[self.parent_column] = parent_id
+            if self.row_key:
+                identity = {name: record[name] for name in self.row_key}
+                record["row_id"] = row_id(self.name, self.organization_type, "", "", identity)
+            self.columns.add_dollars(record)
+            record["organization_type"] = self.organization_type
+            record["extracted_at"] = self.run.extracted_at
+            yield record
+
+    # -- rows that are gone
+
+    @property
+    @override
+    def emit_activate_version_messages(self) -> bool:
+        """Never by the SDK, which would at the start: see `_activate_version`."""
+        return False
+
+    def _activate_version(self) -> None:
+        """Say that the rows of this run are all that there are, now that the last is written."""
+        if (
+            self._stream_version is not None
+            and self.selected
+            and self.ABORT_AT_RECORD_COUNT is None
+            and self.get_batch_config(self.config) is None
+        ):
+            self._write_activate_version_message(self._stream_version)
