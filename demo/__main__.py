@@ -48,6 +48,7 @@ def main() -> int:
                 "TAP_CLAUDE_ADMIN_API_KEY": ADMIN_KEY,
                 "TAP_CLAUDE_BASE_URL": url,
                 "TAP_CLAUDE_START_DATE": first_day.isoformat(),
+                "TAP_CLAUDE_REQUESTS_PER_MINUTE": "0",  # the limit is the real API's
                 "TARGET_POSTGRES_SQLALCHEMY_URL": server.dsn,
             },
         )
@@ -76,6 +77,8 @@ def demonstrate(
     landed = [report.landed(database, table, started, before[table]) for table in report.TABLES]
     print("", *report.spend_per_day(database), sep="\n")
     print("", *report.spend_per_model(database), sep="\n")
+    print("", *report.spend_per_workspace(database), sep="\n")
+    print("", *report.claude_code_per_person(database), sep="\n")
     print("", *report.tables(landed), "", sep="\n")
 
     start = dt.datetime.combine(first_day, dt.time())

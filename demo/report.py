@@ -14,8 +14,14 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-TABLES = ("cost_report", "messages_usage")
+# Tables to look at, and the column of each that says when.
+TABLES = {
+    "claude_code_usage": "date",
+    "cost_report": "starting_at",
+    "messages_usage": "starting_at",
+}
 DAYS = 30
+PEOPLE = 8
 BAR_WIDTH = 36
 
 COUNT = "select count(*) from claude.{table}"
@@ -24,7 +30,7 @@ LANDED = """
         count(*),
         count(distinct row_id),
         count(*) filter (where extracted_at >= %(started)s),
-        min(starting_at) filter (where extracted_at >= %(started)s)
+        min({window}::timestamp) filter (where extracted_at >= %(started)s)
     from claude.{table}
 """
 SPEND_PER_DAY = """
@@ -50,6 +56,28 @@ SPEND_PER_MODEL = """
     from claude.cost_report left join usage using (model)
     group by 1
     order by 2 desc
+"""
+SPEND_PER_WORKSPACE = """
+    select coalesce(name, 'Default') as workspace, sum(amount_usd)
+    from claude.cost_report left join claude.workspaces on workspaces.id = workspace_id
+    group by workspace
+    order by 2 desc
+"""
+CLAUDE_CODE_PER_PERSON = """
+    with cost as (
+        select actor_email_address, sum(estimated_cost_usd) as dollars
+        from claude.claude_code_model_usage
+        group by actor_email_address
+    )
+    select
+        users.name, max(dollars), sum(num_sessions), sum(lines_of_code_added),
+        sum(commits_by_claude_code)
+    from claude.claude_code_usage
+    join claude.users on users.email = actor_email_address
+    left join cost using (actor_email_address)
+    group by users.name
+    order by 2 desc nulls last
+    limit %(people)s
 """
 BILLED = """
     select trim_scale(sum(amount_usd))
@@ -130,6 +158,24 @@ def spend_per_model(connection: Connection) -> Iterator[str]:
         yield f"{model:30}{dollars:14,.2f}{millions:>16}  {bar}".rstrip()
 
 
+def spend_per_workspace(connection: Connection) -> Iterator[str]:
+    """Draw the spend per workspace, by name."""
+    workspaces = connection.execute(SPEND_PER_WORKSPACE).fetchall()
+    yield f"{'Spend per workspace':30}{'USD':>14}"
+    for (name, dollars), bar in zip(workspaces, _bars(workspaces), strict=True):
+        yield f"{name:30}{dollars:14,.2f}  {bar}".rstrip()
+
+
+def claude_code_per_person(connection: Connection) -> Iterator[str]:
+    """Show who did what with Claude Code."""
+    heads = "".join(f"{head:>10}" for head in ("sessions", "lines", "commits"))
+    yield f"{'Claude Code by person':30}{'USD (est.)':>14}{heads}"
+    for name, dollars, *numbers in connection.execute(
+        CLAUDE_CODE_PER_PERSON, {"people": PEOPLE}
+    ).fetchall():
+        yield f"{name:30}{dollars or 0:14,.2f}" + "".join(f"{number:10,}" for number in numbers)
+
+
 def _bars(rows: Sequence[tuple[Any, ...]]) -> Iterator[str]:
     """Draw the second column, the longest bar for the greatest value."""
     most = max((row[1] for row in rows), default=0) or 1
@@ -139,7 +185,9 @@ def _bars(rows: Sequence[tuple[Any, ...]]) -> Iterator[str]:
 
 
 def _one(connection: Connection, query: str, table: str = "", **values: Any) -> tuple[Any, ...]:
-    statement = sql.SQL(query).format(table=sql.Identifier(table))
+    statement = sql.SQL(query).format(
+        table=sql.Identifier(table), window=sql.Identifier(TABLES.get(table, ""))
+    )
     row = connection.execute(statement, values).fetchone()
     assert row is not None  # noqa: S101  # aggregates always give one
     return row

@@ -148,8 +148,8 @@ def _buckets(
         visible = call.facts.between(start, min(start + width, call.now - DELAY))
         data.append(
             {
-                "starting_at": _time_text(start),
-                "ending_at": _time_text(start + width),
+                "starting_at": time_text(start),
+                "ending_at": time_text(start + width),
                 "results": results(visible),
             }
         )
@@ -237,7 +237,7 @@ def amount_text(amount: Decimal) -> str:
     return text
 
 
-def _time_text(moment: dt.datetime) -> str:
+def time_text(moment: dt.datetime) -> str:
     """Print times as the API does: with microseconds now and then."""
     text = moment.strftime("%Y-%m-%dT%H:%M:%S")
     return f"{text}.000000Z" if _pick(text, 5) else f"{text}Z"

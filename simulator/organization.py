@@ -8,6 +8,8 @@ from decimal import Decimal
 
 DEFAULT_WORKSPACE = "wrkspc_01default0000000000000000"
 ORGANIZATION_ID = "5f1e7a52-3c84-4d0e-9a77-000000000001"
+_FIRST_NAMES = ("Ada", "Ben", "Chidi", "Dana", "Emre", "Fatima", "Goran", "Hana", "Ivo", "Jun")
+_LAST_NAMES = ("Abe", "Bauer", "Costa", "Diaz", "Endo", "Faye", "Garcia", "Haddad", "Ito", "Jonas")
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,6 @@ class Organization:
         last = _LAST_NAMES[(7 * number + number // count) % count]
         namesake = number // count**2 or ""
         return Person(f"{first} {last}", f"{first}.{last}{namesake}@example.com".lower())
-
-
-_FIRST_NAMES = ("Ada", "Ben", "Chidi", "Dana", "Emre", "Fatima", "Goran", "Hana", "Ivo", "Jun")
-_LAST_NAMES = (
-    *("Abara", "Bauer", "Costa", "Dlamini", "Endo", "Fischer", "Garcia", "Haddad", "Ito", "Jensen"),
-)
 
 
 def new_id(rng: random.Random, prefix: str) -> str:

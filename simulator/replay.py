@@ -2,7 +2,8 @@
 
 A file is named after its endpoint, with ``_`` for ``/`` (``cost_report``) or the last part of it
 (``claude_code``), then anything: ``cost_report.grouped.json``, ``cost_report.2026-01.json``. The
-words ``grouped`` and ``ungrouped`` limit it to queries with and without ``group_by[]``.
+words ``grouped`` and ``ungrouped`` limit it to queries with and without ``group_by[]``. What nobody
+recorded is empty.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
-from simulator.query import ApiError
-
 if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.query import Query
 
-EMPTY = {"data": [], "has_more": False, "next_page": None}
+# The last page of any family, without a row.
+EMPTY = {"data": [], "has_more": False, "next_page": None, "first_id": None, "last_id": None}
 
 
 class Replay:
@@ -37,8 +37,6 @@ class Replay:
     def answer(self, endpoint: str, query: Query) -> dict[str, Any]:
         """Return the recorded page that holds the requested time and follows the given one."""
         bodies = self._recorded(endpoint, grouped=bool(query.many("group_by")))
-        if not bodies:
-            raise ApiError(404, "not_found_error", f"nothing is recorded for {endpoint}")
         token = query.text("page")
         if token is not None:
             # The page after the one that named this token; trimmed recordings may lack it.
@@ -48,8 +46,9 @@ class Replay:
                 if before.get("next_page") == token
             ]
             return followers[0] if followers else EMPTY
-        start, end = query.text("starting_at") or "", query.text("ending_at") or "9"
-        return next((body for body in bodies if _overlaps(body, start, end)), EMPTY)
+        start, end = query.text("starting_at"), query.text("ending_at")
+        fitting = [body for body in bodies if _overlaps(body, start, end)]
+        return fitting[0] if fitting else EMPTY
 
     def _recorded(self, endpoint: str, *, grouped: bool) -> list[dict[str, Any]]:
         names = (endpoint.replace("/", "_"), endpoint.rpartition("/")[2])
@@ -61,11 +60,14 @@ class Replay:
         ]
 
 
-def _overlaps(body: dict[str, Any], start: str, end: str) -> bool:
-    """Tell whether a body belongs to a range; one without times of its own always does."""
-    times = [
-        item.get("starting_at") or item.get("date")
-        for item in body["data"]
-        if isinstance(item, dict)
-    ]
-    return not times or any(time is None or start[:10] <= time[:10] < end[:10] for time in times)
+def _overlaps(body: dict[str, Any], start: str | None, end: str | None) -> bool:
+    """Tell whether a body belongs to a range or, without an end, to a day."""
+    items = [item for item in body["data"] if isinstance(item, dict)]
+    times = [time for item in items if (time := item.get("starting_at") or item.get("date"))]
+    if start is None or (items and not times):
+        return True
+    last = (end or start)[:10]
+    return any(
+        start[:10] <= time[:10] and (time[:10] < last or (end is None and time[:10] == last))
+        for time in times
+    )

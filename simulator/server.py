@@ -12,7 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from simulator import console_reports
+import msgspec
+
+from simulator import admin_lists, analytics, claude_code, console_reports
+from simulator.directory import Directory
+from simulator.facts import Facts
 from simulator.organization import ORGANIZATION_ID
 from simulator.query import ApiError, Query
 
@@ -21,7 +25,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from simulator.facts import Facts
     from simulator.replay import Replay
 
 PREFIX = "/v1/organizations/"
@@ -30,6 +33,7 @@ ANALYTICS_KEY = "sk-ant-api01-simulator"
 ACCESS_TOKEN = "sk-ant-oat01-simulator"  # noqa: S105
 # What each credential is: A Admin key, O OAuth token, E scoped key of Claude Enterprise.
 CREDENTIALS = {ADMIN_KEY: "A", ACCESS_TOKEN: "O", ANALYTICS_KEY: "E"}
+SCOPES = {"A": [], "O": ["org:admin"], "E": ["read:analytics", "read:members"]}
 API_VERSIONS = ("2023-06-01", "2026-10-21")
 
 Answer = dict[str, Any]
@@ -39,7 +43,7 @@ Answer = dict[str, Any]
 class Route:
     """An endpoint and the credentials that may read it."""
 
-    answer: Callable[[console_reports.Call], Answer]
+    answer: Callable[[admin_lists.ListCall], Answer]
     credentials: str
     scopes: tuple[str, ...] = ()
 
@@ -47,6 +51,22 @@ class Route:
 ROUTES = {
     "usage_report/messages": Route(console_reports.usage, "AO"),
     "cost_report": Route(console_reports.cost, "AO"),
+    "analytics/usage": Route(analytics.usage, "AOE", ("read:analytics",)),
+    "analytics/cost": Route(analytics.cost, "AOE", ("read:analytics",)),
+    "usage_report/claude_code": Route(claude_code.report, "AO"),
+    "me": Route(admin_lists.me, "AO"),
+    "workspaces": Route(admin_lists.workspaces, "AO"),
+    "workspaces/{id}/members": Route(admin_lists.workspace_members, "AO"),
+    "workspaces/{id}/rate_limits": Route(admin_lists.workspace_rate_limits, "AO"),
+    "users": Route(admin_lists.users, "AOE", ("read:members",)),
+    "invites": Route(admin_lists.invites, "AOE", ("read:members",)),
+    "api_keys": Route(admin_lists.api_keys, "AO"),
+    "rate_limits": Route(admin_lists.rate_limits, "AO"),
+    "external_keys": Route(admin_lists.external_keys, "AO"),
+    "service_accounts": Route(admin_lists.service_accounts, "O"),
+    "service_accounts/{id}/workspaces": Route(admin_lists.service_account_workspaces, "O"),
+    "federation_issuers": Route(admin_lists.federation_issuers, "O"),
+    "federation_rules": Route(admin_lists.federation_rules, "O"),
 }
 
 
@@ -91,9 +111,22 @@ class Simulator:
         requests_per_minute: int = 0,
         refuse_future: bool = False,
         replay: Replay | None = None,
+        directory: Directory | None = None,
+        enterprise: Facts | None = None,
     ) -> None:
         """Bind the port (0: any free one); ``now`` stops the clock."""
         self.facts = facts
+        console = directory or Directory(facts.organization)
+        # The key of Claude Enterprise belongs to another organization.
+        self.enterprise = enterprise or Facts(
+            seed=facts.seed + 1,
+            first_day=facts.first_day,
+            today=facts.today,
+            breadth=facts.breadth,
+            enterprise=True,
+        )
+        other = Directory(self.enterprise.organization, enterprise=True)
+        self.directories = {"A": console, "O": console, "E": other}
         self.stopped_clock = now
         self.requests_per_minute = requests_per_minute
         self.refuse_future = refuse_future
@@ -170,20 +203,24 @@ class Simulator:
 
     def answer(self, path: str, pairs: list[tuple[str, str]], headers: dict[str, str]) -> Answer:
         """Answer a request, or raise an `ApiError`."""
-        route = self._authorized(path, headers)
+        route, kind, parent = self._authorized(path, headers)
         query = Query(pairs)
-        if self.replay is not None:
+        if self.replay is not None and path != f"{PREFIX}me":
             return self.replay.answer(path.removeprefix(PREFIX), query)
-        call = console_reports.Call(
+        call = admin_lists.ListCall(
             query=query,
             now=self.now,
-            facts=self.facts,
+            facts=self.enterprise if kind == "E" else self.facts,
             betas=frozenset(_list(headers.get("anthropic-beta", ""))),
             refuse_future=self.refuse_future,
+            directory=self.directories[kind],
+            version=headers["anthropic-version"],
+            parent=parent,
         )
         return route.answer(call)
 
-    def _authorized(self, path: str, headers: dict[str, str]) -> Route:
+    def _authorized(self, path: str, headers: dict[str, str]) -> tuple[Route, str, str]:
+        """Return the route, the kind of the credential, and the id in the middle of the path."""
         key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
         if not key:
             raise ApiError(401, "authentication_error", "x-api-key header is required")
@@ -197,15 +234,18 @@ class Simulator:
         if version not in API_VERSIONS:
             message = f"anthropic-version: header is required, one of {', '.join(API_VERSIONS)}"
             raise ApiError(400, "invalid_request_error", message)
-        route = ROUTES.get(path.removeprefix(PREFIX)) if path.startswith(PREFIX) else None
+        endpoint, parent = path.removeprefix(PREFIX), ""
+        if endpoint not in ROUTES and endpoint.count("/") == 2:
+            head, parent, tail = endpoint.split("/")
+            endpoint = f"{head}/{{id}}/{tail}"
+        route = ROUTES.get(endpoint) if path.startswith(PREFIX) else None
         if route is None:
             raise ApiError(404, "not_found_error", "Not found")
         if kind not in route.credentials:
-            got = ["read:analytics"] if kind == "E" else ["org:admin"]
             needed = list(route.scopes) or ["org:admin"]
-            message = f"Missing required scopes. Got: {got} Needed: {needed}"
+            message = f"Missing required scopes. Got: {SCOPES[kind]} Needed: {needed}"
             raise ApiError(403, "permission_error", message, code="api_key_scope_missing")
-        return route
+        return route, kind, parent
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -252,7 +292,7 @@ class _Handler(BaseHTTPRequestHandler):
             if error.should_retry is not None:
                 more["x-should-retry"] = str(error.should_retry).lower()
             return error.status, more, _error_body(error.type, error.message, error.code)
-        return 200, {}, json.dumps(answer).encode()
+        return 200, {}, _JSON.encode(answer)
 
     def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)
@@ -268,6 +308,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Keep quiet; `Simulator.seen` is the log."""
+
+
+# Claude Code's amounts are numbers with every digit.
+_JSON = msgspec.json.Encoder(decimal_format="number")
 
 
 def _error_body(kind: str, message: str, code: str | None = None) -> bytes:

@@ -11,6 +11,7 @@ import os
 import random
 import re
 import tempfile
+import weakref
 import zlib
 from collections import Counter
 from http import HTTPStatus
@@ -125,6 +126,7 @@ class Kept:
         """Keep the body of an answer."""
         if self._file is None:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the run
+            weakref.finalize(self, self._file.close)
         start = self._file.seek(0, os.SEEK_END)
         length = self._file.write(zlib.compress(response.content, level=1))
         self._places[self._key(request)] = (start, length, vars(response)["sent_at"])

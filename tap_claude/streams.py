@@ -255,7 +255,7 @@ class ExternalKeys(DirectoryStream):
     path = "external_keys"
     schema = StreamSchema(SCHEMAS, key=name)
     paginator = PagePaginator
-    page_size = 100  # the most is not documented; its like takes no more
+    page_size = 100
 
 
 class OAuthStream(DirectoryStream):

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_claude.streams import REPORTS, STREAMS
 from tests.conftest import NOW, days_ago, environment, settings
+from tests.test_directory import only
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,10 +38,8 @@ def config(simulator: Simulator) -> dict[str, Any]:
 def test_discover_needs_no_secret_and_no_call(simulator: Simulator, tap: Any) -> None:
     run = tap("--discover")
     assert run.code == 0
-    assert [s["stream"] for s in json.loads(run.stdout)["streams"]] == [
-        "cost_report",
-        "messages_usage",
-    ]
+    streams = [s["stream"] for s in json.loads(run.stdout)["streams"]]
+    assert streams == sorted({*REPORTS, *STREAMS})
     tap("--discover", config={"base_url": simulator.url})
     assert not simulator.seen
 
@@ -73,12 +73,13 @@ def test_version(tap: Any) -> None:
 def test_test_reads_a_record_of_each_stream(tap: Any, config: dict[str, Any]) -> None:
     run = tap(*_order("--test", config, tap))
     assert run.code == 0, run.stderr
-    assert {m["stream"] for m in run.messages if m["type"] == "RECORD"} == {
-        "cost_report",
-        "messages_usage",
-    }
+    streams = {s["stream"] for s in json.loads(tap("--discover", config=config).stdout)["streams"]}
+    assert len(streams) > 10
+    assert {m["stream"] for m in run.messages if m["type"] == "RECORD"} == streams
+    assert not any(m["type"] == "ACTIVATE_VERSION" for m in run.messages)
     schema = tap(*_order("--test=schema", config, tap))
-    assert [m["type"] for m in schema.messages] == ["SCHEMA", "SCHEMA"]
+    assert {m["type"] for m in schema.messages} == {"SCHEMA"}
+    assert {m["stream"] for m in schema.messages} == streams
 
 
 def _order(option: str, config: dict[str, Any], tap: Any) -> list[str]:
@@ -153,7 +154,8 @@ def test_batch_mode_bookmarks_only_what_was_handed_over(
         "storage": {"root": tmp_path.as_uri(), "prefix": "b-"},
         "batch_size": 50,
     }
-    run = tap(config={**config, "batch_config": batch})
+    catalog = only(tap, config, "cost_report", "messages_usage")
+    run = tap(config={**config, "batch_config": batch}, catalog=catalog)
     assert run.code == 0, run.stderr
     kinds = [m["type"] for m in run.messages]
     assert kinds.count("BATCH") > 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from demo.meltano import Meltano
+from demo.meltano import Meltano, MeltanoError
 from demo.postgres import Server, postgres
 from simulator.console_reports import DELAY
-from simulator.server import ADMIN_KEY
+from simulator.server import ADMIN_KEY, Fault
 from tests.conftest import days_ago
 
 if TYPE_CHECKING:
@@ -111,15 +112,55 @@ def test_every_counter_and_cent_lands_and_a_second_run_doubles_nothing(
     meltano.run()
     assert_equal_to_the_facts(database, "first", simulator, start)
     assert one(database, "select count(*) from first.cost_report")[0] > rows
-    assert [s.values("starting_at")[0] for s in simulator.seen[requests:]] == [days_ago(9)] * 2
+    for path in ("cost_report", "usage_report/messages"):
+        again = [s for s in simulator.seen[requests:] if s.path.endswith(path)]
+        assert [s.values("starting_at")[0] for s in again] == [days_ago(9)]
+    for table in ("claude_code_usage", "claude_code_model_usage", "users", "rate_limits"):
+        assert one(database, f"select count(*) from first.{table}")[0] > 0
+
+
+def test_rows_that_are_gone_are_marked_or_deleted(
+    simulate: Any, server: Server, database: psycopg.Connection, tmp_path: Path
+) -> None:
+    """What target-postgres makes of ACTIVATE_VERSION, softly and (hard_delete) for good."""
+    simulator = simulate(days=3)
+    users = simulator.directories["A"].users
+    count = len(users)
+    selected = {"TAP_CLAUDE__SELECT": '["users.*"]'}
+    meltano = pipeline(tmp_path, server, simulator, "people", **selected)
+    live = "select count(*) from people.users where _sdc_deleted_at is null"
+    meltano.run()
+    assert one(database, live) == (count,)
+
+    # a run that breaks off says nothing about who is gone
+    leaver = users.pop(0)
+    time.sleep(1)  # versions are seconds
+    simulator.faults.append(Fault(status=200, path="users", body='{"data": []}'))
+    with pytest.raises(MeltanoError, match="no has_more"):
+        meltano.run()
+    assert one(database, live) == (count,)
+
+    meltano.run()
+    assert one(database, live) == (count - 1,)
+    gone = "select id from people.users where _sdc_deleted_at is not null"
+    assert one(database, gone) == (leaver["id"],)
+
+    users.insert(0, leaver)  # and back
+    time.sleep(1)
+    meltano.run()
+    assert one(database, live) == (count,)
+
+    del users[0]
+    time.sleep(1)
+    pipeline(
+        tmp_path, server, simulator, "people", TARGET_POSTGRES_HARD_DELETE="true", **selected
+    ).run()
+    assert one(database, "select count(*) from people.users") == (count - 1,)
 
 
 def test_the_default_bookmarks_survive_a_failed_run(
     simulate: Any, server: Server, database: psycopg.Connection, tmp_path: Path
 ) -> None:
-    from demo.meltano import MeltanoError  # noqa: PLC0415
-    from simulator.server import Fault  # noqa: PLC0415
-
     simulator = simulate(days=120)
     start = days_ago(119)
     meltano = pipeline(tmp_path, server, simulator, "second", TAP_CLAUDE_START_DATE=start)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import re
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from tap_claude import schemas
-from tap_claude.client import ClaudeStream
 from tap_claude.directory import DirectoryStream
 from tap_claude.streams import REPORTS, STREAMS
+
+if TYPE_CHECKING:
+    from tap_claude.client import ClaudeStream
 
 ALL: dict[str, type[ClaudeStream]] = {**REPORTS, **STREAMS}
 FILES = {

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from singer_sdk.exceptions import ConfigValidationError
 
+from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
 
 KEY = {"admin_api_key": "sk-ant-admin01-x"}
@@ -158,10 +159,17 @@ def test_what_is_only_suspicious_is_a_warning(
 
 
 def test_the_catalogue_offers_what_the_credentials_reach() -> None:
-    everything = {"messages_usage", "cost_report"}
+    oauth = {
+        "service_accounts",
+        "service_account_workspaces",
+        "federation_issuers",
+        "federation_rules",
+    }
+    console = {*REPORTS, *STREAMS} - oauth
     offered = {
         name: set(TapClaude(config={name: "x"}).streams)
         for name in ("admin_api_key", "access_token", "analytics_api_key")
     }
-    assert offered["admin_api_key"] == offered["access_token"] == everything
-    assert offered["analytics_api_key"] == set()
+    assert offered["admin_api_key"] == console
+    assert offered["access_token"] == console | oauth
+    assert offered["analytics_api_key"] == {"users", "invites"}

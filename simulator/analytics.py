@@ -1,0 +1,433 @@
+"""The Usage and Cost Analytics API: rows of usage and cost by dimension (api_reference 6)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from simulator.attribution import CATEGORIES
+from simulator.console_reports import DELAY, GEOS, SPEEDS, TIERS, WINDOWS, amount_text, time_text
+from simulator.facts import COUNTERS
+from simulator.query import WIDTHS, Query, cursor, invalid, position, snap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from simulator.console_reports import Call
+    from simulator.facts import Cost, Fact, Facts
+
+Row = dict[str, Any]
+
+BETA = "analytics-usage-cost-2026-08-24"
+FLOOR = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+HISTORY = dt.timedelta(days=365)
+LONGEST = dt.timedelta(days=31)
+LONGEST_BY_MINUTE = dt.timedelta(hours=24)
+LAG = dt.timedelta(hours=4)
+"""Age of the data that are said to be complete."""
+DIMENSIONS = (
+    "actor",
+    "actor_type",
+    "agent_id",
+    "api_key_id",
+    "claude_tag_category",
+    "claude_tag_user_id",
+    "context_window",
+    "deployment_id",
+    "environment_id",
+    "inference_geo",
+    "model",
+    "organization_id",
+    "product",
+    "rbac_group_id",
+    "service_tier",
+    "session_id",
+    "slack_channel_id",
+    "speed",
+    "user_profile_id",
+    "workspace_id",
+)
+FAN_OUT = ("cost_type", "token_type")
+"""Dimensions of cost that count neither as one of five nor, in rows, toward the limit."""
+ACTOR_TYPES = ("api_actor", "federated_actor", "service_account_actor", "user_actor")
+PRODUCTS = (
+    "chat",
+    "chat_cowork_unified",
+    "claude_code",
+    "claude_console",
+    "claude_design",
+    "claude_in_chrome",
+    "claude_tag",
+    "cowork",
+    "managed_agents_api",
+    "message_batches_api",
+    "messages_api",
+    "office_agent",
+)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A list of values to look for, and what is compared with them."""
+
+    tags: Callable[[Fact], Collection[str | None]]
+    allowed: Collection[str] | None = None
+    prefixes: tuple[str, ...] = ("",)
+    console_only: bool = False
+
+
+def _by(dimension: str, *allowed: str, prefix: str = "", console_only: bool = False) -> Filter:
+    """Return a filter on a dimension's value; no value never matches."""
+    return Filter(
+        lambda fact: (getattr(fact, dimension),), allowed or None, (prefix,), console_only
+    )
+
+
+FILTERS = {
+    "actor_ids": Filter(
+        lambda fact: (fact.actor.id,) if fact.actor else (), None, ("user_", "svac_", "apikey_")
+    ),
+    "actor_types": _by("actor_type", *ACTOR_TYPES),
+    "agent_ids": _by("agent_id", console_only=True),
+    # An empty entry stands for use without a key.
+    "api_key_ids": Filter(
+        lambda fact: (fact.api_key_id or "",), None, ("apikey_",), console_only=True
+    ),
+    "claude_tag_categories": _by("claude_tag_category", *CATEGORIES),
+    "claude_tag_user_ids": _by("claude_tag_user_id"),
+    "context_windows": _by("context_window", *WINDOWS),
+    "deployment_ids": _by("deployment_id", console_only=True),
+    "environment_ids": _by("environment_id", console_only=True),
+    "inference_geos": Filter(lambda fact: (fact.inference_geo or "not_available",), GEOS),
+    "models": _by("model"),
+    "products": _by("product", *PRODUCTS),
+    "rbac_group_ids": Filter(lambda fact: fact.rbac_group_ids),
+    "service_tiers": _by("service_tier", *TIERS, console_only=True),
+    "session_ids": _by("session_id", prefix="sesn_", console_only=True),
+    "slack_channel_ids": _by("slack_channel_id"),
+    "speeds": _by("speed", *SPEEDS),
+    "user_profile_ids": _by("user_profile_id", prefix="uprof_", console_only=True),
+    "workspace_ids": _by("workspace_id", prefix="wrkspc_", console_only=True),
+}
+
+
+@dataclass(slots=True)
+class Group:
+    """What one combination of dimensions used and cost in one bucket."""
+
+    starting_at: dt.datetime
+    values: tuple[Any, ...]
+    counters: list[int] = field(default_factory=lambda: [0] * len(COUNTERS))
+    requests: int | None = None
+    components: dict[tuple[str | None, str | None], tuple[Decimal, Decimal]] = field(
+        default_factory=dict
+    )
+    """Cost type and token type, where asked for: amount and list amount."""
+
+    def add(self, fact: Fact, lines: Iterable[Cost], fan_out: Collection[str]) -> None:
+        """Add a use, and the lines of its bill that count."""
+        for index, count in enumerate(fact.counters):
+            self.counters[index] += count
+        if fact.requests is not None:
+            self.requests = (self.requests or 0) + fact.requests
+        for line in lines:
+            component = (
+                line.cost_type if fan_out else None,
+                line.token_type if "token_type" in fan_out else None,
+            )
+            amount, listed = self.components.get(component, (Decimal(0), Decimal(0)))
+            self.components[component] = amount + line.amount, listed + line.list_amount
+
+
+# What rows can be ordered by; the first one is the default.
+USAGE_ORDERS: dict[str, Callable[[Group], int | Decimal]] = {
+    "total_tokens": lambda group: sum(group.counters[:5]),
+    "output_tokens": lambda group: group.counters[4],
+    "uncached_input_tokens": lambda group: group.counters[0],
+    "requests": lambda group: group.requests or 0,
+}
+COST_ORDERS: dict[str, Callable[[Group], int | Decimal]] = {
+    "amount": lambda group: sum((pair[0] for pair in group.components.values()), Decimal(0)),
+    "list_amount": lambda group: sum((pair[1] for pair in group.components.values()), Decimal(0)),
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a query asks for, its page aside."""
+
+    report: str
+    start: dt.datetime
+    end: dt.datetime
+    width: str | None
+    group_by: tuple[str, ...]
+    fan_out: tuple[str, ...]
+    filters: tuple[tuple[str, frozenset[str]], ...]
+    order_by: str
+    descending: bool
+    # All pages show the data of the first one.
+    as_of: dt.datetime
+    revision: int
+
+
+def usage(call: Call) -> Row:
+    """Answer ``analytics/usage``."""
+    return _answer(call, "usage", USAGE_ORDERS, DIMENSIONS, _usage_metrics)
+
+
+def cost(call: Call) -> Row:
+    """Answer ``analytics/cost``."""
+    return _answer(call, "cost", COST_ORDERS, (*DIMENSIONS, *FAN_OUT), _cost_metrics)
+
+
+def _answer(
+    call: Call,
+    report: str,
+    orders: Collection[str],
+    dimensions: Collection[str],
+    metrics: Callable[[Question, Group], Iterator[tuple[Row, Row]]],
+) -> Row:
+    query, facts = call.query, call.facts
+    if BETA not in call.betas:
+        raise invalid(f"anthropic-beta: header is required, {BETA}")
+    group_by = _group_by(query, dimensions)
+    width = query.choice("time_bucket_width", (*WIDTHS, ""), "") or None
+    start, end = _range(call, width)
+    limit = query.integer("limit", 20, 1, 1000)
+    without_deleted = query.flag("exclude_deleted_users")
+    if without_deleted and "actor" not in group_by:
+        raise invalid("exclude_deleted_users: requires group_by[]=actor")
+    place: dict[str, Any] = {
+        "report": f"{report} {facts.seed}",
+        "as_of": call.now.isoformat(),
+        "revision": facts.revision,
+        "page": 0,
+        "start": 0,
+    }
+    given = position(query)
+    if given and given.get("report") != place["report"]:
+        raise invalid("cursor does not match current query parameters")
+    place |= given
+    question = Question(
+        report=report,
+        start=start,
+        end=end,
+        width=width,
+        group_by=tuple(name for name in group_by if name not in FAN_OUT),
+        fan_out=tuple(name for name in group_by if name in FAN_OUT),
+        filters=_filters(query, facts),
+        order_by=query.choice("order_by", (*orders, "time"), next(iter(orders))),
+        descending=query.choice("order", ("asc", "desc"), "desc") == "desc",
+        as_of=dt.datetime.fromisoformat(place["as_of"]),
+        revision=place["revision"],
+    )
+    query.done()
+    groups = _ranked(question, facts)
+    stop = place["start"] + _size(place["page"], limit)
+    data = []
+    for group in groups[place["start"] : stop]:
+        shown = _shown(question, group, facts)
+        if without_deleted and (shown["actor"] or {}).get("deleted"):
+            continue
+        for more_values, values in metrics(question, group):
+            row = {**_bounds(question, group), "group": {**shown, **more_values}, report: values}
+            data.append(row)
+    more = stop < len(groups)
+    following = {**place, "page": place["page"] + 1, "start": stop}
+    return {
+        "data": data,
+        "has_more": more,
+        "next_page": cursor(query, following) if more else None,
+        "data_refreshed_at": _refreshed_at(question.as_of),
+    }
+
+
+# -- reading the query
+
+
+def _group_by(query: Query, dimensions: Collection[str]) -> list[str]:
+    group_by = list(dict.fromkeys(query.many("group_by", dimensions)))
+    if len([name for name in group_by if name not in FAN_OUT]) > 5:
+        raise invalid("Cannot specify more than 5 group_by[] dimensions.")
+    if "organization_id" in group_by or query.many("organization_ids"):
+        raise invalid(
+            "organization_id: requires an API key of a parent organization",
+            code="parent_organization_required",
+        )
+    if "claude_tag_user_id" in group_by and (
+        "rbac_group_id" in group_by or query.many("rbac_group_ids")
+    ):
+        raise invalid("group_by[]: claude_tag_user_id cannot be combined with RBAC groups")
+    return group_by
+
+
+def _filters(query: Query, facts: Facts) -> tuple[tuple[str, frozenset[str]], ...]:
+    filters = []
+    tagged = {team.uuid: team.id for team in facts.cast.teams}
+    for name, looks in FILTERS.items():
+        values = query.many(name, looks.allowed)
+        for value in values:
+            if not value and name != "api_key_ids":
+                raise invalid(f"{name}[]: Input should not be empty")
+            if value and not value.startswith(looks.prefixes):
+                raise invalid(f"{name}[]: Input should start with {' or '.join(looks.prefixes)}")
+        if values:
+            filters.append((name, frozenset(tagged.get(value, value) for value in values)))
+    return tuple(filters)
+
+
+def _range(call: Call, width: str | None) -> tuple[dt.datetime, dt.datetime]:
+    query, now = call.query, call.now
+    start = query.time("starting_at", required=True)
+    assert start is not None
+    end = query.time("ending_at")
+    if width and not end:
+        raise invalid("ending_at: Field required when time_bucket_width is set")
+    if start < FLOOR:
+        raise invalid("starting_at: must not be earlier than 2026-01-01T00:00:00Z")
+    if start < now - HISTORY:
+        raise invalid("starting_at: must be within the last 365 days")
+    if call.refuse_future and end and end > now:
+        raise invalid("ending_at: must not be in the future", should_retry=False)
+    end = end or min(now, start + LONGEST)
+    if end - start > LONGEST:
+        raise invalid("Invalid date range: may span at most 31 days")
+    if width == "1m" and end - start > LONGEST_BY_MINUTE:
+        raise invalid("Invalid date range: may span at most 24 hours where time_bucket_width is 1m")
+    if not width:
+        start, end = snap(start, WIDTHS["1h"]), snap(end, WIDTHS["1h"])
+    if end <= start:
+        raise invalid(
+            "Invalid date range: ending date must be after starting date", should_retry=False
+        )
+    return start, end
+
+
+# -- from facts to groups
+
+
+@functools.lru_cache(maxsize=4)
+def _ranked(question: Question, facts: Facts) -> list[Group]:
+    """Return everything that a question's pages show, in its order."""
+    groups: dict[tuple[Any, ...], Group] = {}
+    until = min(question.end, question.as_of - DELAY)
+    for fact in facts.between(question.start, until, question.revision):
+        lines = _lines(question, fact)
+        if not (lines if question.report == "cost" else fact.counters or fact.requests):
+            continue
+        if not all(_matches(fact, name, values, facts) for name, values in question.filters):
+            continue
+        start = snap(fact.moment, WIDTHS[question.width]) if question.width else question.start
+        for values in _combinations(question, fact):
+            key = (start, *values)
+            if key not in groups:
+                groups[key] = Group(start, values)
+            groups[key].add(fact, lines, question.fan_out)
+    return _ordered(question, list(groups.values()))
+
+
+def _lines(question: Question, fact: Fact) -> list[Cost]:
+    """Return the lines that count: amounts are before credits, and by token type only tokens'."""
+    only_tokens = question.fan_out == ("token_type",)
+    return [
+        line
+        for line in fact.costs
+        if line.cost_type and (line.cost_type == "tokens" or not only_tokens)
+    ]
+
+
+def _matches(fact: Fact, name: str, values: frozenset[str], facts: Facts) -> bool:
+    looks = FILTERS[name]
+    if looks.console_only and facts.enterprise:
+        return False
+    return not values.isdisjoint(looks.tags(fact))
+
+
+def _combinations(question: Question, fact: Fact) -> Iterator[tuple[Any, ...]]:
+    """Yield the values of the dimensions: once, or once per group of the user."""
+    by_team = "rbac_group_id" in question.group_by
+    for team in (by_team and fact.rbac_group_ids) or (None,):
+        yield tuple(
+            team if name == "rbac_group_id" else _value(fact, name) for name in question.group_by
+        )
+
+
+def _value(fact: Fact, dimension: str) -> Any:
+    value = getattr(fact, dimension)
+    return None if value == "not_available" else value
+
+
+def _ordered(question: Question, groups: list[Group]) -> list[Group]:
+    orders = USAGE_ORDERS if question.report == "usage" else COST_ORDERS
+    metric, *_ = orders.values()
+    if question.order_by == "time" and question.width:
+        largest_first = sorted(groups, key=metric, reverse=True)
+        return sorted(
+            largest_first, key=lambda group: group.starting_at, reverse=question.descending
+        )
+    return sorted(groups, key=orders.get(question.order_by, metric), reverse=question.descending)
+
+
+# -- from groups to rows
+
+
+def _size(page: int, limit: int) -> int:
+    """Return how many groups a page takes: now and then few, now and then none at all."""
+    if page % 8 == 2:
+        return 0
+    return (limit + 1) // 2 if page % 8 == 1 else limit
+
+
+def _shown(question: Question, group: Group, facts: Facts) -> Row:
+    values = dict(zip(question.group_by, group.values, strict=True))
+    shown = {name: values.get(name) for name in DIMENSIONS}
+    shown["actor"] = facts.cast.describe(values.get("actor"), question.revision)
+    return shown
+
+
+def _bounds(question: Question, group: Group) -> Row:
+    end = group.starting_at + WIDTHS[question.width] if question.width else question.end
+    return {"starting_at": time_text(group.starting_at), "ending_at": time_text(end)}
+
+
+def _usage_metrics(_: Question, group: Group) -> Iterator[tuple[Row, Row]]:
+    counters = group.counters
+    yield (
+        {},
+        {
+            "uncached_input_tokens": counters[0],
+            "cache_read_input_tokens": counters[1],
+            "cache_creation": {
+                "ephemeral_1h_input_tokens": counters[3],
+                "ephemeral_5m_input_tokens": counters[2],
+            },
+            "output_tokens": counters[4],
+            "server_tool_use": {"web_search_requests": counters[5]},
+            "total_tokens": sum(counters[:5]),
+            "requests": group.requests,
+            "metric_of_tomorrow": 1,
+        },
+    )
+
+
+def _cost_metrics(question: Question, group: Group) -> Iterator[tuple[Row, Row]]:
+    for (cost_type, token_type), (amount, listed) in group.components.items():
+        yield (
+            {"cost_type": cost_type, "token_type": token_type},
+            {
+                "amount": amount_text(amount),
+                "list_amount": amount_text(listed),
+                "currency": "USD",
+                "requests": None if question.fan_out else group.requests,
+                "metric_of_tomorrow": "1",
+            },
+        )
+
+
+def _refreshed_at(now: dt.datetime) -> str:
+    """Return until when the data are complete: some hours ago, moving on in steps."""
+    refreshed = snap(now - LAG, dt.timedelta(minutes=10)) + dt.timedelta(seconds=12.345678)
+    return refreshed.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

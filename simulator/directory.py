@@ -1,0 +1,454 @@
+"""What the Admin API's lists hold: rows as under API version 2026-10-21 (api_reference 9)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from typing import TYPE_CHECKING, Any
+
+from simulator.organization import DEFAULT_WORKSPACE, MODELS, ORGANIZATION_ID, new_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from simulator.organization import Organization
+
+Row = dict[str, Any]
+
+CONSOLE_ROLES = ("user", "developer", "billing", "admin", "claude_code_user")
+ENTERPRISE_ROLES = ("user", "owner", "primary_owner", "membership_admin", "managed")
+INVITE_STATUSES = ("pending", "accepted", "expired")
+KEY_STATUSES = ("active", "inactive", "archived", "expired")
+GROUP_TYPES = ("model_group", "batch", "token_count", "files", "skills", "web_search")
+
+_FOUNDED = dt.datetime(2024, 3, 1, 9, tzinfo=dt.UTC)
+_GREW_UNTIL = dt.datetime(2025, 12, 1, tzinfo=dt.UTC)
+_FAR = "2040-01-01T00:00:00Z"
+_INVITE_LIFE = dt.timedelta(days=21)
+_WORKSPACE_ROLES = (
+    "workspace_user",
+    "workspace_developer",
+    "workspace_restricted_developer",
+    "workspace_admin",
+    "workspace_billing",
+)
+_LIMITERS = {
+    "model_group": {
+        "requests_per_minute": 4000,
+        "input_tokens_per_minute_cache_aware": 2_000_000,
+        "output_tokens_per_minute": 400_000,
+    },
+    "batch": {"enqueued_batch_requests": 500_000, "requests_per_minute": 4000},
+    "token_count": {"requests_per_minute": 8000},
+    "files": {"storage_bytes": 500_000_000_000},  # more than 32 bits hold
+    "skills": {"requests_per_minute": 100},
+    "web_search": {"tool_uses_per_second": 30, "limiter_of_tomorrow": 1},
+}
+
+
+class Directory:
+    """The rows of every list, in the API's order: newest first."""
+
+    def __init__(
+        self,
+        organization: Organization,
+        *,
+        users: int = 45,
+        workspaces: int = 45,
+        keys: int = 60,
+        others: int = 25,
+        enterprise: bool = False,
+    ) -> None:
+        """List an organization, filled up to so many rows; ``others`` is for each other list."""
+        self.organization = organization
+        self.seed = organization.seed
+        self.roles = ENTERPRISE_ROLES if enterprise else CONSOLE_ROLES
+        self.enterprise = enterprise
+        self.me = {"id": ORGANIZATION_ID, "name": "Example Organization", "type": "organization"}
+        self.users = self._users(users)
+        self.invites = self._invites(others)
+        self.external_keys = self._external_keys(others)
+        self.workspaces = self._workspaces(workspaces)
+        self.service_accounts = self._service_accounts(others)
+        self.api_keys = self._api_keys(keys)
+        self.rate_limits = self._rate_limits()
+        self.federation_issuers = self._federation_issuers(others)
+        self.federation_rules = self._federation_rules(others)
+
+    def members(self, workspace_id: str) -> list[Row]:
+        """Return who belongs to a workspace: everybody to the default one, few to others."""
+        rng = self._rng(workspace_id)
+        members = self.users
+        if workspace_id != DEFAULT_WORKSPACE:
+            members = rng.sample(members, rng.randrange(min(len(members), 40)))
+        return [
+            {
+                "type": "workspace_member",
+                "user_id": user["id"],
+                "workspace_id": workspace_id,
+                "workspace_role": rng.choice(_WORKSPACE_ROLES),
+            }
+            for user in members
+        ]
+
+    def workspace_rate_limits(self, workspace_id: str, *, inherited: bool) -> list[Row]:
+        """Return a workspace's overrides; the default workspace cannot have any."""
+        rng = self._rng(f"limits:{workspace_id}")
+        rows = []
+        for entry in self.rate_limits:
+            overridden = workspace_id != DEFAULT_WORKSPACE and rng.random() < 0.4
+            limits: list[Row] = []
+            for limit in entry["limits"]:
+                if overridden and (not limits or rng.random() < 0.5):
+                    limits.append(_workspace_limit(limit["type"], limit["value"] // 2, limit))
+                elif inherited:
+                    limits.append(_workspace_limit(limit["type"], limit["value"], limit))
+            if overridden and entry["models"]:
+                # A limiter that only the workspace has.
+                limits.append(_workspace_limit("input_tokens_per_minute", 100_000, None))
+            if limits:
+                rows.append(
+                    {
+                        "type": "workspace_rate_limit",
+                        "rate_limit_id": entry["id"],
+                        "workspace_id": workspace_id,
+                        "group": entry["group"],
+                        "models": entry["models"],
+                        "limits": limits,
+                    }
+                )
+        return rows
+
+    def memberships(self, service_account_id: str) -> list[Row]:
+        """Return a service account's workspaces, the implicit one first; none once archived."""
+        account = next(row for row in self.service_accounts if row["id"] == service_account_id)
+        if account["archived_at"]:
+            return []
+        rng = self._rng(service_account_id)
+        ids = [row["id"] for row in self.workspaces if not row["archived_at"]]
+        rows = [
+            {
+                "type": "service_account_workspace_member",
+                "service_account_id": service_account_id,
+                "workspace_id": workspace_id,
+                "workspace_role": rng.choice(_WORKSPACE_ROLES[:-1]),
+                "created_by_actor_id": rng.choice((self._somebody(rng), None)),
+                "implicit": rng.choice((False, None)),
+            }
+            for workspace_id in rng.sample(ids, rng.randrange(min(len(ids), 30)))
+        ]
+        if all(row["workspace_id"] != DEFAULT_WORKSPACE for row in rows):
+            implicit = {"workspace_role": "workspace_user", "implicit": True}
+            rows.insert(
+                0,
+                {
+                    "type": "service_account_workspace_member",
+                    "service_account_id": service_account_id,
+                    "workspace_id": DEFAULT_WORKSPACE,
+                    "created_by_actor_id": None,
+                    **implicit,
+                },
+            )
+        return rows
+
+    def _rng(self, name: str) -> random.Random:
+        """Return a source of its own for each list, so that no size moves another list."""
+        return random.Random(f"directory:{self.seed}:{self.enterprise}:{name}")
+
+    def _somebody(self, rng: random.Random) -> str:
+        user: str = rng.choice(self.users)["id"]
+        return user
+
+    def _users(self, count: int) -> list[Row]:
+        rng = self._rng("users")
+        ids = _filled(self.organization.users, count, rng, "user")
+        rows = []
+        for number, (id_, added_at) in enumerate(zip(ids, _times(rng, len(ids)), strict=True)):
+            person = self.organization.person(number)
+            rows.append(
+                {
+                    "id": id_,
+                    "type": "user",
+                    "name": person.name,
+                    "email": person.email,
+                    "role": self.roles[number % len(self.roles)],
+                    "added_at": _text(added_at, rng),
+                    "field_of_tomorrow": {"number": number},
+                }
+            )
+        return rows
+
+    def _invites(self, count: int) -> list[Row]:
+        rng = self._rng("invites")
+        rows = []
+        for number, invited_at in enumerate(_times(rng, count)):
+            status = INVITE_STATUSES[number % 3]
+            accepted_at = invited_at + dt.timedelta(hours=rng.randrange(1, 400))
+            rows.append(
+                {
+                    "id": new_id(rng, "invite"),
+                    "type": "invite",
+                    # Only who accepted is a user too.
+                    "email": rng.choice(self.users)["email"]
+                    if status == "accepted"
+                    else f"invited.{number}@example.com",
+                    "role": self.roles[number % len(self.roles)],
+                    "status": status,
+                    "invited_at": _text(invited_at, rng),
+                    "expires_at": _FAR
+                    if status == "pending"
+                    else _text(invited_at + _INVITE_LIFE, rng),
+                    "accepted_at": _text(accepted_at, rng) if status == "accepted" else None,
+                    "rbac_group_ids": [new_id(rng, "rbac_group")]
+                    if self.enterprise and number % 2
+                    else [],
+                }
+            )
+        return rows
+
+    def _external_keys(self, count: int) -> list[Row]:
+        rng = self._rng("external_keys")
+        tenant = "7a1c0f7e-0000-4000-8000-000000000001"
+        vault = {"tenant_id": tenant, "vault_uri": "https://example.vault.azure.net"}
+        rows = []
+        for number, created_at in enumerate(_times(rng, count)):
+            arn = f"arn:aws:kms:us-east-1:111122223333:key/{number}"
+            configs = (
+                {"type": "aws", "kms_arn": arn, "region": "us-east-1"},
+                {"type": "gcp", "key_name": f"projects/example/cryptoKeys/{number}"},
+                {"type": "azure", "key_name": f"key-{number}", **vault, "client_id": None},
+                {"type": "aws", "kms_arn": arn},
+                {"type": "azure", "key_name": f"key-{number}", **vault, "client_id": tenant},
+            )
+            rows.append(
+                {
+                    "id": new_id(rng, "ekey"),
+                    "type": "external_key",
+                    "display_name": None if number % 4 == 1 else f"cmek-{number}",
+                    "geo": "us",
+                    "provider_config": configs[number % len(configs)],
+                    # Workspaces are given to the even ones.
+                    "attachment": {"type": "unattached" if number % 2 else "attached"},
+                    "user_profile_id": new_id(rng, "uprof") if number % 6 == 5 else None,
+                    "created_at": _text(created_at, rng),
+                    "updated_at": _text(created_at + dt.timedelta(days=1), rng),
+                }
+            )
+        return rows
+
+    def _workspaces(self, count: int) -> list[Row]:
+        rng = self._rng("workspaces")
+        attached = [
+            row["id"] for row in self.external_keys if row["attachment"]["type"] == "attached"
+        ]
+        ids = _filled(self.organization.workspaces, count, rng, "wrkspc")
+        times = [_FOUNDED, *_times(rng, len(ids) - 1)]
+        rows = []
+        for number, (id_, created_at) in enumerate(zip(ids, times, strict=True)):
+            archived_at = created_at + dt.timedelta(days=30)
+            geos = ("unrestricted", ["us"], ["global", "us"])[number % 3]
+            rows.append(
+                {
+                    "id": id_,
+                    "type": "workspace",
+                    "name": f"Team {number}" if number else "Default",
+                    "display_color": f"#{rng.randrange(256**3):06X}",
+                    "created_at": _text(created_at, rng),
+                    "archived_at": _text(archived_at, rng) if number % 4 == 3 else None,
+                    "compartment_id": new_id(rng, "cmpt"),
+                    "external_key_id": rng.choice(attached)
+                    if attached and number % 5 == 2
+                    else None,
+                    "user_profile_id": new_id(rng, "uprof") if number % 7 == 6 else None,
+                    "tags": {"team": f"team-{number}", "cost.centre": str(number % 9)}
+                    if number % 2
+                    else {},
+                    "data_residency": {
+                        "workspace_geo": "us",
+                        "default_inference_geo": "us" if geos == ["us"] else "global",
+                        "allowed_inference_geos": geos,
+                    },
+                }
+            )
+        return rows
+
+    def _service_accounts(self, count: int) -> list[Row]:
+        rng = self._rng("service_accounts")
+        ids = _filled(self.organization.service_accounts, count, rng, "svac")
+        return [
+            {
+                "id": id_,
+                "type": "service_account",
+                "name": f"service-{number}",
+                "description": f"Service {number}" if number % 2 else None,
+                "organization_role": ("developer", "admin")[number % 2],
+                **self._life(rng, created_at, archived=number % 4 == 3),
+            }
+            for number, (id_, created_at) in enumerate(zip(ids, _times(rng, len(ids)), strict=True))
+        ]
+
+    def _api_keys(self, count: int) -> list[Row]:
+        rng = self._rng("api_keys")
+        known = self.organization.keys
+        ids = _filled([key.id for key in known], count, rng, "apikey")
+        rows = []
+        for number, (id_, created_at) in enumerate(zip(ids, _times(rng, len(ids)), strict=True)):
+            status = KEY_STATUSES[number % 4]
+            user = {"type": "user_actor", "user_id": self._somebody(rng)}
+            service = rng.choice(self.service_accounts)["id"]
+            agent = {"type": "service_account_actor", "service_account_id": service}
+            principal = (None, user, agent)[number % 3]
+            creators = (
+                {"id": self._somebody(rng), "type": "user"},
+                {"id": service, "type": "service_account"},
+                None,
+            )
+            scope = {"type": "organization"}
+            if number < len(known):
+                scope = {"type": "workspace", "workspace_id": known[number].workspace_id}
+            elif principal is None or rng.random() < 0.5:  # only a principal's key has no workspace
+                scope = {"type": "workspace", "workspace_id": rng.choice(self.workspaces)["id"]}
+            expires_at = {"expired": _text(created_at + dt.timedelta(days=20), rng), "active": _FAR}
+            rows.append(
+                {
+                    "id": id_,
+                    "type": "api_key",
+                    "name": known[number].name if number < len(known) else f"key-{number}",
+                    "status": status,
+                    "created_at": _text(created_at, rng),
+                    "expires_at": None if number % 8 == 0 else expires_at.get(status),
+                    "partial_key_hint": None if number % 6 == 5 else f"sk-ant-api03-{id_[-3:]}...",
+                    "created_by": rng.choices(creators, weights=(8, 1, 1))[0] if number else None,
+                    "principal": principal,
+                    "scope": scope,
+                }
+            )
+        return rows
+
+    def _rate_limits(self) -> list[Row]:
+        rng = self._rng("rate_limits")
+        rows = []
+        for group_type in GROUP_TYPES:
+            for model in MODELS if group_type == "model_group" else (None,):
+                group = {"type": group_type, "id": new_id(rng, "rlg")}
+                if model:
+                    group["display_name"] = model.display_name
+                rows.append(
+                    {
+                        "id": new_id(rng, "rl"),
+                        "type": "rate_limit",
+                        "group": group,
+                        "models": [model.name, f"{model.name}-alias"] if model else None,
+                        "limits": [
+                            {"type": name, "value": value}
+                            for name, value in _LIMITERS[group_type].items()
+                        ],
+                    }
+                )
+        return rows
+
+    def _federation_issuers(self, count: int) -> list[Row]:
+        rng = self._rng("federation_issuers")
+        rows = []
+        for number, created_at in enumerate(_times(rng, count)):
+            url = f"https://idp-{number}.example.com"
+            jwks = (
+                {"type": "discovery", "discovery_base": url, "ca_cert_pem": None},
+                {"type": "explicit_url", "url": f"{url}/jwks.json"},
+                {"type": "inline", "keys": [{"kty": "EC", "crv": "P-256", "kid": str(number)}]},
+            )[number % 3]
+            broken = number % 6 == 1
+            poll = {
+                "consecutive_failures": 8 if broken else 0,
+                "last_fetched_at": None if broken else "2025-12-31T23:00:00Z",
+                "next_poll_at": None if broken else "2026-01-01T00:00:00.5Z",
+            }
+            rows.append(
+                {
+                    "id": new_id(rng, "fdis"),
+                    "type": "federation_issuer",
+                    "name": f"idp-{number}",
+                    "issuer_url": url,
+                    "jwks": jwks,
+                    "jwks_polling_disabled_at": "2025-12-31T23:30:00Z" if broken else None,
+                    "poll_status": None if jwks["type"] == "inline" else poll,
+                    "check_jti": number % 2 == 0,
+                    "max_jwt_lifetime_seconds": 3600,
+                    **self._life(rng, created_at, archived=number % 4 == 3),
+                }
+            )
+        return rows
+
+    def _federation_rules(self, count: int) -> list[Row]:
+        rng = self._rng("federation_rules")
+        matches: Sequence[Row] = (
+            {"subject_prefix": "repo:example/app:*"},
+            {"claims": {"team": "data"}, "audience": "https://api.anthropic.com"},
+            {"condition": "claims.level > 3", "subject_prefix": None},
+        )
+        rows = []
+        for number, created_at in enumerate(_times(rng, count)):
+            issuer = rng.choice(self.federation_issuers)
+            account = rng.choice(self.service_accounts)
+            target = {"type": "service_account", "service_account_id": account["id"]}
+            if number % 3:
+                target["service_account_name"] = account["name"] if number % 3 == 1 else None
+            everywhere = number % 5 == 4
+            rows.append(
+                {
+                    "id": new_id(rng, "fdrl"),
+                    "type": "federation_rule",
+                    "name": f"rule-{number}",
+                    "description": f"Rule {number}" if number % 2 else None,
+                    "issuer_id": issuer["id"],
+                    "issuer_name": issuer["name"] if number % 7 else None,
+                    "match": matches[number % 3],
+                    "target": target,
+                    "oauth_scope": "workspace:developer workspace:inference",
+                    "token_lifetime_seconds": 900,
+                    "applies_to_all_workspaces": everywhere,
+                    "workspace_ids": []
+                    if everywhere
+                    else [row["id"] for row in rng.sample(self.workspaces, 2)],
+                    **self._life(rng, created_at, archived=number % 4 == 3),
+                }
+            )
+        return rows
+
+    def _life(self, rng: random.Random, created_at: dt.datetime, *, archived: bool) -> Row:
+        """Return when something was made, changed and archived, and by whom if that is known."""
+        day = dt.timedelta(days=1)
+        return {
+            "created_at": _text(created_at, rng),
+            "updated_at": _text(created_at + day, rng),
+            "archived_at": _text(created_at + 2 * day, rng) if archived else None,
+            "created_by_actor_id": rng.choice((self._somebody(rng), None)),
+            "updated_by_actor_id": rng.choice((self._somebody(rng), None)),
+            "archived_by_actor_id": self._somebody(rng) if archived else None,
+        }
+
+
+def _filled(known: Sequence[str], count: int, rng: random.Random, prefix: str) -> list[str]:
+    """Return the ids that the reports name, and made-up ones up to a number."""
+    return [*known, *(new_id(rng, prefix) for _ in range(count - len(known)))]
+
+
+def _times(rng: random.Random, count: int) -> list[dt.datetime]:
+    """Return so many moments of the past, newest first."""
+    span = _GREW_UNTIL - _FOUNDED
+    return sorted((_FOUNDED + rng.random() * span for _ in range(count)), reverse=True)
+
+
+def _text(moment: dt.datetime, rng: random.Random) -> str:
+    """Print a time as the API does: with microseconds now and then."""
+    return moment.strftime(rng.choice(("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%fZ")))
+
+
+def _workspace_limit(name: str, value: int, limit: Row | None) -> Row:
+    own = limit is None or value != limit["value"]
+    return {
+        "type": name,
+        "value": value,
+        "org_limit": limit and limit["value"],
+        "source": {"type": "workspace" if own else "organization"},
+    }
