@@ -65,21 +65,23 @@ class Cast:
         # Identities that the API cannot render: each is a row of its own, and each shows as null.
         self.ghosts = [f"ghost-{number}" for number in range(3)]
         self.federated = _federated()
+        self.platforms = [*self.federated, *self.ghosts]
         self.teams = [
             Team(new_id(rng, "rbac_group"), str(uuid.UUID(int=rng.getrandbits(128), version=4)))
             for _ in range(3)
         ]
         agents = [new_id(rng, "agent") for _ in range(3)]
         environments = [new_id(rng, "env") for _ in range(2)]
-        deployments = [None, *(new_id(rng, "depl") for _ in range(2))]
+        deployments = [new_id(rng, "depl") for _ in range(2)]
+        # One in three was started by no deployment.
         self.sessions = [
             Session(
                 new_id(rng, "sesn"),
                 rng.choice(agents),
                 rng.choice(environments),
-                rng.choice(deployments),
+                rng.choice(deployments) if number % 3 else None,
             )
-            for _ in range(12)
+            for number in range(12)
         ]
         self.user_profiles = [new_id(rng, "uprof") for _ in range(4)]
         self.slack_channels = [f"C0{number}CHANNEL" for number in range(4)]
@@ -199,7 +201,7 @@ class Cast:
         if fields.get("service_tier") == "batch":
             product = "message_batches_api"
         means = rng.random()
-        platform = rng.choice((*self.federated, *self.ghosts))
+        platform = rng.choice(self.platforms)
         if fields.get("service_account_id"):
             return {"product": product, "federated_id": platform if means < 0.5 else None}
         if means < 0.1:  # on a cloud platform

@@ -164,6 +164,8 @@ class Run:
         self.version = int(started_at.timestamp())
         self.session = Session(Throttle(config.get("requests_per_minute", 50)))
         self.refusals: dict[str, str] = {}
+        self.finished: list[Any] = []
+        """The buckets that report streams have read to their end, and written."""
 
 
 def credential_for(
@@ -287,6 +289,12 @@ class ClaudeStream(RESTStream[str | None]):
     @property
     def _credential(self) -> str | None:
         return credential_for(self.config, self.credentials, self.organization_type)
+
+    @property
+    @override
+    def emit_activate_version_messages(self) -> bool:
+        """Never by the SDK, which would before the first record: see `directory`."""
+        return False
 
     # -- schema
 

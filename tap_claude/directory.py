@@ -118,12 +118,6 @@ class DirectoryStream(ClaudeStream):
 
     # -- rows that are gone
 
-    @property
-    @override
-    def emit_activate_version_messages(self) -> bool:
-        """Never by the SDK, which would at the start: see `_activate_version`."""
-        return False
-
     def _activate_version(self) -> None:
         """Say that the rows of this run are all that there are, now that the last is written."""
         if (

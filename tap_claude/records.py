@@ -124,6 +124,7 @@ def _date(value: object) -> str:
 
 
 _CONVERTERS: dict[tuple[str, str | None], tuple[Callable[[Any], Any], str]] = {
+    ("string", DECIMAL_FORMAT): (_string, "a decimal as text"),
     ("integer", None): (_integer, "an integer"),
     ("string", None): (_string, "a string"),
     ("string", "date-time"): (_date_time, "an RFC 3339 time"),
@@ -146,8 +147,9 @@ class Columns:
         self._convert: dict[str, tuple[Callable[[Any], Any], str]] = {}
         for name, spec in schema["properties"].items():
             kind = next(kind for kind in _types(spec) if kind != "null")
-            if spec.get("format") == DECIMAL_FORMAT:
-                self.money[name] = _cents_column(name, schema["properties"])
+            cents = _cents_column(name, schema["properties"])
+            if spec.get("format") == DECIMAL_FORMAT and cents in schema["properties"]:
+                self.money[name] = cents
                 continue
             self._convert[name] = _CONVERTERS[kind, spec.get("format")]
             if kind == "integer":

@@ -8,10 +8,12 @@ last finished bucket and the lookback never costs progress.
 from __future__ import annotations
 
 import datetime as dt
+import functools
+import itertools
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import msgspec
 from singer_sdk.exceptions import FatalAPIError
@@ -26,11 +28,20 @@ from tap_claude.pagination import (
     read_page,
     sent_at,
 )
-from tap_claude.records import row_id
-from tap_claude.windows import WIDTHS, Window, floor, format_time, parse_time, read_range, split
+from tap_claude.records import add_amounts, row_id
+from tap_claude.windows import (
+    WIDTHS,
+    Window,
+    floor,
+    format_time,
+    oldest,
+    parse_time,
+    read_range,
+    split,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     import requests
     from singer_sdk import Tap
@@ -50,6 +61,22 @@ class Bucket:
     ending_at: str
     rows: Iterable[Row]
     is_complete: bool
+    data_refreshed_at: str | None = None
+
+
+class FinishedBucket(NamedTuple):
+    """What ``report_buckets`` says of a bucket."""
+
+    stream: str
+    organization_type: str
+    starting_at: str
+    ending_at: str
+    bucket_width: str
+    row_count: int
+    total_tokens: int | None
+    amount_usd: str | None
+    data_refreshed_at: str | None
+    is_complete: bool
 
 
 class ReportStream(ClaudeStream):
@@ -59,6 +86,9 @@ class ReportStream(ClaudeStream):
     replication_key = "starting_at"
 
     lookback_days: ClassVar[int]
+    earliest: ClassVar[dt.datetime | None] = None
+    """First time that the API has anything of, and how far back it goes from now."""
+    max_age: ClassVar[dt.timedelta | None] = None
     identity: tuple[str, ...]
     """Columns that make the key of a row, beside stream, organization and bucket."""
     warns_of_merged_rows: ClassVar[bool] = False
@@ -70,6 +100,11 @@ class ReportStream(ClaudeStream):
         self.bucket_width = width
         self.width = WIDTHS[width]
         self._merged_rows = 0
+        self._token_columns = (
+            ["total_tokens"]
+            if "total_tokens" in self.columns.names
+            else [name for name in self.columns.counters if "tokens" in name]
+        )
 
     # -- what subclasses say
 
@@ -92,6 +127,10 @@ class ReportStream(ClaudeStream):
             "ending_at": bucket.ending_at,
             "bucket_width": self.bucket_width,
         }
+
+    def bookmark_of(self, bucket: Bucket) -> str:
+        """Return the replication key's value for a bucket."""
+        return bucket.starting_at
 
     # -- reading
 
@@ -125,14 +164,16 @@ class ReportStream(ClaudeStream):
         for finished in self.buckets(step):
             newest = ""
             for bucket in finished:
-                yield from self._records(bucket)
-                newest = max(newest, bucket.starting_at)
+                records = self._records(bucket)
+                yield from records
+                self.run.finished.append(self._summary(bucket, records))
+                newest = max(newest, self.bookmark_of(bucket))
             # Here the last record of the page has been written.
             self._advance_bookmark(newest, context)
 
     def _range(self, context: Context | None, now: dt.datetime) -> Window | None:
         days = self.config.get("lookback_days")
-        return read_range(
+        window = read_range(
             now=now,
             width=self.width,
             bookmark=self._bookmark(context),
@@ -140,8 +181,15 @@ class ReportStream(ClaudeStream):
             start_date=_configured_time(self.config, "start_date"),
             end_date=_configured_time(self.config, "end_date"),
         )
+        reach = oldest(now, self.earliest, self.max_age)
+        if window is None or reach is None or window.start >= reach:
+            return window
+        self.logger.warning(
+            "The API has nothing before %s; reading starts there.", format_time(reach)
+        )
+        return Window(reach, window.end) if reach < window.end else None
 
-    def _records(self, bucket: Bucket) -> Iterable[Row]:
+    def _records(self, bucket: Bucket) -> Collection[Row]:
         """Return the records of one bucket, rows with one key merged."""
         merged: dict[str, Row] = {}
         for row in bucket.rows:
@@ -169,7 +217,30 @@ class ReportStream(ClaudeStream):
                 is_complete=bucket.is_complete,
                 extracted_at=self.run.extracted_at,
             )
+            if bucket.data_refreshed_at is not None:
+                record["data_refreshed_at"] = bucket.data_refreshed_at
         return merged.values()
+
+    def _summary(self, bucket: Bucket, records: Collection[Row]) -> FinishedBucket:
+        """Return what ``report_buckets`` says of a bucket whose records have been written."""
+        dollars = [r["amount_usd"] for r in records if r.get("amount_usd") is not None]
+        tokens = [r[name] for r in records for name in self._token_columns if r[name] is not None]
+        return FinishedBucket(
+            stream=self.name,
+            organization_type=self.organization_type,
+            starting_at=bucket.starting_at,
+            ending_at=bucket.ending_at,
+            bucket_width=self.bucket_width,
+            row_count=len(records),
+            total_tokens=sum(tokens) if self._token_columns else None,
+            amount_usd=(
+                functools.reduce(add_amounts, dollars, "0")
+                if "amount_usd" in self.columns.names
+                else None
+            ),
+            data_refreshed_at=bucket.data_refreshed_at,
+            is_complete=bucket.is_complete,
+        )
 
     # -- bookmark
 
@@ -229,6 +300,10 @@ class GroupedReport(ReportStream):
     max_group_by: ClassVar[int] = 5
     page_buckets: ClassVar[Mapping[str, int]]
     """The legal bucket widths, each with the most buckets that a page may hold."""
+    uncounted: ClassVar[tuple[str, ...]] = ()
+    """Dimensions that do not count towards ``max_group_by``."""
+    exclusive: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Pairs of a dimension and another dimension or a filter that the API refuses together."""
     key_columns: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Columns that identify the value of a dimension, where it is not the one of its name."""
     gated: ClassVar[Mapping[str, str]] = {}
@@ -251,6 +326,74 @@ class GroupedReport(ReportStream):
     @override
     def steps(self, window: Window) -> Iterator[Window]:
         return split(window, self.width, self.page_buckets[self.bucket_width])
+
+
+class RowReport(GroupedReport):
+    """A report whose pages are lists of rows in time order (api_reference 6).
+
+    A bucket's rows may spread over pages, and only a row of a later bucket, or the end, says that
+    there are no more. Buckets without rows are not listed, but they have been read all the same.
+    """
+
+    paginator = TokenPaginator
+    page_size: ClassVar[int] = 1000
+
+    @override
+    def get_url_params(
+        self, context: Mapping[str, Any] | None, next_page_token: str | None
+    ) -> dict[str, Any]:
+        return {
+            **(context or {}),
+            "time_bucket_width": self.bucket_width,
+            "order_by": "time",
+            "order": "asc",
+            "limit": self.page_size,
+            "group_by[]": list(self.report.group_by),
+            **{f"{name}[]": values for name, values in self.report.filters.items()},
+            "page": next_page_token,
+        }
+
+    @override
+    def buckets(self, step: Window) -> Iterator[Iterable[Bucket]]:
+        due = step.start
+        for moment, group in itertools.groupby(self._rows(step), key=lambda pair: pair[0]):
+            if moment < due or moment >= step.end or (moment - step.start) % self.width:
+                msg = f"a row of {format_time(moment)} is out of order or not of this window"
+                raise BrokenPageError(msg)
+            rows = (row for _, row in group)
+            yield [*self._empty(due, moment), self._bucket(moment, rows)]
+            due = moment + self.width
+        yield self._empty(due, step.end)
+
+    def _rows(self, step: Window) -> Iterator[tuple[dt.datetime, Row]]:
+        bounds = {"starting_at": format_time(step.start), "ending_at": format_time(step.end)}
+        for response in self.pages(bounds):
+            page = read_page(response)
+            self._sent_at = sent_at(response)
+            refreshed = page.data_refreshed_at
+            self._refreshed_at = None if refreshed is None else parse_time(refreshed)
+            for raw in page.data:
+                row = decode_row(raw)
+                try:
+                    yield parse_time(row["starting_at"]), row
+                except (AttributeError, KeyError, TypeError, ValueError) as error:
+                    msg = f"a row of the page has no starting_at: {error}"
+                    raise BrokenPageError(msg) from error
+
+    def _bucket(self, start: dt.datetime, rows: Iterable[Row]) -> Bucket:
+        """Return a bucket as seen by the page that its first row was on."""
+        end, refreshed = start + self.width, self._refreshed_at
+        return Bucket(
+            format_time(start),
+            format_time(end),
+            rows,
+            is_complete=end <= min(self._sent_at, refreshed or self._sent_at),
+            data_refreshed_at=None if refreshed is None else format_time(refreshed),
+        )
+
+    def _empty(self, start: dt.datetime, end: dt.datetime) -> list[Bucket]:
+        window = Window(start, end)
+        return [self._bucket(step.start, ()) for step in split(window, self.width, 1)]
 
 
 class _RawBucket(msgspec.Struct):
@@ -320,9 +463,9 @@ class DayReport(ReportStream):
 
     @override
     def buckets(self, step: Window) -> Iterator[Iterable[Bucket]]:
-        day = f"{step.start:%Y-%m-%d}"
+        rows = self._rows(f"{step.start:%Y-%m-%d}")
         is_complete = step.end <= dt.datetime.now(dt.UTC) - self.delay
-        yield [Bucket(day, f"{step.end:%Y-%m-%d}", self._rows(day), is_complete)]
+        yield [Bucket(format_time(step.start), format_time(step.end), rows, is_complete)]
 
     def _rows(self, day: str) -> Iterator[Row]:
         for response in self.pages({self.day_parameter: day}):
@@ -331,7 +474,40 @@ class DayReport(ReportStream):
 
     @override
     def window_columns(self, bucket: Bucket) -> Row:
-        return {"date": bucket.starting_at}
+        return {"date": bucket.starting_at[:10]}
+
+    @override
+    def bookmark_of(self, bucket: Bucket) -> str:
+        return bucket.starting_at[:10]
+
+
+class BucketLog(ClaudeStream):
+    """The buckets that the other streams have read in this run, after all of them.
+
+    They are told last, so that a bucket is never said to be newer than its rows.
+    """
+
+    primary_keys = ("row_id",)
+    state_partitioning_keys = ()
+
+    @property
+    @override
+    def partitions(self) -> None:
+        return None
+
+    @override
+    def read(self, context: Context | None) -> Iterator[Row]:
+        for bucket in self.run.finished:
+            record = bucket._asdict()
+            record["row_id"] = row_id(
+                self.name,
+                bucket.organization_type,
+                bucket.starting_at,
+                bucket.bucket_width,
+                {"stream": bucket.stream},
+            )
+            record["extracted_at"] = self.run.extracted_at
+            yield {name: record[name] for name in self.columns.names}
 
 
 def _configured_time(config: Mapping[str, Any], name: str) -> dt.datetime | None:

@@ -69,7 +69,10 @@ CONFIG_SCHEMA = th.PropertiesList(
         default="1d",
         allowed_values=["1m", "1h", "1d"],
         title="Bucket width",
-        description="Length of the buckets of messages_usage. cost_report has days only.",
+        description=(
+            "Length of the buckets of messages_usage, analytics_usage and analytics_cost."
+            " cost_report has days only."
+        ),
     ),
     th.Property(
         "lookback_days",
@@ -77,26 +80,33 @@ CONFIG_SCHEMA = th.PropertiesList(
         title="Lookback days",
         description=(
             "Days before the bookmark that each run reads again, because the API restates them."
-            " Default: per stream, 7 for messages_usage and cost_report. 0 is legal."
+            " Default: per stream, 30 for analytics_usage and analytics_cost, 7 for messages_usage"
+            " and cost_report, 3 for Claude Code. 0 is legal."
         ),
     ),
     th.Property(
         "models",
         th.ArrayType(th.StringType),
         title="Models",
-        description="Read only the usage of these models (messages_usage).",
+        description=("Read only these models (messages_usage, analytics_usage, analytics_cost)."),
     ),
     th.Property(
         "workspace_ids",
         th.ArrayType(th.StringType),
         title="Workspaces",
-        description="Read only the usage of these workspaces, wrkspc_... (messages_usage).",
+        description=(
+            "Read only these workspaces, wrkspc_... (messages_usage, analytics_usage,"
+            " analytics_cost)."
+        ),
     ),
     th.Property(
         "api_key_ids",
         th.ArrayType(th.StringType),
         title="API keys",
-        description="Read only the usage of these API keys, apikey_... (messages_usage).",
+        description=(
+            "Read only these API keys, apikey_... (messages_usage, analytics_usage,"
+            " analytics_cost)."
+        ),
     ),
     th.Property(
         "reports",
@@ -215,6 +225,8 @@ class Declaration(Protocol):
     default_group_by: tuple[str, ...]
     filters: tuple[str, ...]
     max_group_by: int
+    uncounted: tuple[str, ...]
+    exclusive: tuple[tuple[str, str], ...]
     page_buckets: Mapping[str, int]
 
 
@@ -339,11 +351,17 @@ def _report_problems(where: str, entry: Mapping[str, Any], declared: Declaration
             )
     if len(set(group_by)) < len(group_by):
         yield f"{where}.group_by: names a dimension twice"
-    if len(group_by) > declared.max_group_by:
+    counted = [name for name in group_by if name not in declared.uncounted]
+    if len(counted) > declared.max_group_by:
+        besides = f" beside {' and '.join(declared.uncounted)}" if declared.uncounted else ""
         yield (
-            f"{where}.group_by: {len(group_by)} dimensions, but the API takes at most "
-            f"{declared.max_group_by}"
+            f"{where}.group_by: {len(counted)} dimensions, but the API takes at most "
+            f"{declared.max_group_by}{besides}"
         )
+    used = {*group_by, *(entry.get("filters") or {})}
+    for one, other in declared.exclusive:
+        if {one, other} <= used:
+            yield f"{where}: the API does not take {one} together with {other}"
     for name in entry.get("filters") or {}:
         if name not in declared.filters:
             yield (

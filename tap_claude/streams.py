@@ -6,7 +6,7 @@ To add a report: one class here, and a schema file of its name in ``schemas/``.
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import SchemaDirectory, StreamSchema
 from typing_extensions import override
@@ -16,7 +16,7 @@ from tap_claude.client import CONSOLE, ENTERPRISE
 from tap_claude.directory import DirectoryStream
 from tap_claude.pagination import IdPaginator, PagePaginator, TokenPaginator
 from tap_claude.records import per_limiter, per_model, with_geo_list, with_key_owner, with_tools
-from tap_claude.reports import BucketReport, DayReport, GroupedReport
+from tap_claude.reports import BucketLog, BucketReport, DayReport, GroupedReport, RowReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,6 +86,110 @@ class CostReport(BucketReport):
             "token_type",
         )
     }
+
+
+# -- The Usage and Cost Analytics API (api_reference 6)
+
+ANALYTICS_DIMENSIONS = (
+    "actor",
+    "actor_type",
+    "agent_id",
+    "api_key_id",
+    "claude_tag_category",
+    "claude_tag_user_id",
+    "context_window",
+    "deployment_id",
+    "environment_id",
+    "inference_geo",
+    "model",
+    "organization_id",
+    "product",
+    "rbac_group_id",
+    "service_tier",
+    "session_id",
+    "slack_channel_id",
+    "speed",
+    "user_profile_id",
+    "workspace_id",
+)
+
+
+class AnalyticsReport(RowReport):
+    """Base of the two reports that all organizations have."""
+
+    credentials = (*CONSOLE, *ENTERPRISE)
+    needs = "an Admin API key, or an Enterprise key with the scope read:analytics"
+    beta = "analytics-usage-cost-2026-08-24"
+    default_group_by: ClassVar[tuple[str, ...]] = (
+        "actor",
+        "product",
+        "model",
+        "workspace_id",
+        "api_key_id",
+    )
+    filters = (
+        "actor_ids",
+        "actor_types",
+        "agent_ids",
+        "api_key_ids",
+        "claude_tag_categories",
+        "claude_tag_user_ids",
+        "context_windows",
+        "deployment_ids",
+        "environment_ids",
+        "inference_geos",
+        "models",
+        "organization_ids",
+        "products",
+        "rbac_group_ids",
+        "service_tiers",
+        "session_ids",
+        "slack_channel_ids",
+        "speeds",
+        "user_profile_ids",
+        "workspace_ids",
+    )
+    page_buckets = {"1d": 31, "1h": 31 * 24, "1m": 24 * 60}  # a window's most, not a page's
+    lookback_days = 30
+    earliest = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    max_age = dt.timedelta(days=365)
+    # By type and ids: who is renamed or deleted keeps the key.
+    key_columns = {
+        "actor": (
+            "actor_type",
+            "actor_user_id",
+            "actor_service_account_id",
+            "actor_api_key_id",
+            "actor_subject",
+            "actor_provider_type",
+            "actor_provider_account_id",
+            "actor_provider_signed_principal",
+            "actor_provider_subscription_id",
+            "actor_provider_project_number",
+            "actor_provider_issuer",
+        )
+    }
+    exclusive = (("claude_tag_user_id", "rbac_group_id"), ("claude_tag_user_id", "rbac_group_ids"))
+
+
+class AnalyticsUsage(AnalyticsReport):
+    """Tokens and requests by person, key, product and model."""
+
+    name = "analytics_usage"
+    path = "analytics/usage"
+    schema = StreamSchema(SCHEMAS, key=name)
+    dimensions = ANALYTICS_DIMENSIONS
+
+
+class AnalyticsCost(AnalyticsReport):
+    """Cost by person, key, product, model and kind of cost."""
+
+    name = "analytics_cost"
+    path = "analytics/cost"
+    schema = StreamSchema(SCHEMAS, key=name)
+    dimensions = (*ANALYTICS_DIMENSIONS, "cost_type", "token_type")
+    default_group_by = (*AnalyticsReport.default_group_by, "cost_type", "token_type")
+    uncounted = ("cost_type", "token_type")
 
 
 # -- Claude Code (api_reference 5): one pass over the days gives both streams
@@ -304,12 +408,21 @@ class FederationRules(OAuthStream):
     params = {"include_archived": "true"}
 
 
+class ReportBuckets(BucketLog):
+    """One row per bucket that a report stream has read in this run, empty ones too."""
+
+    name = "report_buckets"
+    path = ""
+    schema = StreamSchema(SCHEMAS, key=name)
+    credentials = (*CONSOLE, *ENTERPRISE)
+
+
 REPORTS: dict[str, type[GroupedReport]] = {
-    stream.name: stream for stream in (MessagesUsage, CostReport)
+    stream.name: stream for stream in (MessagesUsage, CostReport, AnalyticsUsage, AnalyticsCost)
 }
 """Reports that the setting ``reports`` can vary."""
 
-STREAMS: dict[str, type[ClaudeCodeReport | DirectoryStream]] = {
+STREAMS: dict[str, type[ClaudeCodeReport | DirectoryStream | BucketLog]] = {
     stream.name: stream
     for stream in (
         ClaudeCodeUsage,
@@ -327,6 +440,7 @@ STREAMS: dict[str, type[ClaudeCodeReport | DirectoryStream]] = {
         ServiceAccountWorkspaces,
         FederationIssuers,
         FederationRules,
+        ReportBuckets,
     )
 }
 """All others."""

@@ -27,7 +27,7 @@ from tap_claude.settings import (
     report_problems,
     unknown_settings,
 )
-from tap_claude.streams import REPORTS, STREAMS
+from tap_claude.streams import REPORTS, STREAMS, ReportBuckets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,6 +69,16 @@ class TapClaude(Tap):
             ),
             *(stream(self, run=self.run) for stream in STREAMS.values() if reachable(stream)),
         ]
+
+    @property
+    @override
+    def streams(self) -> dict[str, Stream]:
+        streams = super().streams
+        # It tells of the others, so it comes last; the SDK has sorted them by name.
+        last = ReportBuckets.name
+        if last in streams and next(reversed(streams)) != last:
+            streams[last] = streams.pop(last)
+        return streams
 
     @property
     @override

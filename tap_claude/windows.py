@@ -81,6 +81,16 @@ def read_range(
     return Window(start, end) if start < end else None
 
 
+def oldest(
+    now: dt.datetime, earliest: dt.datetime | None, max_age: dt.timedelta | None
+) -> dt.datetime | None:
+    """Return the first midnight that an API with these floors still answers for, if it has any."""
+    floors = [] if earliest is None else [earliest]
+    if max_age is not None:
+        floors.append(ceil(now - max_age, WIDTHS["1d"]))
+    return max(floors, default=None)
+
+
 def split(window: Window, width: dt.timedelta, buckets: int) -> Iterator[Window]:
     """Cut an aligned window into steps of at most so many buckets, oldest first."""
     start = window.start
