@@ -387,6 +387,18 @@ def unknown_settings(config: Mapping[str, Any], known: Iterable[str]) -> Iterato
             )
 
 
+def report_warnings(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for every custom report that is legal, but not what it may seem to be."""
+    for report in custom_reports(config):
+        if "token_type" in report.group_by and "cost_type" not in report.group_by:
+            yield (
+                f"report {report.name}: grouped by token_type alone, the API leaves out the costs"
+                " that are no tokens; add cost_type to have them"
+            )
+        if "rbac_group_id" in report.group_by:
+            yield f"report {report.name}: groups overlap, so their sum can exceed the total"
+
+
 def key_warnings(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line for every key whose prefix suggests another kind (api_reference 1.1).
 

@@ -25,6 +25,7 @@ from tap_claude.settings import (
     key_warnings,
     problems,
     report_problems,
+    report_warnings,
     unknown_settings,
 )
 from tap_claude.streams import REPORTS, STREAMS, ReportBuckets
@@ -103,7 +104,10 @@ class TapClaude(Tap):
                 *problems(config, now=dt.datetime.now(dt.UTC)),
                 *report_problems(config, REPORTS, taken=TAKEN),
             ]
-        for warning in (*unknown_settings(config, schema["properties"]), *key_warnings(config)):
+        warnings = [*unknown_settings(config, schema["properties"])]
+        if not errors:
+            warnings += [*key_warnings(config), *report_warnings(config)]
+        for warning in warnings:
             self.logger.warning("%s", warning)
         # The catalogue depends on the reports, so not even discovery goes on with wrong ones.
         if errors and (raise_errors or any(error.startswith("reports") for error in errors)):
@@ -131,7 +135,7 @@ class TapClaude(Tap):
         if not cls.logger.isEnabledFor(logging.DEBUG):
             # It prints tracebacks and whole URLs for what is retried, and named if it lasts.
             logging.getLogger("urllib3").setLevel(logging.ERROR)
-        with _one_line_errors(cls.logger):
+        with one_line_errors(cls.logger):
             tap = cls(
                 config=config.config if config else {},
                 parse_env_config=bool(config and config.parse_env),
@@ -153,7 +157,7 @@ class TapClaude(Tap):
     @classmethod
     @override
     def cb_discover(cls, ctx: click.Context, param: click.Option, value: bool) -> None:
-        with _one_line_errors(cls.logger):
+        with one_line_errors(cls.logger):
             super().cb_discover(ctx, param, value)
 
     @classmethod
@@ -162,7 +166,7 @@ class TapClaude(Tap):
         if value == "disabled":
             return
         config = ctx.params["config"]
-        with _one_line_errors(cls.logger):
+        with one_line_errors(cls.logger):
             tap = cls(config=config.config, parse_env_config=config.parse_env)
             if value == "schema":
                 tap.write_schemas()
@@ -212,7 +216,7 @@ def _read_json(file: Any, option: str) -> Any:
 
 
 @contextlib.contextmanager
-def _one_line_errors(logger: logging.Logger) -> Iterator[None]:
+def one_line_errors(logger: logging.Logger) -> Iterator[None]:
     """Turn what ends a run into one line and exit code 1; a traceback only at level debug."""
     try:
         yield

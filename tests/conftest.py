@@ -15,6 +15,7 @@ import pytest
 
 from simulator.facts import Facts
 from simulator.server import ADMIN_KEY, Simulator
+from tap_claude.tap import TapClaude
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -126,6 +127,17 @@ def settings(simulator: Simulator, **more: Any) -> dict[str, Any]:
         **stopped,
         **more,
     }
+
+
+def only(config: Mapping[str, Any], *streams: str) -> dict[str, Any]:
+    """Return a catalogue with these streams selected and no others."""
+    tap = TapClaude(config=dict(config), validate_config=False, setup_mapper=False)
+    catalog: dict[str, Any] = json.loads(tap.catalog_json_text)
+    for entry in catalog["streams"]:
+        for item in entry["metadata"]:
+            if not item["breadcrumb"]:
+                item["metadata"]["selected"] = entry["stream"] in streams
+    return catalog
 
 
 def days_ago(days: int, now: dt.datetime | None = None) -> str:

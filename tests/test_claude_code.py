@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator import claude_code
 from simulator.server import Fault
-from tests.conftest import NOW, days_ago, settings
-from tests.test_directory import only
+from tests.conftest import NOW, days_ago, only, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,7 +40,7 @@ def total(records: Iterable[dict[str, Any]], column: str) -> int:
 def test_both_streams_hold_the_truth(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=12, breadth=80, now=NOW)
     config = settings(simulator, start_date=days_ago(11, NOW))
-    run = tap(config=config, catalog=only(tap, config, USAGE, MODELS))
+    run = tap(config=config, catalog=only(config, USAGE, MODELS))
     assert run.code == 0, run.stderr
     true = sittings(simulator, 12)
     usage, models = run.records(USAGE), run.records(MODELS)
@@ -93,7 +92,7 @@ def test_one_chain_of_requests_a_day_whichever_streams_are_selected(
     config = settings(simulator, start_date=days_ago(4, NOW))
     pages = None
     for streams in ((USAGE, MODELS), (USAGE,), (MODELS,)):
-        catalog = only(tap, config, *streams)
+        catalog = only(config, *streams)
         simulator.seen.clear()
         run = tap(config=config, catalog=catalog)
         assert run.code == 0, run.stderr
@@ -112,7 +111,7 @@ def test_the_bookmarks_are_independent(simulate: Any, tap: Any) -> None:
     """Streams that share their requests may still have been read up to different days."""
     simulator = simulate(days=30, now=NOW)
     config = settings(simulator, start_date=days_ago(29, NOW))
-    both = only(tap, config, USAGE, MODELS)
+    both = only(config, USAGE, MODELS)
     state = {
         "bookmarks": {
             name: {"replication_key": "date", "replication_key_value": days_ago(day, NOW)[:10]}
@@ -132,7 +131,7 @@ def test_the_bookmark_moves_over_days_without_data(simulate: Any, tap: Any) -> N
     simulator = simulate(days=120, now=NOW)
     first, after = simulator.facts.silence
     config = settings(simulator, start_date=first.isoformat(), end_date=after.isoformat())
-    run = tap(config=config, catalog=only(tap, config, USAGE, MODELS))
+    run = tap(config=config, catalog=only(config, USAGE, MODELS))
     assert run.code == 0
     assert not run.records(USAGE)
     last = (after - dt.timedelta(days=1)).isoformat()
@@ -142,7 +141,7 @@ def test_the_bookmark_moves_over_days_without_data(simulate: Any, tap: Any) -> N
 def test_a_day_is_complete_an_hour_after_its_end(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=4)
     config = settings(simulator, start_date=days_ago(3))
-    run = tap(config=config, catalog=only(tap, config, USAGE))
+    run = tap(config=config, catalog=only(config, USAGE))
     now = dt.datetime.now(dt.UTC)
     for record in run.records(USAGE):
         end = dt.datetime.fromisoformat(record["date"] + "T00:00:00Z") + dt.timedelta(days=1)
@@ -183,7 +182,7 @@ def test_every_identifying_field_is_part_of_the_key(simulate: Any, tap: Any) -> 
     ]
     simulator.faults.append(answer(*({**base, **variant} for variant in variants)))
     config = settings(simulator, start_date=days_ago(1, NOW), end_date=days_ago(0, NOW))
-    run = tap(config=config, catalog=only(tap, config, USAGE, MODELS))
+    run = tap(config=config, catalog=only(config, USAGE, MODELS))
     assert run.code == 0, run.stderr
     records = run.records(USAGE)
     assert len(records) == 9
@@ -205,7 +204,7 @@ def test_money_is_a_number_here_and_stays_exact(simulate: Any, tap: Any) -> None
     body = f'{{"data": [{rows}], "has_more": false, "next_page": null}}'
     simulator.faults.append(Fault(status=200, body=body, path="claude_code"))
     config = settings(simulator, start_date=days_ago(1, NOW), end_date=days_ago(0, NOW))
-    run = tap(config=config, catalog=only(tap, config, MODELS))
+    run = tap(config=config, catalog=only(config, MODELS))
     assert run.code == 0, run.stderr
     assert {
         r["model"]: (r["estimated_cost_amount"], r["estimated_cost_usd"])

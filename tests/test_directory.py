@@ -13,7 +13,7 @@ from simulator.directory import Directory
 from simulator.facts import Facts
 from simulator.organization import DEFAULT_WORKSPACE
 from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY, Fault, Simulator
-from tests.conftest import NOW, environment, settings
+from tests.conftest import NOW, environment, only, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,16 +38,6 @@ OAUTH = (
 )
 
 
-def only(tap: Any, config: dict[str, Any], *streams: str) -> dict[str, Any]:
-    """Return a catalogue with these streams selected and no others."""
-    catalog: dict[str, Any] = json.loads(tap("--discover", config=config).stdout)
-    for entry in catalog["streams"]:
-        for item in entry["metadata"]:
-            if not item["breadcrumb"]:
-                item["metadata"]["selected"] = entry["stream"] in streams
-    return catalog
-
-
 @pytest.fixture(scope="module")
 def wide() -> Iterator[Simulator]:
     """An organization with thousands of everything."""
@@ -59,7 +49,7 @@ def wide() -> Iterator[Simulator]:
 
 def test_a_wide_directory_takes_the_fewest_requests(wide: Simulator, tap: Any) -> None:
     config = settings(wide, start_date="2026-03-20", end_date="2026-03-20T01:00:00Z")
-    catalog = only(tap, config, *ADMIN)
+    catalog = only(config, *ADMIN)
     wide.seen.clear()
     run = tap(config=config, catalog=catalog)
     assert run.code == 0, run.stderr
@@ -86,12 +76,12 @@ def test_a_wide_directory_takes_the_fewest_requests(wide: Simulator, tap: Any) -
         assert len({tuple(r[key] for key in keys) for r in records}) == len(records) > 0
 
 
-def test_memory_does_not_grow_with_the_directory(wide: Simulator, tap: Any, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_directory(wide: Simulator, tmp_path: Path) -> None:
     """The peak over 20,000 keys is close to that over a handful of rate limits."""
 
     def peak(stream: str) -> int:
         config = settings(wide, start_date="2026-03-20")
-        for name, content in (("c", config), ("p", only(tap, config, stream))):
+        for name, content in (("c", config), ("p", only(config, stream))):
             (tmp_path / name).write_text(json.dumps(content))
         script = (
             "import resource, sys; from tap_claude.tap import TapClaude\n"
@@ -115,7 +105,7 @@ def test_memory_does_not_grow_with_the_directory(wide: Simulator, tap: Any, tmp_
 def test_everything_there_is_comes(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     config = settings(simulator, start_date="2026-03-20", access_token=ACCESS_TOKEN)
-    run = tap(config=config, catalog=only(tap, config, *ADMIN, *OAUTH))
+    run = tap(config=config, catalog=only(config, *ADMIN, *OAUTH))
     assert run.code == 0, run.stderr
     workspaces = {record["id"]: record for record in run.records("workspaces")}
     assert workspaces[DEFAULT_WORKSPACE]["name"] == "Default"
@@ -145,7 +135,7 @@ def test_both_api_versions_give_the_same_rows(simulate: Any, tap: Any) -> None:
     rows: list[dict[str, Any]] = []
     for version in ("2023-06-01", "2026-10-21"):
         config = settings(simulator, start_date="2026-03-20", anthropic_version=version)
-        run = tap(config=config, catalog=only(tap, config, "api_keys", "rate_limits"))
+        run = tap(config=config, catalog=only(config, "api_keys", "rate_limits"))
         assert {s.headers["anthropic-version"] for s in simulator.seen[-2:]} == {version}
         rows.append(
             {
@@ -180,7 +170,7 @@ def test_a_group_type_alone_is_read(simulate: Any, tap: Any) -> None:
     body = json.dumps({"data": [row], "next_page": None})
     simulator.faults.append(Fault(status=200, body=body, path="rate_limits"))
     config = settings(simulator, start_date="2026-03-20")
-    run = tap(config=config, catalog=only(tap, config, "rate_limits"))
+    run = tap(config=config, catalog=only(config, "rate_limits"))
     (record,) = run.records("rate_limits")
     assert (record["group_type"], record["group_id"]) == ("batch", None)
     assert (record["limit_type"], record["limit_value"]) == ("requests_per_minute", 5)
@@ -189,7 +179,7 @@ def test_a_group_type_alone_is_read(simulate: Any, tap: Any) -> None:
 def test_requests_are_what_the_api_documents(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     config = settings(simulator, start_date="2026-03-20", access_token=ACCESS_TOKEN)
-    tap(config=config, catalog=only(tap, config, *ADMIN, *OAUTH))
+    tap(config=config, catalog=only(config, *ADMIN, *OAUTH))
     first = {
         seen.path.removeprefix("/v1/organizations/"): seen for seen in reversed(simulator.seen)
     }
@@ -218,7 +208,7 @@ def test_pages_are_followed_by_the_envelopes_cursor(simulate: Any, tap: Any) -> 
         body = {"data": [users[n]], "has_more": more, "first_id": "x", "last_id": cursor}
         simulator.faults.append(Fault(status=200, body=json.dumps(body), path="users"))
     config = settings(simulator, start_date="2026-03-20")
-    run = tap(config=config, catalog=only(tap, config, "users"))
+    run = tap(config=config, catalog=only(config, "users"))
     assert [record["id"] for record in run.records("users")] == ["user_0", "user_1", "user_2"]
     assert [seen.values("after_id") for seen in simulator.requests("users")] == [
         [],
@@ -242,7 +232,7 @@ def test_contradicting_envelopes_are_an_error(
     simulator = simulate(days=3, now=NOW)
     simulator.faults.append(Fault(status=200, body=json.dumps(body), path=stream))
     config = settings(simulator, start_date="2026-03-20")
-    run = tap(config=config, catalog=only(tap, config, stream))
+    run = tap(config=config, catalog=only(config, stream))
     assert run.code == 1
     assert run.errors[-1].startswith(f"{stream}: ")
     assert says in run.errors[-1]
@@ -261,7 +251,7 @@ def test_an_enterprise_key_reads_people_only(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     config = settings(simulator, analytics_api_key=ANALYTICS_KEY, start_date="2026-03-20")
     del config["admin_api_key"]
-    run = tap(config=config, catalog=only(tap, config, "users", "invites"))
+    run = tap(config=config, catalog=only(config, "users", "invites"))
     assert run.code == 0, run.stderr
     for stream in ("users", "invites"):
         assert {r["organization_type"] for r in run.records(stream)} == {"enterprise"}
@@ -270,7 +260,7 @@ def test_an_enterprise_key_reads_people_only(simulate: Any, tap: Any) -> None:
 def test_both_organizations_in_one_run(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     config = settings(simulator, analytics_api_key=ANALYTICS_KEY, start_date="2026-03-20")
-    run = tap(config=config, catalog=only(tap, config, "users", "workspaces"))
+    run = tap(config=config, catalog=only(config, "users", "workspaces"))
     assert run.code == 0, run.stderr
     kinds = [record["organization_type"] for record in run.records("users")]
     assert kinds == sorted(kinds)
@@ -283,7 +273,7 @@ def test_a_workspace_that_is_gone_is_left_out(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     simulator.faults.append(Fault(status=404, path="/members", after=1))
     config = settings(simulator, start_date="2026-03-20")
-    run = tap(config=config, catalog=only(tap, config, "workspace_members"))
+    run = tap(config=config, catalog=only(config, "workspace_members"))
     assert run.code == 0, run.stderr
     assert "is gone since it was listed" in run.stderr
     assert run.records("workspace_members")
@@ -299,7 +289,7 @@ def activated(run: Any) -> list[str]:
 def test_a_table_read_to_its_end_is_activated_after_its_last_row(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     config = settings(simulator, start_date="2026-03-20")
-    run = tap(config=config, catalog=only(tap, config, *ADMIN, "cost_report"))
+    run = tap(config=config, catalog=only(config, *ADMIN, "cost_report"))
     assert sorted(activated(run)) == sorted(ADMIN)
     for stream in ADMIN:
         kinds = [m["type"] for m in run.messages if m.get("stream") == stream]
@@ -308,7 +298,7 @@ def test_a_table_read_to_its_end_is_activated_after_its_last_row(simulate: Any, 
         assert len(versions - {None}) == 1
     off = tap(
         config={**config, "emit_activate_version_messages": False},
-        catalog=only(tap, config, "users"),
+        catalog=only(config, "users"),
     )
     assert not activated(off)
     assert not any("version" in m for m in off.messages if m["type"] == "RECORD")
@@ -317,7 +307,7 @@ def test_a_table_read_to_its_end_is_activated_after_its_last_row(simulate: Any, 
 def test_a_table_not_read_to_its_end_is_not_activated(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     config = settings(simulator, start_date="2026-03-20", analytics_api_key=ANALYTICS_KEY)
-    catalog = only(tap, config, "users", "workspace_members")
+    catalog = only(config, "users", "workspace_members")
     for fault in (
         Fault(status=400, path="/members", after=3),
         Fault(status=403, path="users", after=1),  # the second organization

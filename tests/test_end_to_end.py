@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import tempfile
 import time
 from decimal import Decimal
@@ -15,7 +16,7 @@ import pytest
 from demo.meltano import Meltano, MeltanoError
 from demo.postgres import Server, postgres
 from simulator.console_reports import DELAY
-from simulator.server import ADMIN_KEY, Fault
+from simulator.server import ADMIN_KEY, ANALYTICS_KEY, Fault
 from tests.conftest import days_ago
 
 if TYPE_CHECKING:
@@ -136,8 +137,9 @@ def test_rows_that_are_gone_are_marked_or_deleted(
     leaver = users.pop(0)
     time.sleep(1)  # versions are seconds
     simulator.faults.append(Fault(status=200, path="users", body='{"data": []}'))
-    with pytest.raises(MeltanoError, match="no has_more"):
+    with pytest.raises(MeltanoError):
         meltano.run()
+    assert "users: a page has no has_more" in meltano.log.read_text()
     assert one(database, live) == (count,)
 
     meltano.run()
@@ -158,6 +160,73 @@ def test_rows_that_are_gone_are_marked_or_deleted(
     assert one(database, "select count(*) from people.users") == (count - 1,)
 
 
+GONE = """
+    delete from past.{table} as r
+    using past.report_buckets as b
+    where b.stream = '{table}'
+      and b.organization_type = r.organization_type
+      and b.bucket_width = r.bucket_width
+      and b.starting_at = r.starting_at
+      and r.extracted_at < b.extracted_at
+"""
+
+
+def test_a_restated_past_is_right_after_the_next_run(
+    simulate: Any, server: Server, database: psycopg.Connection, tmp_path: Path
+) -> None:
+    """Changed values, new rows and rows that are gone, in both reports of both organizations."""
+    simulator = simulate(days=50)
+    streams = ("analytics_cost", "analytics_usage", "messages_usage", "cost_report")
+    meltano = pipeline(
+        tmp_path,
+        server,
+        simulator,
+        "past",
+        TAP_CLAUDE_ANALYTICS_API_KEY=ANALYTICS_KEY,
+        TAP_CLAUDE_START_DATE=days_ago(49),
+        TAP_CLAUDE_LOOKBACK_DAYS="30",
+        TAP_CLAUDE__SELECT=json.dumps([f"{name}.*" for name in (*streams, "report_buckets")]),
+    )
+    meltano.run()
+    assert_analytics_equal_to_the_facts(database, simulator)
+
+    simulator.facts.revision = simulator.enterprise.revision = 1
+    meltano.run()
+    stale = {}
+    for table in streams:
+        stale[table] = database.execute(GONE.format(table=table).encode()).rowcount
+    assert all(count > 0 for count in stale.values()), stale
+    assert_analytics_equal_to_the_facts(database, simulator)
+    # and once more there is nothing left to delete
+    for table in streams:
+        assert database.execute(GONE.format(table=table).encode()).rowcount == 0
+        rows, told = one(
+            database,
+            f"select (select count(*) from past.{table}), (select sum(row_count)"
+            f" from past.report_buckets where stream = '{table}')",
+        )
+        assert rows == told
+
+
+def assert_analytics_equal_to_the_facts(database: psycopg.Connection, simulator: Simulator) -> None:
+    start = dt.datetime.fromisoformat(days_ago(49))
+    for kind, facts in (("console", simulator.facts), ("enterprise", simulator.enterprise)):
+        known = list(facts.between(start, simulator.now - DELAY))
+        charged = [line for fact in known for line in fact.costs]
+        cents = sum((line.amount for line in charged if line.cost_type), Decimal(0))
+        where = f"where organization_type = '{kind}'"
+        assert one(database, f"select sum(amount::numeric) from past.analytics_cost {where}") == (
+            cents,
+        )
+        tokens = sum(sum(fact.counters[:5]) for fact in known)
+        assert one(database, f"select sum(total_tokens) from past.analytics_usage {where}") == (
+            tokens,
+        )
+        if kind == "console":
+            cents = sum((line.amount for line in charged), Decimal(0))
+            assert one(database, "select sum(amount::numeric) from past.cost_report") == (cents,)
+
+
 def test_the_default_bookmarks_survive_a_failed_run(
     simulate: Any, server: Server, database: psycopg.Connection, tmp_path: Path
 ) -> None:
@@ -165,8 +234,9 @@ def test_the_default_bookmarks_survive_a_failed_run(
     start = days_ago(119)
     meltano = pipeline(tmp_path, server, simulator, "second", TAP_CLAUDE_START_DATE=start)
     simulator.faults.append(Fault(status=400, path="usage_report/messages", after=2))
-    with pytest.raises(MeltanoError, match="planned fault 400"):
+    with pytest.raises(MeltanoError):
         meltano.run()
+    assert "messages_usage: HTTP 400 api_error: planned fault 400" in meltano.log.read_text()
     assert one(database, "select count(*) from second.cost_report")[0] > 0
     simulator.seen.clear()
     meltano.run()

@@ -153,11 +153,13 @@ def test_hub_has_the_python_versions() -> None:
     assert DEFINITIONS["hub"]["supported_python_versions"] == ABOUT["supported_python_versions"]
 
 
-def test_meltano_shows_a_legal_report() -> None:
-    (example,) = re.findall(r"# +- (\{.*\})", (ROOT / "meltano.yml").read_text())
-    report = yaml.safe_load(example)
-    tap = TapClaude(config={"admin_api_key": "sk-ant-admin01-x", "reports": [report]})
-    assert report["name"] in tap.streams
+def test_meltano_shows_legal_reports() -> None:
+    text = (ROOT / "meltano.yml").read_text()
+    lines = re.findall(r"^    # (config:|  .*)$", text, re.MULTILINE)
+    config = yaml.safe_load("\n".join(lines))["config"]
+    tap = TapClaude(config={"admin_api_key": "sk-ant-admin01-x", **config})
+    assert {report["name"] for report in config["reports"]} <= tap.streams.keys()
+    assert len(config["reports"]) > 1
 
 
 @pytest.mark.parametrize(

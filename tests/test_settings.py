@@ -54,7 +54,10 @@ def errors(config: dict[str, Any]) -> list[str]:
         (report(name="a b"), ["reports[0].name", "letters"]),
         (report(name="1st"), ["reports[0].name"]),
         (report(name="x" * 64), ["reports[0].name", "63"]),
-        (report(report="usage"), ["reports[0].report", "messages_usage, cost_report"]),
+        (
+            report(report="usage"),
+            ["reports[0].report", "messages_usage, cost_report, analytics_usage"],
+        ),
         (report(group_by=["modell"]), ["reports[0].group_by", "modell", "did you mean model?"]),
         (
             report(report="cost_report", group_by=["model"]),
@@ -86,6 +89,41 @@ def errors(config: dict[str, Any]) -> list[str]:
         (report(groupby=["model"]), ["reports[0]", "groupby"]),
         ({"reports": [{"name": "mine"}]}, ["reports[0]", "'report' is a required property"]),
         (
+            report(
+                report="analytics_cost",
+                group_by=[
+                    "actor",
+                    "model",
+                    "product",
+                    "speed",
+                    "agent_id",
+                    "session_id",
+                    "cost_type",
+                ],
+            ),
+            ["reports[0].group_by", "6 dimensions", "at most 5 beside cost_type and token_type"],
+        ),
+        (
+            report(report="analytics_usage", group_by=["cost_type"]),
+            ["reports[0].group_by", "no dimension 'cost_type'"],
+        ),
+        (
+            report(report="analytics_usage", group_by=["claude_tag_user_id", "rbac_group_id"]),
+            ["reports[0]", "claude_tag_user_id together with rbac_group_id"],
+        ),
+        (
+            report(
+                report="analytics_cost",
+                group_by=["claude_tag_user_id"],
+                filters={"rbac_group_ids": ["rbac_group_1"]},
+            ),
+            ["reports[0]", "claude_tag_user_id together with rbac_group_ids"],
+        ),
+        (
+            report(report="analytics_cost", filters={"context_window": ["x"]}),
+            ["reports[0].filters", "did you mean context_windows?"],
+        ),
+        (
             {"reports": [{"name": "x", "report": "cost_report"}] * 2},
             ["reports[1].name", "taken"],
         ),
@@ -116,6 +154,12 @@ def test_wrong_settings(config: dict[str, Any], says: list[str]) -> None:
         report(report="cost_report", group_by=["workspace_id"]),
         report(group_by=["model", "api_key_id", "speed", "account_id", "inference_geo"]),
         report(filters={"context_window": ["0-200k"], "models": []}, bucket_width="1m"),
+        report(
+            report="analytics_cost",
+            group_by=["actor", "model", "product", "speed", "agent_id", "cost_type", "token_type"],
+            filters={"api_key_ids": [""], "products": ["claude_code"]},
+            bucket_width="1h",
+        ),
     ],
     ids=str,
 )
@@ -145,6 +189,7 @@ def test_secrets_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
     ("config", "says"),
     [
         ({"start_dat": "2026-01-01"}, "did you mean start_date?"),
+        (report(report="analytics_cost", group_by=["token_type"]), "costs that are no tokens"),
         ({"admin_api_key": "sk-ant-api03-x"}, "does not look like an Admin API key"),
         ({"admin_api_key": "sk-ant-oat01-x"}, "belongs into access_token"),
         ({"analytics_api_key": "sk-ant-admin01-x"}, "belongs into admin_api_key"),
@@ -172,4 +217,10 @@ def test_the_catalogue_offers_what_the_credentials_reach() -> None:
     }
     assert offered["admin_api_key"] == console
     assert offered["access_token"] == console | oauth
-    assert offered["analytics_api_key"] == {"users", "invites"}
+    assert offered["analytics_api_key"] == {
+        "analytics_cost",
+        "analytics_usage",
+        "invites",
+        "report_buckets",
+        "users",
+    }
