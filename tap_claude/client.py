@@ -360,8 +360,8 @@ class ClaudeStream(RESTStream[str | None]):
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Paths that the stream asks for, as far as another stream may ask for them too."""
-        return (self.path,)
+        """Paths for whose answers another stream may ask too, word for word."""
+        return ()
 
     def conform(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Make a record of a row: flat, every column of the schema, nothing else."""

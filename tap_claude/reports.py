@@ -448,8 +448,13 @@ class DayReport(ReportStream):
     replication_key = "date"
     page_size: ClassVar[int] = 1000
     day_parameter: ClassVar[str]
-    delay: ClassVar[dt.timedelta] = dt.timedelta(0)
+    delay: dt.timedelta = dt.timedelta(0)
     """How long after its time data may still arrive."""
+
+    @property
+    @override
+    def paths(self) -> tuple[str, ...]:
+        return (self.path,)
 
     @override
     def get_url_params(

@@ -87,7 +87,8 @@ def oldest(
     """Return the first midnight that an API with these floors still answers for, if it has any."""
     floors = [] if earliest is None else [earliest]
     if max_age is not None:
-        floors.append(ceil(now - max_age, WIDTHS["1d"]))
+        # An hour to spare: the request is sent later than now.
+        floors.append(ceil(now - max_age + WIDTHS["1h"], WIDTHS["1d"]))
     return max(floors, default=None)
 
 

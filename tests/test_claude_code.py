@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator import claude_code
 from simulator.server import Fault
+from tap_claude.tap import TapClaude
 from tests.conftest import NOW, days_ago, only, settings
 
 if TYPE_CHECKING:
@@ -146,6 +147,15 @@ def test_a_day_is_complete_an_hour_after_its_end(simulate: Any, tap: Any) -> Non
     for record in run.records(USAGE):
         end = dt.datetime.fromisoformat(record["date"] + "T00:00:00Z") + dt.timedelta(days=1)
         assert record["is_complete"] is (end <= now - dt.timedelta(hours=1))
+
+
+def test_the_delay_is_an_hour_and_counts(simulate: Any) -> None:
+    simulator = simulate(days=6)
+    stream: Any = TapClaude(config=settings(simulator, start_date=days_ago(5))).streams[USAGE]
+    assert stream.delay == dt.timedelta(hours=1)
+    stream.delay = dt.timedelta(days=2)
+    complete = {r["date"]: r["is_complete"] for r in stream.get_records(None)}
+    assert [complete[days_ago(day)[:10]] for day in (5, 4, 3, 2, 1)] == [True] * 3 + [False] * 2
 
 
 def answer(*rows: dict[str, Any]) -> Fault:

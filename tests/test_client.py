@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from simulator.server import ANALYTICS_KEY, Fault
-from tap_claude.client import ClaudeStream, _retry_after, printable
+from tap_claude.client import ClaudeStream, Kept, _retry_after, printable
 from tap_claude.tap import TapClaude
 from tests.conftest import NOW, days_ago, settings
 
@@ -206,6 +206,31 @@ def test_redirects_are_not_followed(
     with pytest.raises(Exception, match="redirects are not followed"):
         sync(config)
     assert not other.seen
+
+
+def test_an_answer_is_kept_for_its_own_request_and_key_only() -> None:
+    def request(query: str, **headers: str) -> requests.PreparedRequest:
+        url = f"http://127.0.0.1/v1/organizations/users?{query}"
+        return requests.Request("GET", url, headers=headers).prepare()
+
+    kept = Kept()
+    sent_at = dt.datetime.now(dt.UTC)
+    for number, asked in enumerate(
+        (request("limit=1", **{"x-api-key": "a"}), request("limit=1", authorization="b"))
+    ):
+        response = requests.Response()
+        response._content = f"answer {number}".encode()  # noqa: SLF001
+        vars(response)["sent_at"] = sent_at
+        kept.put(asked, response)
+    again = kept.get(request("limit=1", **{"x-api-key": "a"}))
+    assert again is not None
+    assert again.text == "answer 0"
+    assert vars(again)["sent_at"] == sent_at
+    other = kept.get(request("limit=1", authorization="b"))
+    assert other is not None
+    assert other.text == "answer 1"
+    assert kept.get(request("limit=2", **{"x-api-key": "a"})) is None
+    assert kept.get(request("limit=1", **{"x-api-key": "c"})) is None
 
 
 # -- refusals

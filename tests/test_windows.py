@@ -15,6 +15,7 @@ from tap_claude.windows import (
     ceil,
     floor,
     format_time,
+    oldest,
     parse_time,
     read_range,
     split,
@@ -129,6 +130,22 @@ def test_without_start_date_an_old_bookmark_is_where_reading_starts() -> None:
     window = read_range(now=at("2026-11-20"), width=DAY, bookmark=at("2026-02-01"))
     assert window is not None
     assert window.start == at("2026-02-01")
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        ("2026-06-15T13:00:00Z", "2026-01-01"),
+        ("2027-06-15T13:00:00Z", "2026-06-16"),
+        ("2027-06-15T00:00:01Z", "2026-06-16"),
+        ("2027-06-14T23:30:00Z", "2026-06-16"),
+    ],
+    ids=["first day of the API", "a year back", "just after midnight", "midnight before sending"],
+)
+def test_the_oldest_time_that_may_be_asked_for(now: str, expected: str) -> None:
+    reach = oldest(at(now), at("2026-01-01"), dt.timedelta(days=365))
+    assert reach == at(expected)
+    assert oldest(at(now), None, None) is None
 
 
 @pytest.mark.parametrize(
