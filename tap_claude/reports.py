@@ -19,7 +19,7 @@ import msgspec
 from singer_sdk.exceptions import FatalAPIError
 from typing_extensions import override
 
-from tap_claude.client import APIError, ClaudeStream
+from tap_claude.client import ORGANIZATION_TYPE, APIError, ClaudeStream
 from tap_claude.pagination import (
     BrokenPageError,
     TokenPaginator,
@@ -245,11 +245,29 @@ class ReportStream(ClaudeStream):
     # -- bookmark
 
     def _bookmark(self, context: Context | None) -> dt.datetime | None:
+        """Return the newest bookmark of the organization that is being read.
+
+        One organization has the stream's state to itself, two have a partition each; a credential
+        that comes or goes must cost neither of them its place.
+        """
         if self.replication_method != "INCREMENTAL":
             return None
-        value = self.get_context_state(context).get("replication_key_value")
-        if value is None:
-            return None
+        state = self.stream_state
+        mine = {"organization_type": self.organization_type}
+        found = [part for part in state.get("partitions", ()) if part["context"] == mine]
+        # Without a name in the state, a bookmark is of the one organization that there was.
+        if state.get("organization_type", None if context else self.organization_type) == (
+            self.organization_type
+        ):
+            found.append(state)
+        moments = [
+            self._bookmark_time(part["replication_key_value"])
+            for part in found
+            if part.get("replication_key_value") is not None
+        ]
+        return max(moments, default=None)
+
+    def _bookmark_time(self, value: Any) -> dt.datetime:
         try:
             return parse_time(value)
         except (AttributeError, TypeError, ValueError) as error:
@@ -269,6 +287,8 @@ class ReportStream(ClaudeStream):
             return
         state["replication_key"] = self.replication_key
         state["replication_key_value"] = starting_at
+        if not context and len({ORGANIZATION_TYPE[name] for name in self.credentials}) > 1:
+            state["organization_type"] = self.organization_type
         # In BATCH mode the records may not have left yet: the SDK writes state after each batch.
         if self.get_batch_config(self.config) is None:
             self.finalize_state_progress_markers(state)

@@ -400,6 +400,32 @@ def test_both_organizations_in_one_run(simulator: Simulator, tap: Any) -> None:
     assert bookmarks == [days_ago(5, RECENT), days_ago(0, RECENT)]
 
 
+def test_a_second_credential_keeps_the_bookmark_of_the_first(simulate: Any, tap: Any) -> None:
+    """And taking it away again keeps the other's."""
+    simulator = simulate(days=60)
+    one = settings(simulator, start_date=days_ago(59), lookback_days=0)
+    both = {**one, "analytics_api_key": ANALYTICS_KEY}
+
+    def starts(config: dict[str, Any], state: dict[str, Any]) -> tuple[list[str], Any]:
+        simulator.seen.clear()
+        run = tap(config=config, state=state, catalog=only(config, USAGE))
+        assert run.code == 0, run.stderr
+        firsts: dict[str, str] = {}
+        for seen in simulator.requests(PATHS[USAGE]):
+            firsts.setdefault(seen.headers["x-api-key"], seen.values("starting_at")[0])
+        return [firsts.get(key, "") for key in (ADMIN_KEY, ANALYTICS_KEY)], run.state
+
+    asked, state = starts({**one, "end_date": days_ago(9)}, {})
+    assert asked == [days_ago(59), ""]
+    asked, state = starts({**both, "end_date": days_ago(4)}, state)
+    assert asked == [days_ago(10), days_ago(59)]
+    asked, _ = starts(one, state)
+    assert asked == [days_ago(5), ""]
+    enterprise = {name: value for name, value in both.items() if name != "admin_api_key"}
+    asked, _ = starts(enterprise, state)
+    assert asked == ["", days_ago(5)]
+
+
 def test_the_official_sdk_reads_the_same(simulator: Simulator, tap: Any) -> None:
     config = settings(simulator, start_date=days_ago(9, RECENT))
     run = tap(config=config, catalog=only(config, USAGE, COST))

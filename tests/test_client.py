@@ -16,7 +16,7 @@ import requests
 from simulator.server import ANALYTICS_KEY, Fault
 from tap_claude.client import ClaudeStream, Kept, _retry_after, printable
 from tap_claude.tap import TapClaude
-from tests.conftest import NOW, days_ago, settings
+from tests.conftest import NOW, days_ago, only, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def sync(config: dict[str, Any]) -> TapClaude:
     """Run the tap in this process, so that the short waits hold."""
-    tap = TapClaude(config=config)
+    tap = TapClaude(config=config, catalog=only(config, "cost_report", "messages_usage"))
     tap.sync_all()
     return tap
 
@@ -285,7 +285,7 @@ def test_a_400_that_says_so_is_a_refusal(simulate: Any, tap: Any) -> None:
 def test_the_wrong_kind_of_key_is_refused_by_name(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     config = settings(simulator, start_date=days_ago(2, NOW), admin_api_key=ANALYTICS_KEY)
-    run = tap(config=config)
+    run = tap(config=config, catalog=only(config, "cost_report", "messages_usage"))
     assert run.code == 1
     assert [line.split(":")[0] for line in run.errors] == ["cost_report", "messages_usage"]
     assert "does not look like an Admin API key" in run.stderr

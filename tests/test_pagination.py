@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from simulator.server import Fault
-from tests.conftest import NOW, days_ago, settings
+from tests.conftest import NOW, days_ago, only, settings
 
 
 def page(day: int, *, more: bool | None = None, cursor: str | None = None, **extra: Any) -> Fault:
@@ -31,7 +31,8 @@ def empty(*, more: bool, cursor: str | None) -> Fault:
 
 def run_with(tap: Any, simulator: Any, *faults: Fault) -> Any:
     simulator.faults.extend(faults)
-    return tap(config=settings(simulator, start_date=days_ago(9, NOW)))
+    config = settings(simulator, start_date=days_ago(9, NOW))
+    return tap(config=config, catalog=only(config, "cost_report"))
 
 
 def test_pages_are_followed_past_an_empty_one(simulate: Any, tap: Any) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from simulator.server import Fault
 from tap_claude.throttle import Throttle
-from tests.conftest import days_ago, settings
+from tests.conftest import days_ago, only, settings
 
 
 def test_a_burst_then_the_rate() -> None:
@@ -31,7 +32,7 @@ def test_zero_means_no_limit() -> None:
 def test_all_streams_share_one_limiter(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=300)
     config = settings(simulator, start_date=days_ago(299), requests_per_minute=300)
-    run = tap(config=config)
+    run = tap(config=config, catalog=only(config, "cost_report", "messages_usage"))
     assert run.code == 0
     times = [seen.at for seen in simulator.seen]
     assert len(times) == 20
@@ -41,11 +42,10 @@ def test_all_streams_share_one_limiter(simulate: Any, tap: Any) -> None:
 
 
 def test_retries_wait_for_the_limiter_too(simulate: Any, tap: Any) -> None:
-    from simulator.server import Fault  # noqa: PLC0415
-
     simulator = simulate(days=3)
     simulator.faults.append(Fault(status=429, headers={"retry-after": "0"}, times=12))
-    run = tap(config=settings(simulator, start_date=days_ago(2), requests_per_minute=300))
+    config = settings(simulator, start_date=days_ago(2), requests_per_minute=300)
+    run = tap(config=config, catalog=only(config, "cost_report", "messages_usage"))
     assert run.code == 0
     times = [seen.at for seen in simulator.seen]
     assert len(times) == 14
