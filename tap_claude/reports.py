@@ -425,10 +425,29 @@ class _RawBucket(msgspec.Struct):
 _decode_bucket = msgspec.json.Decoder(_RawBucket, float_hook=exact).decode
 
 
+PAGE_BYTES = 32 * 2**20
+
+
 class BucketReport(GroupedReport):
-    """A report whose pages are lists of buckets, empty ones included (api_reference 3, 4)."""
+    """A report whose pages are lists of buckets, empty ones included (api_reference 3, 4).
+
+    A step is one page. Days begin with the biggest; hours and minutes with the API's default, and
+    grow as far as the bytes per bucket seen so far let a page stay within `PAGE_BYTES`.
+    """
 
     paginator = TokenPaginator
+    first_buckets: ClassVar[Mapping[str, int]] = {"1h": 24, "1m": 60}
+    _bucket_bytes = 0
+
+    @override
+    def steps(self, window: Window) -> Iterator[Window]:
+        most = self.page_buckets[self.bucket_width]
+        buckets = self.first_buckets.get(self.bucket_width, most)
+        while window.start < window.end:
+            step = next(split(window, self.width, buckets))
+            yield step
+            window = Window(step.end, window.end)
+            buckets = max(1, min(most, PAGE_BYTES // max(1, self._bucket_bytes)))
 
     @override
     def get_url_params(
@@ -450,7 +469,10 @@ class BucketReport(GroupedReport):
             yield self._buckets_of(response)
 
     def _buckets_of(self, response: requests.Response) -> Iterator[Bucket]:
-        for raw in read_page(response).data:
+        data = read_page(response).data
+        bucket_bytes = len(response.content) // max(1, len(data))
+        self._bucket_bytes = max(self._bucket_bytes, bucket_bytes)
+        for raw in data:
             try:
                 bucket = _decode_bucket(raw)
                 start, end = parse_time(bucket.starting_at), parse_time(bucket.ending_at)
@@ -539,8 +561,11 @@ def _configured_time(config: Mapping[str, Any], name: str) -> dt.datetime | None
     return parse_time(config[name]) if config.get(name) else None
 
 
+_FUTURE = re.compile(r"future|\b(after|later|beyond|past|exceed\w*)\b.{0,20}\bnow\b", re.IGNORECASE)
+
+
 def _refuses_future(error: APIError) -> bool:
     return (
         error.response.status_code == HTTPStatus.BAD_REQUEST
-        and re.search("future", error.detail, re.IGNORECASE) is not None
+        and _FUTURE.search(error.detail) is not None
     )

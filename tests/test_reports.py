@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from simulator.console_reports import DELAY
 from simulator.organization import DEFAULT_WORKSPACE
 from simulator.server import Fault, Simulator
+from tap_claude.tap import TapClaude
 from tests.conftest import NOW, days_ago, only, settings
 
 if TYPE_CHECKING:
@@ -203,6 +204,34 @@ def test_narrow_buckets_take_few_requests(
     assert {r["bucket_width"] for r in records} == {width}
     # cost_report has days only
     assert {r["bucket_width"] for r in run.records("cost_report")} == {"1d"}
+
+
+def test_pages_grow_to_the_biggest_but_not_over_the_bytes(
+    simulate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator = simulate(days=30, now=NOW)
+    config = settings(simulator, start_date=days_ago(20, NOW), bucket_width="1h")
+
+    def lengths() -> list[int]:
+        simulator.seen.clear()
+        stream: Any = TapClaude(config=config).streams["messages_usage"]
+        records = list(stream.get_records(None))
+        assert counters(records) == true_counters(simulator, days_ago(20, NOW))
+        bounds = [
+            [
+                dt.datetime.fromisoformat(seen.values(name)[0])
+                for name in ("starting_at", "ending_at")
+            ]
+            for seen in simulator.seen
+        ]
+        return [int((end - start) / dt.timedelta(hours=1)) for start, end in bounds]
+
+    assert lengths() == [24, 168, 168, 134]
+    monkeypatch.setattr("tap_claude.reports.PAGE_BYTES", 20_000)
+    assert lengths()[0] == 24
+    assert all(1 <= hours < 100 for hours in lengths()[1:])
+    monkeypatch.setattr("tap_claude.reports.PAGE_BYTES", 1)
+    assert set(lengths()[1:]) == {1}
 
 
 def test_every_record_fits_its_schema_and_every_time_its_format(simulate: Any, tap: Any) -> None:
