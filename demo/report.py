@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 # Tables to look at, and the column of each that says when.
 TABLES = {
+    "analytics_cost": "starting_at",
     "claude_code_usage": "date",
     "cost_report": "starting_at",
     "messages_usage": "starting_at",
 }
-DAYS = 30
+DAYS = 17
 PEOPLE = 8
 BAR_WIDTH = 36
 

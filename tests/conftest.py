@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 NOW = dt.datetime(2026, 3, 20, 13, 37, 42, tzinfo=dt.UTC)
 """The time at which the simulated clock stands, where a test does not say otherwise."""
 
+# A time that is never long past: the API goes back 365 days from the real present.
+_BASE, _STEP = dt.datetime(2026, 3, 20, 13, 37, 42, tzinfo=dt.UTC), dt.timedelta(weeks=26)
+RECENT = _BASE + _STEP * ((dt.datetime.now(dt.UTC) - _BASE) // _STEP)
+
 
 def simulated(days: int = 10, *, breadth: int = 24, seed: int = 7, **options: Any) -> Simulator:
     """Make a simulator with a history that ends at the real present, or at ``now``."""

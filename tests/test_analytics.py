@@ -15,16 +15,12 @@ from simulator.console_reports import DELAY
 from simulator.server import ADMIN_KEY, ANALYTICS_KEY, Fault, Simulator
 from tap_claude.streams import ANALYTICS_DIMENSIONS
 from tap_claude.tap import TapClaude
-from tests.conftest import days_ago, only, settings, simulated
+from tests.conftest import RECENT, days_ago, only, settings, simulated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from simulator.facts import Fact, Facts
-
-# A time that is never long past: the API goes back 365 days from the real present.
-_BASE, _STEP = dt.datetime(2026, 3, 20, 13, 37, 42, tzinfo=dt.UTC), dt.timedelta(weeks=26)
-RECENT = _BASE + _STEP * ((dt.datetime.now(dt.UTC) - _BASE) // _STEP)
 
 USAGE, COST = "analytics_usage", "analytics_cost"
 PATHS = {USAGE: "analytics/usage", COST: "analytics/cost"}

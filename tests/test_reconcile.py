@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulator.server import ANALYTICS_KEY, Fault
-from tests.conftest import days_ago, environment, settings
-from tests.test_analytics import RECENT
+from tests.conftest import RECENT, days_ago, environment, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
