@@ -165,8 +165,10 @@ class ReportStream(ClaudeStream):
             newest = ""
             for bucket in finished:
                 records = self._records(bucket)
+                # Before the SDK takes the deselected columns out of the records.
+                summary = self._summary(bucket, records)
                 yield from records
-                self.run.finished.append(self._summary(bucket, records))
+                self.run.finished.append(summary)
                 newest = max(newest, self.bookmark_of(bucket))
             # Here the last record of the page has been written.
             self._advance_bookmark(newest, context)
