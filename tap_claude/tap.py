@@ -142,7 +142,13 @@ class TapClaude(Tap):
                 state=_read_json(state, "--state"),
                 catalog=_read_json(catalog, "--catalog"),
             )
-            tap.sync_all()
+            try:
+                tap.sync_all()
+            except BrokenPipeError:
+                raise
+            except Exception:
+                tap.tell_finished_buckets()
+                raise
             tap.report_refusals()
 
     @classmethod
@@ -174,6 +180,15 @@ class TapClaude(Tap):
                 tap.run_connection_test()
                 tap.report_refusals()
             ctx.exit()
+
+    def tell_finished_buckets(self) -> None:
+        """Tell of the buckets that a run has read and written before it broke off.
+
+        The next run's lookback may begin later, so this is the last time to tell of the oldest.
+        """
+        told = self.streams.get(ReportBuckets.name)
+        if told is not None and told.selected:
+            told.sync()
 
     def report_refusals(self) -> None:
         """Name each stream that the key may not read; exit with 1 unless that is to be skipped."""

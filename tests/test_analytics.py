@@ -498,9 +498,10 @@ def test_what_is_told_of_a_bucket_does_not_depend_on_the_columns(simulate: Any, 
     assert run.records("report_buckets") == whole
 
 
-def test_a_bucket_that_was_not_finished_is_not_told(simulate: Any, tap: Any) -> None:
+@pytest.mark.parametrize("status", [403, 400], ids=["refused", "broken off"])
+def test_a_bucket_that_was_not_finished_is_not_told(simulate: Any, tap: Any, status: int) -> None:
     simulator = simulate(days=60, now=RECENT)
-    simulator.faults.append(Fault(status=403, path="analytics/usage", after=1))
+    simulator.faults.append(Fault(status=status, path="analytics/usage", after=1))
     config = settings(simulator, start_date=days_ago(50, RECENT))
     run = tap(config=config, catalog=only(config, USAGE, "report_buckets"))
     assert run.code == 1
