@@ -102,16 +102,19 @@ class Session(requests.Session):
 
     @override
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        path = urlsplit(request.url or "").path.partition("/organizations/")[2]
-        if path in self.shared_paths and (kept := self._kept.get(request)):
+        if kept := self._kept.get(request):
             return kept
         self.throttle.wait()
         sent_at = dt.datetime.now(dt.UTC)
         response = super().send(request, **kwargs)
         vars(response)["sent_at"] = sent_at
-        if path in self.shared_paths and response.status_code == HTTPStatus.OK:
-            self._kept.put(request, response)
         return response
+
+    def keep(self, response: requests.Response) -> None:
+        """Keep an answer that was found good, if another stream will ask for it."""
+        path = urlsplit(response.url).path.partition("/organizations/")[2]
+        if path in self.shared_paths and self._kept.get(response.request) is None:
+            self._kept.put(response.request, response)
 
 
 class Kept:
@@ -163,7 +166,7 @@ class Run:
         )
         self.version = int(started_at.timestamp())
         self.session = Session(Throttle(config.get("requests_per_minute", 50)))
-        self.refusals: dict[str, str] = {}
+        self.refusals: dict[tuple[str, str], str] = {}
         self.finished: list[Any] = []
         """The buckets that report streams have read to their end, and written."""
 
@@ -316,6 +319,7 @@ class ClaudeStream(RESTStream[str | None]):
             except BrokenPageError as error:
                 msg = f"{self.name}: {printable(str(error))}"
                 raise RetriableAPIError(msg, response) from error
+            self.run.session.keep(response)
             return
         kind, code, detail = _error_fields(response)
         message = self.response_error_message(response)
@@ -387,7 +391,7 @@ class ClaudeStream(RESTStream[str | None]):
         try:
             yield from self.read(context)
         except RefusedError as error:
-            self.run.refusals[self.name] = (
+            self.run.refusals[self.name, self.organization_type] = (
                 f"{error}. The stream needs {self.needs}. Leave it out with "
                 f"\"select: ['!{self.name}.*']\", or set on_permission_error to skip."
             )

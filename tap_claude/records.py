@@ -78,10 +78,17 @@ class WrongValueError(ValueError):
         super().__init__(f"field '{column}' should be {expected}, but is {value!a:.60}")
 
 
+_MOST_DIGITS = 40  # 1e999999999 is a number too, and would fill the memory
+
+
 def _integer(value: object) -> int:
     if type(value) is int:
         return value
-    if isinstance(value, decimal.Decimal) and value == value.to_integral_value():
+    if (
+        isinstance(value, decimal.Decimal)
+        and value.adjusted() < _MOST_DIGITS
+        and value == value.to_integral_value()
+    ):
         return int(value)  # 5.0 is an integer in JSON, not to targets
     raise TypeError
 

@@ -108,6 +108,18 @@ def test_one_chain_of_requests_a_day_whichever_streams_are_selected(
             assert run.bookmark(stream) == days_ago(0, NOW)[:10]
 
 
+def test_a_broken_answer_is_not_kept_for_the_retry(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    for body in ("not json", '{"data": null}'):
+        simulator.faults.append(Fault(status=200, body=body, path="claude_code"))
+    config = settings(simulator, start_date=days_ago(2, NOW))
+    run = tap(config=config, catalog=only(config, USAGE, MODELS))
+    assert run.code == 0, run.stderr
+    assert run.records(USAGE)
+    assert run.records(MODELS)
+    assert len(simulator.requests(PATH)) == 3 + 2
+
+
 def test_the_bookmarks_are_independent(simulate: Any, tap: Any) -> None:
     """Streams that share their requests may still have been read up to different days."""
     simulator = simulate(days=30, now=NOW)

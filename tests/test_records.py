@@ -113,6 +113,7 @@ def test_conform_returns_every_column_and_drops_the_rest() -> None:
         ("tokens", True),
         ("tokens", Decimal("1.5")),
         ("tokens", Decimal("1e400")),
+        ("tokens", Decimal("1e999999999")),
         ("model", 5),
         ("deleted", 1),
         ("seen_at", "soon"),
@@ -130,9 +131,6 @@ def test_conform_returns_every_column_and_drops_the_rest() -> None:
 def test_a_value_of_the_wrong_type_is_an_error_that_names_the_field(
     column: str, value: object
 ) -> None:
-    if (column, str(value)) == ("tokens", "1E+400"):
-        assert COLUMNS.conform({column: value})[column] == 10**400
-        return
     with pytest.raises(WrongValueError, match=f"'{column}'"):
         COLUMNS.conform({column: value})
 
