@@ -253,7 +253,7 @@ def custom_reports(config: Mapping[str, Any]) -> Iterator[Report]:
             name=entry["name"],
             report=entry["report"],
             group_by=tuple(entry.get("group_by") or ()),
-            bucket_width=entry.get("bucket_width", "1d"),
+            bucket_width=entry.get("bucket_width") or "1d",
             filters={
                 name: values for name, values in (entry.get("filters") or {}).items() if values
             },
@@ -368,7 +368,7 @@ def _report_problems(where: str, entry: Mapping[str, Any], declared: Declaration
                 f"{where}.filters: {declared.name} has no filter {name!a:.80}; "
                 f"{_suggest(name, declared.filters)}"
             )
-    width = entry.get("bucket_width", "1d")
+    width = entry.get("bucket_width") or "1d"
     if width in WIDTHS and width not in declared.page_buckets:
         yield (
             f"{where}.bucket_width: {declared.name} has no buckets of {width}, only "

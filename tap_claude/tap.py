@@ -95,6 +95,8 @@ class TapClaude(Tap):
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         # The SDK's own messages print the values, secrets too, and it knows types only.
         config, schema = self._config, self.config_jsonschema
+        for name in [name for name, value in config.items() if value is None or value == ""]:
+            del config[name]  # as if it were not set, so that its default holds
         errors = [
             _line(error) for error in DEFAULT_JSONSCHEMA_VALIDATOR(schema).iter_errors(config)
         ]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from singer_sdk.exceptions import ConfigValidationError
 
+from tap_claude.settings import CONFIG_SCHEMA
 from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
 
@@ -165,6 +166,26 @@ def test_wrong_settings(config: dict[str, Any], says: list[str]) -> None:
 )
 def test_right_settings(config: dict[str, Any]) -> None:
     assert errors({**KEY, **config}) == []
+
+
+@pytest.mark.parametrize("nothing", [None, ""], ids=["null", "empty"])
+def test_what_is_null_or_empty_has_its_default(nothing: Any) -> None:
+    blank = {
+        name: nothing
+        for name, spec in CONFIG_SCHEMA["properties"].items()
+        if name not in KEY and (nothing is None or "string" in spec["type"])
+    }
+    tap = TapClaude(config={**KEY, **blank})
+    assert tap.config["anthropic_version"] == "2023-06-01"
+    assert tap.config["base_url"] == "https://api.anthropic.com"
+    assert tap.config["on_permission_error"] == "fail"
+    assert tap.config["request_timeout"] == 300
+    assert tap.config["requests_per_minute"] == 50
+    stream: Any = tap.streams["analytics_cost"]
+    assert stream.report.bucket_width == "1d"
+    custom = TapClaude(config={**KEY, **report(group_by=None, filters=None)})
+    mine: Any = custom.streams["mine"]
+    assert (mine.report.group_by, mine.report.bucket_width) == ((), "1d")
 
 
 def test_a_credential_is_needed() -> None:
