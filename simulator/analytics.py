@@ -1,4 +1,4 @@
-"""The Usage and Cost Analytics API: rows of usage and cost by dimension (api_reference 6)."""
+"""The Usage and Cost Analytics API: rows by dimension (docs: usage-cost-analytics-api)."""
 
 from __future__ import annotations
 

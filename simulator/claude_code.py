@@ -1,4 +1,4 @@
-"""Claude Code's daily report, and what really happened (api_reference 5)."""
+"""Claude Code's daily report, and what really happened (docs: claude-code-analytics-api)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Console's usage and cost reports in time buckets (api_reference 3 and 4)."""
+"""The Console's usage and cost reports in time buckets (docs: usage-cost-api)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ USAGE_FILTERS: dict[str, tuple[str, tuple[str, ...] | None]] = {
 # bucket width: default and greatest number of buckets a page
 USAGE_PAGES = {"1d": (7, 31), "1h": (24, 168), "1m": (60, 1440)}
 DELAY = dt.timedelta(minutes=5)
-"""Time until a request shows up in the reports (api_reference 1.6)."""
+"""Time until a request shows up in the reports (docs: usage-cost-api)."""
 
 
 @dataclass(frozen=True)

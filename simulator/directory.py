@@ -1,4 +1,4 @@
-"""What the Admin API's lists hold: rows as under API version 2026-10-21 (api_reference 9)."""
+"""What the Admin API's lists hold: rows as under API version 2026-10-21 (docs: api/admin)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading query strings as strictly as the API does (api_reference 1.2)."""
+"""Reading query strings as strictly as the API does (docs: each page)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the tap talks to the API: URL, credentials, headers, errors, retries (api_reference 1)."""
+"""How the tap talks to the API: URL, credentials, headers, errors, retries (docs: api/errors)."""
 
 from __future__ import annotations
 

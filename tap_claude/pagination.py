@@ -1,4 +1,4 @@
-"""Pages of the API and the cursors that lead from one to the next (api_reference 1.3).
+"""Pages of the API and the cursors that lead from one to the next (docs: usage-cost-api).
 
 Only the paging fields say when to stop: an empty page is not the end of the data.
 """

@@ -248,7 +248,7 @@ def _currency_column(cents: str) -> str:
 
 
 # ---------------------------------------------------------------------------------------------
-# Money (api_reference 1.7: decimal strings in cents)
+# Money (docs, cost_report: decimal strings in cents)
 
 _AMOUNT = re.compile(r"-?[0-9]+(\.[0-9]+)?(?P<exponent>[eE][+-]?[0-9]{1,3})?", re.ASCII)
 # Exact or an error: money is never rounded by a context that happens to be the default.
@@ -333,7 +333,7 @@ def per_model(row: Record, shared: Iterable[str]) -> list[Record]:
 
 
 def per_limiter(row: Record) -> list[Record]:
-    """Give each limiter of a rate-limit group a row of its own (api_reference 9.7, 9.8).
+    """Give each limiter of a rate-limit group a row of its own (docs: rate-limits-api).
 
     Before 2026-10-21 the group was a ``group_type`` only.
     """
@@ -346,7 +346,7 @@ def per_limiter(row: Record) -> list[Record]:
 
 
 def with_key_owner(row: Record) -> Record:
-    """Read the owner and the scope of an API key in their older shapes too (api_reference 9.6)."""
+    """Read owner and scope of an API key in their older shapes too (docs: api/admin/api_keys)."""
     scope, principal = row.get("scope") or {}, row.get("principal") or {}
     if "id" in principal:
         kind = str(principal.get("type")).removesuffix("_actor")

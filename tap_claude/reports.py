@@ -351,7 +351,7 @@ class GroupedReport(ReportStream):
 
 
 class RowReport(GroupedReport):
-    """A report whose pages are lists of rows in time order (api_reference 6).
+    """A report whose pages are lists of rows in time order (docs: usage-cost-analytics-api).
 
     A bucket's rows may spread over pages, and only a row of a later bucket, or the end, says that
     there are no more. Buckets without rows are not listed, but they have been read all the same.
@@ -431,7 +431,7 @@ PAGE_BYTES = 32 * 2**20
 
 
 class BucketReport(GroupedReport):
-    """A report whose pages are lists of buckets, empty ones included (api_reference 3, 4).
+    """A report whose pages are lists of buckets, empty ones included (docs: usage-cost-api).
 
     A step is one page. Days begin with the biggest; hours and minutes with the API's default, and
     grow as far as the bytes per bucket seen so far let a page stay within `PAGE_BYTES`.

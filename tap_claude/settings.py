@@ -400,7 +400,7 @@ def report_warnings(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def key_warnings(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for every key whose prefix suggests another kind (api_reference 1.1).
+    """Yield a line for every key whose prefix suggests another kind.
 
     Only a hint: the API takes personal and service-account keys on some Admin endpoints too.
     """

@@ -30,7 +30,7 @@ FAST_MODE = "fast-mode-2026-02-01"
 
 
 class MessagesUsage(BucketReport):
-    """Tokens and server tools of the Messages API (api_reference 3)."""
+    """Tokens and server tools of the Messages API (docs: usage_report/retrieve_messages)."""
 
     name = "messages_usage"
     path = "usage_report/messages"
@@ -64,7 +64,7 @@ class MessagesUsage(BucketReport):
 
 
 class CostReport(BucketReport):
-    """Billed cost by workspace and line of the bill (api_reference 4)."""
+    """Billed cost by workspace and line of the bill (docs: cost_report/retrieve)."""
 
     name = "cost_report"
     path = "cost_report"
@@ -88,7 +88,7 @@ class CostReport(BucketReport):
     }
 
 
-# -- The Usage and Cost Analytics API (api_reference 6)
+# -- The Usage and Cost Analytics API (docs: usage-cost-analytics-api)
 
 ANALYTICS_DIMENSIONS = (
     "actor",
@@ -192,7 +192,7 @@ class AnalyticsCost(AnalyticsReport):
     uncounted = ("cost_type", "token_type")
 
 
-# -- Claude Code (api_reference 5): one pass over the days gives both streams
+# -- Claude Code (docs: claude-code-analytics-api): one pass over the days gives both streams
 
 CLAUDE_CODE_IDENTITY = (
     "organization_id",
@@ -244,14 +244,14 @@ class ClaudeCodeModelUsage(ClaudeCodeReport):
         return per_model(row, (*shared, "terminal_type", "is_remote"))
 
 
-# -- The directory (api_reference 9)
+# -- The directory (docs: api/admin)
 
 OAUTH = ("access_token",)
 OAUTH_NEEDS = "an OAuth token with the scope org:admin (access_token); Admin keys will not do"
 
 
 class Organization(DirectoryStream):
-    """The organization that the credential belongs to (api_reference 9.1)."""
+    """The organization that the credential belongs to (docs: api/admin/organizations)."""
 
     name = "organization"
     path = "me"
@@ -261,7 +261,7 @@ class Organization(DirectoryStream):
 
 
 class Workspaces(DirectoryStream):
-    """Workspaces, archived ones and the default one included (api_reference 9.2)."""
+    """Workspaces, archived ones and the default one included (docs: workspaces)."""
 
     name = "workspaces"
     path = "workspaces"
@@ -275,7 +275,7 @@ class Workspaces(DirectoryStream):
 
 
 class WorkspaceMembers(DirectoryStream):
-    """Who is in which workspace (api_reference 9.3)."""
+    """Who is in which workspace (docs: api/admin/workspaces/members)."""
 
     name = "workspace_members"
     path = "workspaces/{parent_id}/members"
@@ -286,7 +286,7 @@ class WorkspaceMembers(DirectoryStream):
 
 
 class WorkspaceRateLimits(DirectoryStream):
-    """Limits that a workspace sets for itself; what is missing is inherited (9.8)."""
+    """Limits that a workspace sets for itself; what is missing is inherited."""
 
     name = "workspace_rate_limits"
     path = "workspaces/{parent_id}/rate_limits"
@@ -303,7 +303,7 @@ class WorkspaceRateLimits(DirectoryStream):
 
 
 class RateLimits(DirectoryStream):
-    """Limits of the organization, one row per group and limiter (api_reference 9.7)."""
+    """Limits of the organization, one row per group and limiter (docs: rate-limits-api)."""
 
     name = "rate_limits"
     path = "rate_limits"
@@ -318,7 +318,7 @@ class RateLimits(DirectoryStream):
 
 
 class Users(DirectoryStream):
-    """Members of the organization (api_reference 9.4)."""
+    """Members of the organization (docs: user-management)."""
 
     name = "users"
     path = "users"
@@ -329,7 +329,7 @@ class Users(DirectoryStream):
 
 
 class Invites(DirectoryStream):
-    """Invitations of all statuses (api_reference 9.5)."""
+    """Invitations of all statuses (docs: user-management)."""
 
     name = "invites"
     path = "invites"
@@ -340,7 +340,7 @@ class Invites(DirectoryStream):
 
 
 class ApiKeys(DirectoryStream):
-    """API keys of all statuses; never the keys themselves (api_reference 9.6)."""
+    """API keys of all statuses; never the keys themselves (docs: api/admin/api_keys)."""
 
     name = "api_keys"
     path = "api_keys"
@@ -353,7 +353,7 @@ class ApiKeys(DirectoryStream):
 
 
 class ExternalKeys(DirectoryStream):
-    """Customer-managed encryption keys (api_reference 9.11)."""
+    """Customer-managed encryption keys (docs: api/admin/external_keys)."""
 
     name = "external_keys"
     path = "external_keys"
@@ -372,7 +372,7 @@ class OAuthStream(DirectoryStream):
 
 
 class ServiceAccounts(OAuthStream):
-    """Service accounts, archived ones included (api_reference 9.9)."""
+    """Service accounts, archived ones included (docs: wif-admin-api)."""
 
     name = "service_accounts"
     path = "service_accounts"
@@ -381,7 +381,7 @@ class ServiceAccounts(OAuthStream):
 
 
 class ServiceAccountWorkspaces(OAuthStream):
-    """Which service account is in which workspace (api_reference 9.9)."""
+    """Which service account is in which workspace (docs: wif-admin-api)."""
 
     name = "service_account_workspaces"
     path = "service_accounts/{parent_id}/workspaces"
@@ -391,7 +391,7 @@ class ServiceAccountWorkspaces(OAuthStream):
 
 
 class FederationIssuers(OAuthStream):
-    """Identity providers that may issue tokens (api_reference 9.10)."""
+    """Identity providers that may issue tokens (docs: wif-admin-api)."""
 
     name = "federation_issuers"
     path = "federation_issuers"
@@ -400,7 +400,7 @@ class FederationIssuers(OAuthStream):
 
 
 class FederationRules(OAuthStream):
-    """Which token of which issuer becomes which service account (api_reference 9.10)."""
+    """Which token of which issuer becomes which service account (docs: wif-admin-api)."""
 
     name = "federation_rules"
     path = "federation_rules"

@@ -1,4 +1,4 @@
-"""The simulator refuses what the API refuses, with the same words (api_reference 11)."""
+"""The simulator refuses what the API refuses, with the same words."""
 
 from __future__ import annotations
 

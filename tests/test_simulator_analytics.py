@@ -1,4 +1,4 @@
-"""The simulated analytics/usage and analytics/cost keep to their contract (api_reference 6)."""
+"""The simulated analytics endpoints keep to their contract (docs: usage-cost-analytics-api)."""
 
 from __future__ import annotations
 

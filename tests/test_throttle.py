@@ -15,10 +15,10 @@ def test_a_burst_then_the_rate() -> None:
     started = time.monotonic()
     for _ in range(10):
         throttle.wait()
-    assert time.monotonic() - started < 0.04
+    assert time.monotonic() - started < 0.3
     for _ in range(10):
         throttle.wait()
-    assert 0.45 < time.monotonic() - started < 0.8
+    assert 0.45 < time.monotonic() - started < 3
 
 
 def test_zero_means_no_limit() -> None:
