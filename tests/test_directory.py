@@ -76,6 +76,7 @@ def test_a_wide_directory_takes_the_fewest_requests(wide: Simulator, tap: Any) -
         assert len({tuple(r[key] for key in keys) for r in records}) == len(records) > 0
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_memory_does_not_grow_with_the_directory(wide: Simulator, tmp_path: Path) -> None:
     """The peak over 20,000 keys is close to that over a handful of rate limits."""
 
@@ -83,10 +84,13 @@ def test_memory_does_not_grow_with_the_directory(wide: Simulator, tmp_path: Path
         config = settings(wide, start_date="2026-03-20")
         for name, content in (("c", config), ("p", only(config, stream))):
             (tmp_path / name).write_text(json.dumps(content))
+        # Not getrusage: its peak includes what the process was forked from.
         script = (
-            "import resource, sys; from tap_claude.tap import TapClaude\n"
+            "import pathlib, sys; from tap_claude.tap import TapClaude\n"
             "try: TapClaude.cli()\n"
-            "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+            "finally:\n"
+            "    status = pathlib.Path('/proc/self/status').read_text()\n"
+            "    print(status.partition('VmHWM:')[2].split()[0], file=sys.stderr)"
         )
         command = [sys.executable, "-c", script, "--config", "c", "--catalog", "p"]
         done = subprocess.run(
@@ -100,7 +104,7 @@ def test_memory_does_not_grow_with_the_directory(wide: Simulator, tmp_path: Path
         return int(done.stderr.split()[-1])
 
     grown = peak("api_keys") - peak("rate_limits")
-    assert grown < 12_000, f"{grown} KiB"
+    assert grown < 8_000, f"{grown} KiB"
 
 
 def test_everything_there_is_comes(simulate: Any, tap: Any) -> None:
