@@ -72,9 +72,20 @@ class DirectoryStream(ClaudeStream):
     def read(self, context: Context | None) -> Iterator[Row]:
         if self.config.get("emit_activate_version_messages", True):
             self._stream_version = self.run.version  # records carry it from here on
+        found = False
+        gone: RefusedError | None = None
         for parent_id in self._parent_ids():
-            for row in self._rows_of(parent_id):
-                yield from self._records(row, parent_id)
+            try:
+                for row in self.rows({"parent_id": parent_id} if parent_id else {}):
+                    yield from self._records(row, parent_id)
+                found = True
+            except RefusedError as error:
+                if parent_id is None or error.response.status_code != HTTPStatus.NOT_FOUND:
+                    raise
+                self.logger.warning("%s is gone since it was listed; it is left out.", parent_id)
+                gone = error
+        if gone is not None and not found:
+            raise gone  # not the parents are missing, but the list: nothing was read
         self._whole.add(self.organization_type)
         if self._whole >= set(self.organization_types):
             self._activate_version()
@@ -91,17 +102,6 @@ class DirectoryStream(ClaudeStream):
         parent = self.parent(self._tap, run=self.run)
         parent.organization_type = self.organization_type
         return [row["id"] for row in parent.rows({})]
-
-    def _rows_of(self, parent_id: str | None) -> Iterator[Row]:
-        if parent_id is None:
-            yield from self.rows({})
-            return
-        try:
-            yield from self.rows({"parent_id": parent_id})
-        except RefusedError as error:
-            if error.response.status_code != HTTPStatus.NOT_FOUND:
-                raise
-            self.logger.warning("%s is gone since it was listed; it is left out.", parent_id)
 
     def _records(self, row: Row, parent_id: str | None) -> Iterator[Row]:
         for part in self.expand(row):

@@ -393,7 +393,11 @@ class RowReport(GroupedReport):
             page = read_page(response)
             self._sent_at = sent_at(response)
             refreshed = page.data_refreshed_at
-            self._refreshed_at = None if refreshed is None else parse_time(refreshed)
+            try:
+                self._refreshed_at = None if refreshed is None else parse_time(refreshed)
+            except ValueError as error:
+                msg = f"data_refreshed_at is not a time: {error}"
+                raise BrokenPageError(msg) from error
             for raw in page.data:
                 row = decode_row(raw)
                 try:

@@ -287,6 +287,16 @@ def test_rows_that_would_be_counted_wrong_are_an_error(
     assert "Traceback" not in run.stderr
 
 
+def test_a_frontier_that_is_no_time_is_named(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=RECENT)
+    body = {"data": [], "has_more": False, "next_page": None, "data_refreshed_at": "soon"}
+    simulator.faults.append(Fault(status=200, body=json.dumps(body), path="analytics/usage"))
+    config = settings(simulator, start_date=days_ago(2, RECENT))
+    run = tap(config=config, catalog=only(config, USAGE))
+    assert run.code == 1
+    assert run.errors[-1].startswith(f"{USAGE}: data_refreshed_at is not a time")
+
+
 def test_a_bucket_may_spread_over_pages_of_which_some_are_empty(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=RECENT)
     day = days_ago(2, RECENT)

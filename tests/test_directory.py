@@ -284,6 +284,17 @@ def test_a_workspace_that_is_gone_is_left_out(simulate: Any, tap: Any) -> None:
     assert run.records("workspace_members")
 
 
+def test_a_list_that_no_parent_has_is_a_refusal(simulate: Any, tap: Any) -> None:
+    """It must not look like a table that is now empty."""
+    simulator = simulate(days=3, now=NOW)
+    simulator.faults.append(Fault(status=404, path="/members", times=9999))
+    config = settings(simulator, start_date="2026-03-20")
+    run = tap(config=config, catalog=only(config, "workspace_members", "users"))
+    assert run.code == 1
+    assert "workspace_members: HTTP 404" in run.errors[-1]
+    assert activated(run) == ["users"]
+
+
 # -- ACTIVATE_VERSION
 
 
