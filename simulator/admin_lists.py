@@ -67,7 +67,7 @@ def workspaces(call: ListCall) -> Row:
 
 def workspace_members(call: ListCall) -> Row:
     """Answer ``workspaces/{id}/members``; its rows have no id, their users' ids are the cursors."""
-    _known(call.parent, call.directory.workspaces)
+    check_known(call.parent, call.directory.workspaces)
     return _by_id(call.query, call.directory.members(call.parent), key="user_id")
 
 
@@ -96,13 +96,13 @@ def rate_limits(call: ListCall) -> Row:
     if model := call.query.text("model"):
         rows = [row for row in rows if model in (row["models"] or ())]
         if not rows:
-            raise _not_found(model)
+            raise not_found(model)
     return _limits(call, rows)
 
 
 def workspace_rate_limits(call: ListCall) -> Row:
     """Answer ``workspaces/{id}/rate_limits``."""
-    _known(call.parent, call.directory.workspaces)
+    check_known(call.parent, call.directory.workspaces)
     inherited = call.query.flag("include_inherited")
     return _limits(call, call.directory.workspace_rate_limits(call.parent, inherited=inherited))
 
@@ -119,12 +119,12 @@ def service_accounts(call: ListCall) -> Row:
 
 def service_account_workspaces(call: ListCall) -> Row:
     """Answer ``service_accounts/{id}/workspaces``."""
-    _known(call.parent, call.directory.service_accounts)
+    check_known(call.parent, call.directory.service_accounts)
     rows = call.directory.memberships(call.parent)
     limit = call.query.integer("limit", 20, 1, 100)
     # An implicit membership is no place for a cursor to point at, so that it never comes alone.
     first = 2 if limit == 1 and rows and rows[0]["implicit"] else limit
-    return _page(call.query, rows, limit, first)
+    return cursor_page(call.query, rows, limit, first)
 
 
 def federation_issuers(call: ListCall) -> Row:
@@ -172,10 +172,10 @@ def _by_id(
 
 def _by_cursor(query: Query, rows: list[Row]) -> Row:
     """Answer with a page of the families that the docs limit to 100 rows."""
-    return _page(query, rows, query.integer("limit", 20, 1, 100))
+    return cursor_page(query, rows, query.integer("limit", 20, 1, 100))
 
 
-def _page(query: Query, rows: list[Row], limit: int, first: int | None = None) -> Row:
+def cursor_page(query: Query, rows: list[Row], limit: int, first: int | None = None) -> Row:
     """Answer with a page that has a cursor; the second page is empty, which is not the end."""
     at = position(query)
     query.done()
@@ -193,7 +193,7 @@ def _limits(call: ListCall, rows: list[Row]) -> Row:
     group_type = _choice(query, "group_type", GROUP_TYPES)
     rows = [row for row in rows if group_type in (None, row["group"]["type"])]
     # Without a limit there is one page.
-    page = _page(query, rows, query.integer("limit", len(rows), 1, 1000))
+    page = cursor_page(query, rows, query.integer("limit", len(rows), 1, 1000))
     if call.version == OLD_VERSION:
         page["data"] = [{**row, "group_type": row["group"]["type"]} for row in page["data"]]
     return page
@@ -225,12 +225,14 @@ def _choice(query: Query, name: str, allowed: Collection[str]) -> str | None:
     return query.choice(name, allowed, "") if query.text(name) else None
 
 
-def _known(id_: str, rows: list[Row]) -> None:
+def check_known(id_: str, rows: list[Row]) -> None:
+    """Refuse an id that no row has."""
     if all(row["id"] != id_ for row in rows):
-        raise _not_found(id_)
+        raise not_found(id_)
 
 
-def _not_found(what: str) -> ApiError:
+def not_found(what: str) -> ApiError:
+    """Return a 404."""
     return ApiError(404, "not_found_error", f"Not found: {what}")
 
 

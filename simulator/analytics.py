@@ -14,7 +14,7 @@ from simulator.facts import COUNTERS
 from simulator.query import WIDTHS, Query, cursor, invalid, position, snap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from simulator.console_reports import Call
     from simulator.facts import Cost, Fact, Facts
@@ -155,6 +155,12 @@ COST_ORDERS: dict[str, Callable[[Group], int | Decimal]] = {
 }
 
 
+def value_of(fact: Fact, dimension: str) -> Any:
+    """Return what a use shows for a dimension."""
+    value = getattr(fact, dimension)
+    return None if value == "not_available" else value
+
+
 @dataclass(frozen=True)
 class Question:
     """What a query asks for, its page aside."""
@@ -165,22 +171,24 @@ class Question:
     width: str | None
     group_by: tuple[str, ...]
     fan_out: tuple[str, ...]
-    filters: tuple[tuple[str, frozenset[str]], ...]
+    filters: tuple[tuple[Filter, frozenset[str]], ...]
     order_by: str
     descending: bool
     # All pages show the data of the first one.
     as_of: dt.datetime
     revision: int
+    value: Callable[[Fact, str], Any] = value_of
+    """What a use shows for a dimension."""
 
 
 def usage(call: Call) -> Row:
     """Answer ``analytics/usage``."""
-    return _answer(call, "usage", USAGE_ORDERS, DIMENSIONS, _usage_metrics)
+    return _answer(call, "usage", USAGE_ORDERS, DIMENSIONS, usage_metrics)
 
 
 def cost(call: Call) -> Row:
     """Answer ``analytics/cost``."""
-    return _answer(call, "cost", COST_ORDERS, (*DIMENSIONS, *FAN_OUT), _cost_metrics)
+    return _answer(call, "cost", COST_ORDERS, (*DIMENSIONS, *FAN_OUT), cost_metrics)
 
 
 def _answer(
@@ -194,23 +202,12 @@ def _answer(
     if BETA not in call.betas:
         raise invalid(f"anthropic-beta: header is required, {BETA}")
     group_by = _group_by(query, dimensions)
-    width = query.choice("time_bucket_width", (*WIDTHS, ""), "") or None
-    start, end = _range(call, width)
+    width, start, end = range_of(call, "time_bucket_width", call.now)
     limit = query.integer("limit", 20, 1, 1000)
     without_deleted = query.flag("exclude_deleted_users")
     if without_deleted and "actor" not in group_by:
         raise invalid("exclude_deleted_users: requires group_by[]=actor")
-    place: dict[str, Any] = {
-        "report": f"{report} {facts.seed}",
-        "as_of": call.now.isoformat(),
-        "revision": facts.revision,
-        "page": 0,
-        "start": 0,
-    }
-    given = position(query)
-    if given and given.get("report") != place["report"]:
-        raise invalid("cursor does not match current query parameters")
-    place |= given
+    place = place_of(call, report)
     question = Question(
         report=report,
         start=start,
@@ -218,15 +215,15 @@ def _answer(
         width=width,
         group_by=tuple(name for name in group_by if name not in FAN_OUT),
         fan_out=tuple(name for name in group_by if name in FAN_OUT),
-        filters=_filters(query, facts),
+        filters=filters_of(query, facts, FILTERS),
         order_by=query.choice("order_by", (*orders, "time"), next(iter(orders))),
         descending=query.choice("order", ("asc", "desc"), "desc") == "desc",
         as_of=dt.datetime.fromisoformat(place["as_of"]),
         revision=place["revision"],
     )
     query.done()
-    groups = _ranked(question, facts)
-    stop = place["start"] + _size(place["page"], limit)
+    groups = ranked(question, facts)
+    stop = place["start"] + page_size(place["page"], limit)
     data = []
     for group in groups[place["start"] : stop]:
         shown = _shown(question, group, facts)
@@ -241,11 +238,26 @@ def _answer(
         "data": data,
         "has_more": more,
         "next_page": cursor(query, following) if more else None,
-        "data_refreshed_at": _refreshed_at(question.as_of),
+        "data_refreshed_at": refreshed_at(question.as_of),
     }
 
 
 # -- reading the query
+
+
+def place_of(call: Call, report: str) -> dict[str, Any]:
+    """Return where the page is, and the moment that all pages of its chain show."""
+    place = {
+        "report": f"{report} {call.facts.seed}",
+        "as_of": call.now.isoformat(),
+        "revision": call.facts.revision,
+        "page": 0,
+        "start": 0,
+    }
+    given = position(call.query)
+    if given and given.get("report") != place["report"]:
+        raise invalid("cursor does not match current query parameters")
+    return {**place, **given}
 
 
 def _group_by(query: Query, dimensions: Collection[str]) -> list[str]:
@@ -257,17 +269,25 @@ def _group_by(query: Query, dimensions: Collection[str]) -> list[str]:
             "organization_id: requires an API key of a parent organization",
             code="parent_organization_required",
         )
+    check_teams(query, group_by)
+    return group_by
+
+
+def check_teams(query: Query, group_by: Collection[str]) -> None:
+    """Refuse teams of users together with Slack's users."""
     if "claude_tag_user_id" in group_by and (
         "rbac_group_id" in group_by or query.many("rbac_group_ids")
     ):
         raise invalid("group_by[]: claude_tag_user_id cannot be combined with RBAC groups")
-    return group_by
 
 
-def _filters(query: Query, facts: Facts) -> tuple[tuple[str, frozenset[str]], ...]:
+def filters_of(
+    query: Query, facts: Facts, known: Mapping[str, Filter]
+) -> tuple[tuple[Filter, frozenset[str]], ...]:
+    """Return the filters of a query that has any."""
     filters = []
     tagged = {team.uuid: team.id for team in facts.cast.teams}
-    for name, looks in FILTERS.items():
+    for name, looks in known.items():
         values = query.many(name, looks.allowed)
         for value in values:
             if not value and name != "api_key_ids":
@@ -275,17 +295,34 @@ def _filters(query: Query, facts: Facts) -> tuple[tuple[str, frozenset[str]], ..
             if value and not value.startswith(looks.prefixes):
                 raise invalid(f"{name}[]: Input should start with {' or '.join(looks.prefixes)}")
         if values:
-            filters.append((name, frozenset(tagged.get(value, value) for value in values)))
+            filters.append((looks, frozenset(tagged.get(value, value) for value in values)))
     return tuple(filters)
 
 
-def _range(call: Call, width: str | None) -> tuple[dt.datetime, dt.datetime]:
-    query, now = call.query, call.now
+def range_of(
+    call: Call, width_name: str, now: dt.datetime
+) -> tuple[str | None, dt.datetime, dt.datetime]:
+    """Return the width of a row's bucket, if there is one, and the range of a query."""
+    query = call.query
+    width = query.choice(width_name, (*WIDTHS, ""), "") or None
+    start, end = within_reach(call, now)
+    if width and not query.text("ending_at"):
+        raise invalid(f"ending_at: Field required when {width_name} is set")
+    if width == "1m" and end - start > LONGEST_BY_MINUTE:
+        raise invalid(
+            f"Invalid date range: may span at most 24 hours where {width_name} is {width}"
+        )
+    if not width:
+        start, end = snap(start, WIDTHS["1h"]), snap(end, WIDTHS["1h"])
+    return (width, *in_order(start, end))
+
+
+def within_reach(call: Call, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
+    """Return the range of a query: a month or less, and none of it too long ago."""
+    query = call.query
     start = query.time("starting_at", required=True)
     assert start is not None
     end = query.time("ending_at")
-    if width and not end:
-        raise invalid("ending_at: Field required when time_bucket_width is set")
     if start < FLOOR:
         raise invalid("starting_at: must not be earlier than 2026-01-01T00:00:00Z")
     if start < now - HISTORY:
@@ -295,10 +332,11 @@ def _range(call: Call, width: str | None) -> tuple[dt.datetime, dt.datetime]:
     end = end or min(now, start + LONGEST)
     if end - start > LONGEST:
         raise invalid("Invalid date range: may span at most 31 days")
-    if width == "1m" and end - start > LONGEST_BY_MINUTE:
-        raise invalid("Invalid date range: may span at most 24 hours where time_bucket_width is 1m")
-    if not width:
-        start, end = snap(start, WIDTHS["1h"]), snap(end, WIDTHS["1h"])
+    return start, end
+
+
+def in_order(start: dt.datetime, end: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
+    """Refuse a range that is empty."""
     if end <= start:
         raise invalid(
             "Invalid date range: ending date must be after starting date", should_retry=False
@@ -310,7 +348,7 @@ def _range(call: Call, width: str | None) -> tuple[dt.datetime, dt.datetime]:
 
 
 @functools.lru_cache(maxsize=4)
-def _ranked(question: Question, facts: Facts) -> list[Group]:
+def ranked(question: Question, facts: Facts) -> list[Group]:
     """Return everything that a question's pages show, in its order."""
     groups: dict[tuple[Any, ...], Group] = {}
     until = min(question.end, question.as_of - DELAY)
@@ -318,7 +356,7 @@ def _ranked(question: Question, facts: Facts) -> list[Group]:
         lines = _lines(question, fact)
         if not (lines if question.report == "cost" else fact.counters or fact.requests):
             continue
-        if not all(_matches(fact, name, values, facts) for name, values in question.filters):
+        if not all(_matches(fact, looks, values, facts) for looks, values in question.filters):
             continue
         start = snap(fact.moment, WIDTHS[question.width]) if question.width else question.start
         for values in _combinations(question, fact):
@@ -339,8 +377,7 @@ def _lines(question: Question, fact: Fact) -> list[Cost]:
     ]
 
 
-def _matches(fact: Fact, name: str, values: frozenset[str], facts: Facts) -> bool:
-    looks = FILTERS[name]
+def _matches(fact: Fact, looks: Filter, values: frozenset[str], facts: Facts) -> bool:
     if looks.console_only and facts.enterprise:
         return False
     return not values.isdisjoint(looks.tags(fact))
@@ -351,13 +388,9 @@ def _combinations(question: Question, fact: Fact) -> Iterator[tuple[Any, ...]]:
     by_team = "rbac_group_id" in question.group_by
     for team in (by_team and fact.rbac_group_ids) or (None,):
         yield tuple(
-            team if name == "rbac_group_id" else _value(fact, name) for name in question.group_by
+            team if name == "rbac_group_id" else question.value(fact, name)
+            for name in question.group_by
         )
-
-
-def _value(fact: Fact, dimension: str) -> Any:
-    value = getattr(fact, dimension)
-    return None if value == "not_available" else value
 
 
 def _ordered(question: Question, groups: list[Group]) -> list[Group]:
@@ -374,7 +407,7 @@ def _ordered(question: Question, groups: list[Group]) -> list[Group]:
 # -- from groups to rows
 
 
-def _size(page: int, limit: int) -> int:
+def page_size(page: int, limit: int) -> int:
     """Return how many groups a page takes: now and then few, now and then none at all."""
     if page % 8 == 2:
         return 0
@@ -390,10 +423,16 @@ def _shown(question: Question, group: Group, facts: Facts) -> Row:
 
 def _bounds(question: Question, group: Group) -> Row:
     end = group.starting_at + WIDTHS[question.width] if question.width else question.end
-    return {"starting_at": time_text(group.starting_at), "ending_at": time_text(end)}
+    return bounds(group.starting_at, end)
 
 
-def _usage_metrics(_: Question, group: Group) -> Iterator[tuple[Row, Row]]:
+def bounds(start: dt.datetime, end: dt.datetime) -> Row:
+    """Return a range as a row shows it."""
+    return {"starting_at": time_text(start), "ending_at": time_text(end)}
+
+
+def usage_metrics(_: Question, group: Group) -> Iterator[tuple[Row, Row]]:
+    """Yield a group's counts."""
     counters = group.counters
     yield (
         {},
@@ -413,7 +452,8 @@ def _usage_metrics(_: Question, group: Group) -> Iterator[tuple[Row, Row]]:
     )
 
 
-def _cost_metrics(question: Question, group: Group) -> Iterator[tuple[Row, Row]]:
+def cost_metrics(question: Question, group: Group) -> Iterator[tuple[Row, Row]]:
+    """Yield a group's amounts, with the types that they are broken out by."""
     for (cost_type, token_type), (amount, listed) in group.components.items():
         yield (
             {"cost_type": cost_type, "token_type": token_type},
@@ -427,7 +467,7 @@ def _cost_metrics(question: Question, group: Group) -> Iterator[tuple[Row, Row]]
         )
 
 
-def _refreshed_at(now: dt.datetime) -> str:
+def refreshed_at(now: dt.datetime) -> str:
     """Return until when the data are complete: some hours ago, moving on in steps."""
     refreshed = snap(now - LAG, dt.timedelta(minutes=10)) + dt.timedelta(seconds=12.345678)
     return refreshed.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -161,9 +161,9 @@ class Directory:
 
     def _users(self, count: int) -> list[Row]:
         rng = self._rng("users")
-        ids = _filled(self.organization.users, count, rng, "user")
+        ids = filled(self.organization.users, count, rng, "user")
         rows = []
-        for number, (id_, added_at) in enumerate(zip(ids, _times(rng, len(ids)), strict=True)):
+        for number, (id_, added_at) in enumerate(zip(ids, moments(rng, len(ids)), strict=True)):
             person = self.organization.person(number)
             rows.append(
                 {
@@ -172,7 +172,7 @@ class Directory:
                     "name": person.name,
                     "email": person.email,
                     "role": self.roles[number % len(self.roles)],
-                    "added_at": _text(added_at, rng),
+                    "added_at": text_at(added_at, rng),
                     "field_of_tomorrow": {"number": number},
                 }
             )
@@ -181,7 +181,7 @@ class Directory:
     def _invites(self, count: int) -> list[Row]:
         rng = self._rng("invites")
         rows = []
-        for number, invited_at in enumerate(_times(rng, count)):
+        for number, invited_at in enumerate(moments(rng, count)):
             status = INVITE_STATUSES[number % 3]
             accepted_at = invited_at + dt.timedelta(hours=rng.randrange(1, 400))
             rows.append(
@@ -194,11 +194,11 @@ class Directory:
                     else f"invited.{number}@example.com",
                     "role": self.roles[number % len(self.roles)],
                     "status": status,
-                    "invited_at": _text(invited_at, rng),
+                    "invited_at": text_at(invited_at, rng),
                     "expires_at": _FAR
                     if status == "pending"
-                    else _text(invited_at + _INVITE_LIFE, rng),
-                    "accepted_at": _text(accepted_at, rng) if status == "accepted" else None,
+                    else text_at(invited_at + _INVITE_LIFE, rng),
+                    "accepted_at": text_at(accepted_at, rng) if status == "accepted" else None,
                     "rbac_group_ids": [new_id(rng, "rbac_group")]
                     if self.enterprise and number % 2
                     else [],
@@ -211,7 +211,7 @@ class Directory:
         tenant = "7a1c0f7e-0000-4000-8000-000000000001"
         vault = {"tenant_id": tenant, "vault_uri": "https://example.vault.azure.net"}
         rows = []
-        for number, created_at in enumerate(_times(rng, count)):
+        for number, created_at in enumerate(moments(rng, count)):
             arn = f"arn:aws:kms:us-east-1:111122223333:key/{number}"
             configs = (
                 {"type": "aws", "kms_arn": arn, "region": "us-east-1"},
@@ -230,8 +230,8 @@ class Directory:
                     # Workspaces are given to the even ones.
                     "attachment": {"type": "unattached" if number % 2 else "attached"},
                     "user_profile_id": new_id(rng, "uprof") if number % 6 == 5 else None,
-                    "created_at": _text(created_at, rng),
-                    "updated_at": _text(created_at + dt.timedelta(days=1), rng),
+                    "created_at": text_at(created_at, rng),
+                    "updated_at": text_at(created_at + dt.timedelta(days=1), rng),
                 }
             )
         return rows
@@ -241,8 +241,8 @@ class Directory:
         attached = [
             row["id"] for row in self.external_keys if row["attachment"]["type"] == "attached"
         ]
-        ids = _filled(self.organization.workspaces, count, rng, "wrkspc")
-        times = [_FOUNDED, *_times(rng, len(ids) - 1)]
+        ids = filled(self.organization.workspaces, count, rng, "wrkspc")
+        times = [_FOUNDED, *moments(rng, len(ids) - 1)]
         rows = []
         for number, (id_, created_at) in enumerate(zip(ids, times, strict=True)):
             archived_at = created_at + dt.timedelta(days=30)
@@ -253,8 +253,8 @@ class Directory:
                     "type": "workspace",
                     "name": f"Team {number}" if number else "Default",
                     "display_color": f"#{rng.randrange(256**3):06X}",
-                    "created_at": _text(created_at, rng),
-                    "archived_at": _text(archived_at, rng) if number % 4 == 3 else None,
+                    "created_at": text_at(created_at, rng),
+                    "archived_at": text_at(archived_at, rng) if number % 4 == 3 else None,
                     "compartment_id": new_id(rng, "cmpt"),
                     "external_key_id": rng.choice(attached)
                     if attached and number % 5 == 2
@@ -274,7 +274,7 @@ class Directory:
 
     def _service_accounts(self, count: int) -> list[Row]:
         rng = self._rng("service_accounts")
-        ids = _filled(self.organization.service_accounts, count, rng, "svac")
+        ids = filled(self.organization.service_accounts, count, rng, "svac")
         return [
             {
                 "id": id_,
@@ -284,15 +284,17 @@ class Directory:
                 "organization_role": ("developer", "admin")[number % 2],
                 **self._life(rng, created_at, archived=number % 4 == 3),
             }
-            for number, (id_, created_at) in enumerate(zip(ids, _times(rng, len(ids)), strict=True))
+            for number, (id_, created_at) in enumerate(
+                zip(ids, moments(rng, len(ids)), strict=True)
+            )
         ]
 
     def _api_keys(self, count: int) -> list[Row]:
         rng = self._rng("api_keys")
         known = self.organization.keys
-        ids = _filled([key.id for key in known], count, rng, "apikey")
+        ids = filled([key.id for key in known], count, rng, "apikey")
         rows = []
-        for number, (id_, created_at) in enumerate(zip(ids, _times(rng, len(ids)), strict=True)):
+        for number, (id_, created_at) in enumerate(zip(ids, moments(rng, len(ids)), strict=True)):
             status = KEY_STATUSES[number % 4]
             user = {"type": "user_actor", "user_id": self._somebody(rng)}
             service = rng.choice(self.service_accounts)["id"]
@@ -308,14 +310,17 @@ class Directory:
                 scope = {"type": "workspace", "workspace_id": known[number].workspace_id}
             elif principal is None or rng.random() < 0.5:  # only a principal's key has no workspace
                 scope = {"type": "workspace", "workspace_id": rng.choice(self.workspaces)["id"]}
-            expires_at = {"expired": _text(created_at + dt.timedelta(days=20), rng), "active": _FAR}
+            expires_at = {
+                "expired": text_at(created_at + dt.timedelta(days=20), rng),
+                "active": _FAR,
+            }
             rows.append(
                 {
                     "id": id_,
                     "type": "api_key",
                     "name": known[number].name if number < len(known) else f"key-{number}",
                     "status": status,
-                    "created_at": _text(created_at, rng),
+                    "created_at": text_at(created_at, rng),
                     "expires_at": None if number % 8 == 0 else expires_at.get(status),
                     "partial_key_hint": None if number % 6 == 5 else f"sk-ant-api03-{id_[-3:]}...",
                     "created_by": rng.choices(creators, weights=(8, 1, 1))[0] if number else None,
@@ -350,7 +355,7 @@ class Directory:
     def _federation_issuers(self, count: int) -> list[Row]:
         rng = self._rng("federation_issuers")
         rows = []
-        for number, created_at in enumerate(_times(rng, count)):
+        for number, created_at in enumerate(moments(rng, count)):
             url = f"https://idp-{number}.example.com"
             jwks = (
                 {"type": "discovery", "discovery_base": url, "ca_cert_pem": None},
@@ -387,7 +392,7 @@ class Directory:
             {"condition": "claims.level > 3", "subject_prefix": None},
         )
         rows = []
-        for number, created_at in enumerate(_times(rng, count)):
+        for number, created_at in enumerate(moments(rng, count)):
             issuer = rng.choice(self.federation_issuers)
             account = rng.choice(self.service_accounts)
             target = {"type": "service_account", "service_account_id": account["id"]}
@@ -419,27 +424,27 @@ class Directory:
         """Return when something was made, changed and archived, and by whom if that is known."""
         day = dt.timedelta(days=1)
         return {
-            "created_at": _text(created_at, rng),
-            "updated_at": _text(created_at + day, rng),
-            "archived_at": _text(created_at + 2 * day, rng) if archived else None,
+            "created_at": text_at(created_at, rng),
+            "updated_at": text_at(created_at + day, rng),
+            "archived_at": text_at(created_at + 2 * day, rng) if archived else None,
             "created_by_actor_id": rng.choice((self._somebody(rng), None)),
             "updated_by_actor_id": rng.choice((self._somebody(rng), None)),
             "archived_by_actor_id": self._somebody(rng) if archived else None,
         }
 
 
-def _filled(known: Sequence[str], count: int, rng: random.Random, prefix: str) -> list[str]:
+def filled(known: Sequence[str], count: int, rng: random.Random, prefix: str) -> list[str]:
     """Return the ids that the reports name, and made-up ones up to a number."""
     return [*known, *(new_id(rng, prefix) for _ in range(count - len(known)))]
 
 
-def _times(rng: random.Random, count: int) -> list[dt.datetime]:
+def moments(rng: random.Random, count: int) -> list[dt.datetime]:
     """Return so many moments of the past, newest first."""
     span = _GREW_UNTIL - _FOUNDED
     return sorted((_FOUNDED + rng.random() * span for _ in range(count)), reverse=True)
 
 
-def _text(moment: dt.datetime, rng: random.Random) -> str:
+def text_at(moment: dt.datetime, rng: random.Random) -> str:
     """Print a time as the API does: with microseconds now and then."""
     return moment.strftime(rng.choice(("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%fZ")))
 

@@ -14,7 +14,15 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from simulator import admin_lists, analytics, claude_code, console_reports
+from simulator import (
+    admin_lists,
+    analytics,
+    claude_code,
+    console_reports,
+    engagement,
+    enterprise_lists,
+    enterprise_reports,
+)
 from simulator.directory import Directory
 from simulator.facts import Facts
 from simulator.organization import ORGANIZATION_ID
@@ -33,7 +41,13 @@ ANALYTICS_KEY = "sk-ant-api01-simulator"
 ACCESS_TOKEN = "sk-ant-oat01-simulator"  # noqa: S105
 # What each credential is: A Admin key, O OAuth token, E scoped key of Claude Enterprise.
 CREDENTIALS = {ADMIN_KEY: "A", ACCESS_TOKEN: "O", ANALYTICS_KEY: "E"}
-SCOPES = {"A": [], "O": ["org:admin"], "E": ["read:analytics", "read:members"]}
+SCOPES = {
+    "A": [],
+    "O": ["org:admin"],
+    "E": ["read:analytics", "read:members", "read:rbac_groups", "read:spend_limits"],
+}
+USER_MANAGEMENT = {"read:members", "read:rbac_groups"}
+"""Scopes whose endpoints ``read:org_audit`` opens too."""
 API_VERSIONS = ("2023-06-01", "2026-10-21")
 
 Answer = dict[str, Any]
@@ -53,7 +67,37 @@ ROUTES = {
     "cost_report": Route(console_reports.cost, "AO"),
     "analytics/usage": Route(analytics.usage, "AOE", ("read:analytics",)),
     "analytics/cost": Route(analytics.cost, "AOE", ("read:analytics",)),
+    "analytics/usage_report": Route(enterprise_reports.usage_report, "E", ("read:analytics",)),
+    "analytics/cost_report": Route(enterprise_reports.cost_report, "E", ("read:analytics",)),
+    "analytics/user_usage_report": Route(
+        enterprise_reports.user_usage_report, "E", ("read:analytics",)
+    ),
+    "analytics/user_cost_report": Route(
+        enterprise_reports.user_cost_report, "E", ("read:analytics",)
+    ),
+    "analytics/users": Route(engagement.users, "E", ("read:analytics",)),
+    "analytics/summaries": Route(engagement.summaries, "E", ("read:analytics",)),
+    "analytics/apps/chat/projects": Route(engagement.projects, "E", ("read:analytics",)),
+    "analytics/skills": Route(engagement.skills, "E", ("read:analytics",)),
+    "analytics/connectors": Route(engagement.connectors, "E", ("read:analytics",)),
+    "analytics/plugins": Route(engagement.plugins, "E", ("read:analytics",)),
+    "analytics/artifacts": Route(engagement.artifacts, "E", ("read:analytics",)),
     "usage_report/claude_code": Route(claude_code.report, "AO"),
+    "rbac_groups": Route(enterprise_lists.rbac_groups, "E", ("read:rbac_groups",)),
+    "rbac_groups/{id}/members": Route(
+        enterprise_lists.rbac_group_members, "E", ("read:rbac_groups",)
+    ),
+    "rbac_roles": Route(enterprise_lists.rbac_roles, "E", ("read:members",)),
+    "rbac_roles/{id}/permissions": Route(
+        enterprise_lists.rbac_role_permissions, "E", ("read:members",)
+    ),
+    "spend_limits": Route(enterprise_lists.spend_limits, "E", ("read:spend_limits",)),
+    "spend_limits/effective": Route(
+        enterprise_lists.effective_spend_limits, "E", ("read:spend_limits",)
+    ),
+    "spend_limit_increase_requests": Route(
+        enterprise_lists.increase_requests, "E", ("read:spend_limits",)
+    ),
     "me": Route(admin_lists.me, "AO"),
     "workspaces": Route(admin_lists.workspaces, "AO"),
     "workspaces/{id}/members": Route(admin_lists.workspace_members, "AO"),
@@ -125,8 +169,10 @@ class Simulator:
             breadth=facts.breadth,
             enterprise=True,
         )
-        other = Directory(self.enterprise.organization, enterprise=True)
+        other = enterprise_lists.EnterpriseDirectory(self.enterprise.cast)
         self.directories = {"A": console, "O": console, "E": other}
+        self.scopes = {kind: list(scopes) for kind, scopes in SCOPES.items()}
+        """What each kind of credential may read; of the scoped key a test may change it."""
         self.stopped_clock = now
         self.requests_per_minute = requests_per_minute
         self.refuse_future = refuse_future
@@ -241,11 +287,18 @@ class Simulator:
         route = ROUTES.get(endpoint) if path.startswith(PREFIX) else None
         if route is None:
             raise ApiError(404, "not_found_error", "Not found")
-        if kind not in route.credentials:
+        if kind not in route.credentials or (kind == "E" and not self._in_scope(route)):
             needed = list(route.scopes) or ["org:admin"]
-            message = f"Missing required scopes. Got: {SCOPES[kind]} Needed: {needed}"
+            message = f"Missing required scopes. Got: {self.scopes[kind]} Needed: {needed}"
             raise ApiError(403, "permission_error", message, code="api_key_scope_missing")
         return route, kind, parent
+
+    def _in_scope(self, route: Route) -> bool:
+        """Tell whether the scoped key of Claude Enterprise may read an endpoint."""
+        scopes = set(self.scopes["E"])
+        if "read:org_audit" in scopes:
+            scopes |= USER_MANAGEMENT
+        return scopes.issuperset(route.scopes)
 
 
 class _Handler(BaseHTTPRequestHandler):
