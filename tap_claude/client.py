@@ -29,6 +29,8 @@ from singer_sdk.streams import RESTStream
 from typing_extensions import override
 
 from tap_claude.pagination import BrokenPageError, CursorPaginator, PagingError, read_page
+from tap_claude.progress import Progress
+from tap_claude.pseudonyms import Pseudonyms
 from tap_claude.records import (
     DECIMAL_FORMAT,
     DECIMAL_PRECISION,
@@ -40,6 +42,7 @@ from tap_claude.records import (
 from tap_claude.throttle import Throttle
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Generator, Iterable, Mapping
 
     from backoff.types import Details
@@ -55,7 +58,8 @@ DEFAULT_USER_AGENT = f"tap-claude/{version('tap-claude')} (Singer tap)"
 # one first: the OAuth token is used only where there is no Admin key, or where no key will do.
 CONSOLE = ("admin_api_key", "access_token")
 ENTERPRISE = ("analytics_api_key",)
-SECRETS = (*CONSOLE, *ENTERPRISE)
+CREDENTIALS = (*CONSOLE, *ENTERPRISE)
+SECRETS = (*CREDENTIALS, "pseudonymize_key")
 ORGANIZATION_TYPE = {
     "admin_api_key": "console",
     "access_token": "console",
@@ -92,10 +96,11 @@ class RefusedError(APIError):
 class Session(requests.Session):
     """One connection pool, one rate limiter and one memory for all streams of a run."""
 
-    def __init__(self, throttle: Throttle) -> None:
-        """Every request of the session waits for the throttle, retries too."""
+    def __init__(self, throttle: Throttle, progress: Progress) -> None:
+        """Every request of the session waits for the throttle and is counted, retries too."""
         super().__init__()
         self.throttle = throttle
+        self.progress = progress
         self.shared_paths: frozenset[str] = frozenset()
         """Ends of URL paths that more than one stream asks for: these answers are kept."""
         self._kept = Kept()
@@ -105,6 +110,7 @@ class Session(requests.Session):
         if kept := self._kept.get(request):
             return kept
         self.throttle.wait()
+        self.progress.requests += 1
         sent_at = dt.datetime.now(dt.UTC)
         response = super().send(request, **kwargs)
         vars(response)["sent_at"] = sent_at
@@ -158,14 +164,17 @@ class Kept:
 class Run:
     """What the streams of one run share."""
 
-    def __init__(self, config: Mapping[str, Any], started_at: dt.datetime) -> None:
-        """Open a session that obeys ``requests_per_minute``."""
+    def __init__(
+        self, config: Mapping[str, Any], started_at: dt.datetime, logger: logging.Logger
+    ) -> None:
+        """Open a session that obeys ``requests_per_minute``; progress goes to the logger."""
         # One fixed precision: append targets compare these as text.
         self.extracted_at = started_at.strftime("%Y-%m-%dT%H:%M:%S") + (
             f".{started_at.microsecond // 1000:03}Z"
         )
         self.version = int(started_at.timestamp())
-        self.session = Session(Throttle(config.get("requests_per_minute", 50)))
+        self.progress = Progress(logger)
+        self.session = Session(Throttle(config.get("requests_per_minute", 50)), self.progress)
         self.refusals: dict[tuple[str, str], str] = {}
         self.finished: list[Any] = []
         """The buckets that report streams have read to their end, and written."""
@@ -222,6 +231,11 @@ class ClaudeStream(RESTStream[str | None]):
         super().__init__(tap, name=name)
         self.run = run
         self.columns = Columns(self.schema)
+        mode = self.config.get("pseudonymize_users", "none")
+        self._pseudonyms: Pseudonyms | None = None
+        if mode != "none":
+            key = self.config.get("pseudonymize_key", "")
+            self._pseudonyms = Pseudonyms(mode, key, self.columns.persons)
         self.organization_type = self.organization_types[0]
         self._known_fields = {*self.columns.names, *self.ignored}
 
@@ -378,7 +392,10 @@ class ClaudeStream(RESTStream[str | None]):
                     "The API sends fields that this version does not know; they are left out: %s",
                     ", ".join(sorted(printable(name) for name in new)),
                 )
-        return self.columns.conform(flat)
+        record = self.columns.conform(flat)
+        if self._pseudonyms:
+            self._pseudonyms.replace(record)
+        return record
 
     def read(self, context: Context | None) -> Iterable[dict[str, Any]]:
         """Yield the records of one partition."""
@@ -388,8 +405,14 @@ class ClaudeStream(RESTStream[str | None]):
     def get_records(self, context: Context | None) -> Iterable[dict[str, Any]]:
         self.organization_type = (context or {}).get("organization_type", self.organization_type)
         self.run.session.shared_paths = self._shared_paths()
+        progress = self.run.progress
+        progress.start(self.name)
         try:
-            yield from self.read(context)
+            for record in self.read(context):
+                if self._pseudonyms:
+                    self._pseudonyms.finish(record)
+                progress.rows += 1
+                yield record
         except RefusedError as error:
             self.run.refusals[self.name, self.organization_type] = (
                 f"{error}. The stream needs {self.needs}. Leave it out with "
@@ -403,6 +426,8 @@ class ClaudeStream(RESTStream[str | None]):
             reason = printable(str(error), self._secrets)
             msg = f"{self.name}: no usable answer from {host}: {reason}"
             raise FatalAPIError(msg) from error
+        finally:
+            progress.stop()
 
     def _shared_paths(self) -> frozenset[str]:
         selected = [
@@ -436,6 +461,7 @@ class ClaudeStream(RESTStream[str | None]):
 
     @override
     def backoff_handler(self, details: Details) -> None:
+        self.run.progress.retries += 1
         error = printable(str(details.get("exception")), self._secrets)
         self.logger.warning(
             "Retrying in %.1f s (attempt %d of %d): %s",

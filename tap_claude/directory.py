@@ -16,7 +16,7 @@ from tap_claude.pagination import CursorPaginator, decode_row, read_page
 from tap_claude.records import row_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Context
@@ -74,7 +74,11 @@ class DirectoryStream(ClaudeStream):
             self._stream_version = self.run.version  # records carry it from here on
         found = False
         gone: RefusedError | None = None
-        for parent_id in self._parent_ids():
+        parent_ids = self._parent_ids()
+        if self.parent:
+            self.run.progress.expect(len(parent_ids), "list")
+        for index, parent_id in enumerate(parent_ids):
+            self.run.progress.at(parent_id or "", index)
             try:
                 for row in self.rows({"parent_id": parent_id} if parent_id else {}):
                     yield from self._records(row, parent_id)
@@ -96,10 +100,11 @@ class DirectoryStream(ClaudeStream):
             for raw in read_page(response, single=self.single).data:
                 yield decode_row(raw)
 
-    def _parent_ids(self) -> Iterable[str | None]:
+    def _parent_ids(self) -> Sequence[str | None]:
         if self.parent is None:
             return (None,)
         parent = self.parent(self._tap, run=self.run)
+        parent.name = self.name  # errors are of the stream that could not be read
         parent.organization_type = self.organization_type
         return [row["id"] for row in parent.rows({})]
 

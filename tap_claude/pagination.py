@@ -5,12 +5,15 @@ Only the paging fields say when to stop: an empty page is not the end of the dat
 
 from __future__ import annotations
 
+import contextlib
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from singer_sdk.pagination import BaseAPIPaginator
 from typing_extensions import override
+
+from tap_claude.windows import parse_time
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -36,6 +39,13 @@ class Page(msgspec.Struct):
     data_refreshed_at: str | None = None
 
 
+class _OldSummaries(msgspec.Struct):
+    """The envelope of analytics/summaries until 2026-09-30."""
+
+    summaries: list[msgspec.Raw]
+    next_page: str | msgspec.UnsetType | None = msgspec.UNSET
+
+
 class _Single(msgspec.Struct):
     """What an answer must be that is a single object."""
 
@@ -46,6 +56,7 @@ class _Single(msgspec.Struct):
 exact = Decimal
 
 _decode_page = msgspec.json.Decoder(Page).decode
+_decode_old_summaries = msgspec.json.Decoder(_OldSummaries).decode
 _decode_single = msgspec.json.Decoder(_Single).decode
 _decode_row = msgspec.json.Decoder(dict[str, Any], float_hook=exact).decode
 
@@ -62,12 +73,22 @@ def read_page(response: requests.Response, *, single: bool = False) -> Page:
                 _decode_single(response.content)
                 fields["page"] = Page([msgspec.Raw(response.content)], has_more=False)
             else:
-                fields["page"] = _decode_page(response.content)
+                fields["page"] = _decode(response.content)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             msg = f"the response is not a page of data: {error}"
             raise BrokenPageError(msg) from error
     page: Page = fields["page"]
     return page
+
+
+def _decode(content: bytes) -> Page:
+    try:
+        return _decode_page(content)
+    except msgspec.ValidationError:
+        with contextlib.suppress(msgspec.ValidationError):
+            old = _decode_old_summaries(content)
+            return Page(old.summaries, next_page=old.next_page)
+        raise
 
 
 def decode_row(raw: msgspec.Raw) -> dict[str, Any]:
@@ -83,6 +104,16 @@ def sent_at(response: requests.Response) -> dt.datetime:
     """Time at which the request was sent; the session notes it."""
     moment: dt.datetime = vars(response)["sent_at"]
     return moment
+
+
+def refreshed_at(response: requests.Response) -> dt.datetime | None:
+    """Time up to which the API has all data, where it says so. Raises `BrokenPageError`."""
+    text = read_page(response).data_refreshed_at
+    try:
+        return None if text is None else parse_time(text)
+    except ValueError as error:
+        msg = f"data_refreshed_at is not a time: {error}"
+        raise BrokenPageError(msg) from error
 
 
 class CursorPaginator(BaseAPIPaginator[str | None]):
@@ -145,6 +176,14 @@ class PagePaginator(CursorPaginator):
             msg = "a page has an empty next_page"
             raise PagingError(msg)
         return self.once(cursor)
+
+
+class OnePagePaginator(PagePaginator):
+    """One page, in which ``next_page`` may be missing; but where it is given, it is followed."""
+
+    @override
+    def has_more(self, response: requests.Response) -> bool:
+        return read_page(response).next_page is not msgspec.UNSET and super().has_more(response)
 
 
 class IdPaginator(CursorPaginator):

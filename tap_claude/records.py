@@ -25,6 +25,9 @@ DECIMAL_FORMAT = "x-singer.decimal"
 DECIMAL_PRECISION = 38
 DECIMAL_SCALE = 18
 
+# Marks the columns of a schema that hold the name or the e-mail address of a person.
+PERSON = "x-person"
+
 # ---------------------------------------------------------------------------------------------
 # Columns
 
@@ -93,6 +96,12 @@ def _integer(value: object) -> int:
     raise TypeError
 
 
+def _number(value: object) -> float:
+    if isinstance(value, (int, decimal.Decimal)) and not isinstance(value, bool):
+        return float(value)  # rates and the like; money is text
+    raise TypeError
+
+
 def _string(value: object) -> str:
     if isinstance(value, str):
         return value
@@ -136,6 +145,7 @@ _CONVERTERS: dict[tuple[str, str | None], tuple[Callable[[Any], Any], str]] = {
     ("string", None): (_string, "a string"),
     ("string", "date-time"): (_date_time, "an RFC 3339 time"),
     ("string", "date"): (_date, "a date"),
+    ("number", None): (_number, "a number"),
     ("boolean", None): (_boolean, "a boolean"),
     ("object", None): (_object, "an object"),
     ("array", None): (_array, "a list"),
@@ -151,12 +161,18 @@ class Columns:
         self.counters: list[str] = []
         self.whole: frozenset[str] = frozenset()
         self.money: dict[str, str] = {}
+        self.persons: list[str] = []
+        """Columns for the name or the e-mail address of a person."""
+        self._currency: dict[str, str] = {}
         self._convert: dict[str, tuple[Callable[[Any], Any], str]] = {}
         for name, spec in schema["properties"].items():
             kind = next(kind for kind in _types(spec) if kind != "null")
+            if spec.get(PERSON):
+                self.persons.append(name)
             cents = _cents_column(name, schema["properties"])
             if spec.get("format") == DECIMAL_FORMAT and cents in schema["properties"]:
                 self.money[name] = cents
+                self._currency[cents] = _currency_column(cents, schema["properties"])
                 continue
             self._convert[name] = _CONVERTERS[kind, spec.get("format")]
             if kind == "integer":
@@ -194,7 +210,7 @@ class Columns:
         """Fill the dollar columns from their cents; null unless the currency is USD."""
         for dollars, cents in self.money.items():
             amount = record[cents]
-            if amount is not None and record.get(_currency_column(cents)) == "USD":
+            if amount is not None and record[self._currency[cents]] == "USD":
                 record[dollars] = cents_to_dollars(amount)
 
     def merge(self, into: Record, other: Mapping[str, Any]) -> None:
@@ -241,10 +257,12 @@ def _cents_column(dollars: str, columns: Iterable[str]) -> str:
     return stem if stem in columns else f"{stem}_amount"
 
 
-def _currency_column(cents: str) -> str:
-    """`estimated_cost_amount` has a currency of its own; the others share `currency`."""
-    stem = cents.removesuffix("amount")
-    return f"{stem}currency" if stem not in {"", "list_"} else "currency"
+def _currency_column(cents: str, columns: Iterable[str]) -> str:
+    """`estimated_cost_amount` has a currency of its own; `amount` and `list_amount` share one."""
+    stem = cents
+    while (stem := stem.rpartition("_")[0]) and f"{stem}_currency" not in columns:
+        pass
+    return f"{stem}_currency" if stem else "currency"
 
 
 # ---------------------------------------------------------------------------------------------
@@ -353,6 +371,29 @@ def with_key_owner(row: Record) -> Record:
         principal = {"type": f"{kind}_actor", f"{kind}_id": principal["id"]}
     workspace = scope.get("workspace_id") or row.get("workspace_id")
     return {**row, "principal": principal or None, "workspace_id": workspace}
+
+
+def with_group_roles(row: Record) -> Record:
+    """Read the roles of an RBAC group under their older name too; null means unknown."""
+    roles = row.get("role_ids", row.get("roles"))
+    if isinstance(roles, list):
+        roles = [role.get("id") if isinstance(role, dict) else role for role in roles]
+    return {**{name: value for name, value in row.items() if name != "roles"}, "role_ids": roles}
+
+
+def with_role_name(row: Record) -> Record:
+    """Read the name of an RBAC role in its older field too."""
+    rest = {name: value for name, value in row.items() if name != "name"}
+    return {**rest, "display_name": row.get("display_name") or row.get("name")}
+
+
+def with_address(row: Record) -> Record:
+    """Read the actor's e-mail address under its older name too."""
+    actor = row.get("actor")
+    if not isinstance(actor, dict) or "email" not in actor:
+        return row
+    rest = {name: value for name, value in actor.items() if name != "email"}
+    return {**row, "actor": {"email_address": actor["email"], **rest}}
 
 
 def with_geo_list(row: Record) -> Record:

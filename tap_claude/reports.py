@@ -7,28 +7,20 @@ last finished bucket and the lookback never costs progress.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import functools
-import itertools
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-import msgspec
 from singer_sdk.exceptions import FatalAPIError
 from typing_extensions import override
 
 from tap_claude.client import ORGANIZATION_TYPE, APIError, ClaudeStream
-from tap_claude.pagination import (
-    BrokenPageError,
-    TokenPaginator,
-    decode_row,
-    exact,
-    read_page,
-    sent_at,
-)
 from tap_claude.records import add_amounts, row_id
+from tap_claude.settings import Report
 from tap_claude.windows import (
     WIDTHS,
     Window,
@@ -41,14 +33,12 @@ from tap_claude.windows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 
-    import requests
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Context
 
     from tap_claude.client import Run
-    from tap_claude.settings import Report
 
 Row = dict[str, Any]
 
@@ -141,18 +131,12 @@ class ReportStream(ClaudeStream):
         if window is None:
             self.logger.info("Nothing to read: the bookmark is at or after end_date.")
             return
+        self._window = window
+        total = (window.end - window.start) // self.width
+        self.run.progress.expect(total, _UNITS[self.bucket_width])
         for step in self.steps(window):
-            try:
-                yield from self._read_step(step, context)
-            except APIError as error:
-                if step.end <= now or not _refuses_future(error):
-                    raise
-                self.logger.warning(
-                    "The API refuses an end in the future; the running bucket is left out."
-                )
-                finished = Window(step.start, floor(now, self.width))
-                if finished.start < finished.end:
-                    yield from self._read_step(finished, context)
+            if not (yield from self._read_available(step, context, now)):
+                break
         if self._merged_rows and self.warns_of_merged_rows:
             self.logger.warning(
                 "%d rows had all identifying fields in common with another row of their bucket;"
@@ -160,10 +144,44 @@ class ReportStream(ClaudeStream):
                 self._merged_rows,
             )
 
+    def _read_available(
+        self, step: Window, context: Context | None, now: dt.datetime
+    ) -> Generator[Row, None, bool]:
+        """Read a step, or the part of it that the API has. Return whether that was all of it."""
+        try:
+            yield from self._read_step(step, context)
+        except APIError as error:
+            there_is = self._what_there_is(error, step, now)
+            if there_is is None:
+                raise
+        else:
+            return True
+        if there_is.start < there_is.end:
+            yield from self._read_available(there_is, context, now)
+        return False
+
+    def _what_there_is(self, error: APIError, step: Window, now: dt.datetime) -> Window | None:
+        """Return the part of a step that the API has, where it says that it has not got the rest.
+
+        Nothing comes after such a step. None: the error is about something else.
+        """
+        newest = _newest_day(error, step)
+        if newest is not None:
+            self.logger.info("The newest day that the API has is %s.", f"{newest:%Y-%m-%d}")
+            return Window(step.start, newest + WIDTHS["1d"])
+        if step.end > now and _refuses_future(error):
+            self.logger.warning(
+                "The API refuses an end in the future; the running bucket is left out."
+            )
+            return Window(step.start, floor(now, self.width))
+        return None
+
     def _read_step(self, step: Window, context: Context | None) -> Iterator[Row]:
+        self._tell_place(format_time(step.start))
         for finished in self.buckets(step):
             newest = ""
             for bucket in finished:
+                self._tell_place(bucket.starting_at)
                 records = self._records(bucket)
                 # Before the SDK takes the deselected columns out of the records.
                 summary = self._summary(bucket, records)
@@ -172,6 +190,10 @@ class ReportStream(ClaudeStream):
                 newest = max(newest, self.bookmark_of(bucket))
             # Here the last record of the page has been written.
             self._advance_bookmark(newest, context)
+
+    def _tell_place(self, starting_at: str) -> None:
+        done = (parse_time(starting_at) - self._window.start) // self.width
+        self.run.progress.at(starting_at.removesuffix("T00:00:00Z"), done)
 
     def _range(self, context: Context | None, now: dt.datetime) -> Window | None:
         days = self.config.get("lookback_days")
@@ -326,17 +348,21 @@ class GroupedReport(ReportStream):
     """Dimensions that do not count towards ``max_group_by``."""
     exclusive: ClassVar[tuple[tuple[str, str], ...]] = ()
     """Pairs of a dimension and another dimension or a filter that the API refuses together."""
+    always: ClassVar[tuple[str, ...]] = ()
+    """Columns that identify a row whatever it is grouped by."""
     key_columns: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Columns that identify the value of a dimension, where it is not the one of its name."""
     gated: ClassVar[Mapping[str, str]] = {}
     """Beta headers that a dimension or filter needs."""
 
-    def __init__(self, tap: Tap, *, run: Run, report: Report) -> None:
-        """Set up one report; its name is the stream's."""
+    def __init__(self, tap: Tap, *, run: Run, report: Report | None = None) -> None:
+        """Set up one report; its name is the stream's. Without one: as it is declared, by day."""
+        report = report or Report(self.name, self.name, self.default_group_by)
         super().__init__(tap, run=run, name=report.name, width=report.bucket_width)
         self.report = report
-        self.identity = tuple(
-            column for name in report.group_by for column in self.key_columns.get(name, (name,))
+        self.identity = (
+            *self.always,
+            *(column for name in report.group_by for column in self.key_columns.get(name, (name,))),
         )
         if "currency" in self.columns.names:
             self.identity += ("currency",)
@@ -348,190 +374,6 @@ class GroupedReport(ReportStream):
     @override
     def steps(self, window: Window) -> Iterator[Window]:
         return split(window, self.width, self.page_buckets[self.bucket_width])
-
-
-class RowReport(GroupedReport):
-    """A report whose pages are lists of rows in time order (docs: usage-cost-analytics-api).
-
-    A bucket's rows may spread over pages, and only a row of a later bucket, or the end, says that
-    there are no more. Buckets without rows are not listed, but they have been read all the same.
-    """
-
-    paginator = TokenPaginator
-    page_size: ClassVar[int] = 1000
-
-    @override
-    def get_url_params(
-        self, context: Mapping[str, Any] | None, next_page_token: str | None
-    ) -> dict[str, Any]:
-        return {
-            **(context or {}),
-            "time_bucket_width": self.bucket_width,
-            "order_by": "time",
-            "order": "asc",
-            "limit": self.page_size,
-            "group_by[]": list(self.report.group_by),
-            **{f"{name}[]": values for name, values in self.report.filters.items()},
-            "page": next_page_token,
-        }
-
-    @override
-    def buckets(self, step: Window) -> Iterator[Iterable[Bucket]]:
-        due = step.start
-        for moment, group in itertools.groupby(self._rows(step), key=lambda pair: pair[0]):
-            if moment < due or moment >= step.end or (moment - step.start) % self.width:
-                msg = f"a row of {format_time(moment)} is out of order or not of this window"
-                raise BrokenPageError(msg)
-            rows = (row for _, row in group)
-            yield [*self._empty(due, moment), self._bucket(moment, rows)]
-            due = moment + self.width
-        yield self._empty(due, step.end)
-
-    def _rows(self, step: Window) -> Iterator[tuple[dt.datetime, Row]]:
-        bounds = {"starting_at": format_time(step.start), "ending_at": format_time(step.end)}
-        for response in self.pages(bounds):
-            page = read_page(response)
-            self._sent_at = sent_at(response)
-            refreshed = page.data_refreshed_at
-            try:
-                self._refreshed_at = None if refreshed is None else parse_time(refreshed)
-            except ValueError as error:
-                msg = f"data_refreshed_at is not a time: {error}"
-                raise BrokenPageError(msg) from error
-            for raw in page.data:
-                row = decode_row(raw)
-                try:
-                    yield parse_time(row["starting_at"]), row
-                except (AttributeError, KeyError, TypeError, ValueError) as error:
-                    msg = f"a row of the page has no starting_at: {error}"
-                    raise BrokenPageError(msg) from error
-
-    def _bucket(self, start: dt.datetime, rows: Iterable[Row]) -> Bucket:
-        """Return a bucket as seen by the page that its first row was on."""
-        end, refreshed = start + self.width, self._refreshed_at
-        return Bucket(
-            format_time(start),
-            format_time(end),
-            rows,
-            is_complete=end <= min(self._sent_at, refreshed or self._sent_at),
-            data_refreshed_at=None if refreshed is None else format_time(refreshed),
-        )
-
-    def _empty(self, start: dt.datetime, end: dt.datetime) -> list[Bucket]:
-        window = Window(start, end)
-        return [self._bucket(step.start, ()) for step in split(window, self.width, 1)]
-
-
-class _RawBucket(msgspec.Struct):
-    starting_at: str
-    ending_at: str
-    results: list[Row]
-
-
-_decode_bucket = msgspec.json.Decoder(_RawBucket, float_hook=exact).decode
-
-
-PAGE_BYTES = 32 * 2**20
-
-
-class BucketReport(GroupedReport):
-    """A report whose pages are lists of buckets, empty ones included (docs: usage-cost-api).
-
-    A step is one page. Days begin with the biggest; hours and minutes with the API's default, and
-    grow as far as the bytes per bucket seen so far let a page stay within `PAGE_BYTES`.
-    """
-
-    paginator = TokenPaginator
-    first_buckets: ClassVar[Mapping[str, int]] = {"1h": 24, "1m": 60}
-    _bucket_bytes = 0
-
-    @override
-    def steps(self, window: Window) -> Iterator[Window]:
-        most = self.page_buckets[self.bucket_width]
-        buckets = self.first_buckets.get(self.bucket_width, most)
-        while window.start < window.end:
-            step = next(split(window, self.width, buckets))
-            yield step
-            window = Window(step.end, window.end)
-            buckets = max(1, min(most, PAGE_BYTES // max(1, self._bucket_bytes)))
-
-    @override
-    def get_url_params(
-        self, context: Mapping[str, Any] | None, next_page_token: str | None
-    ) -> dict[str, Any]:
-        return {
-            **(context or {}),
-            "bucket_width": self.bucket_width,
-            "limit": self.page_buckets[self.bucket_width],
-            "group_by[]": list(self.report.group_by),
-            **{f"{name}[]": values for name, values in self.report.filters.items()},
-            "page": next_page_token,
-        }
-
-    @override
-    def buckets(self, step: Window) -> Iterator[Iterable[Bucket]]:
-        bounds = {"starting_at": format_time(step.start), "ending_at": format_time(step.end)}
-        for response in self.pages(bounds):
-            yield self._buckets_of(response)
-
-    def _buckets_of(self, response: requests.Response) -> Iterator[Bucket]:
-        data = read_page(response).data
-        bucket_bytes = len(response.content) // max(1, len(data))
-        self._bucket_bytes = max(self._bucket_bytes, bucket_bytes)
-        for raw in data:
-            try:
-                bucket = _decode_bucket(raw)
-                start, end = parse_time(bucket.starting_at), parse_time(bucket.ending_at)
-            except (msgspec.DecodeError, ValueError) as error:
-                msg = f"a bucket of the page cannot be read: {error}"
-                raise BrokenPageError(msg) from error
-            yield Bucket(
-                format_time(start), format_time(end), bucket.results, end <= sent_at(response)
-            )
-
-
-class DayReport(ReportStream):
-    """A report that the API gives one day at a time, one chain of requests each."""
-
-    replication_key = "date"
-    page_size: ClassVar[int] = 1000
-    day_parameter: ClassVar[str]
-    delay: dt.timedelta = dt.timedelta(0)
-    """How long after its time data may still arrive."""
-
-    @property
-    @override
-    def paths(self) -> tuple[str, ...]:
-        return (self.path,)
-
-    @override
-    def get_url_params(
-        self, context: Mapping[str, Any] | None, next_page_token: str | None
-    ) -> dict[str, Any]:
-        return {**(context or {}), "limit": self.page_size, "page": next_page_token}
-
-    @override
-    def steps(self, window: Window) -> Iterator[Window]:
-        return split(window, self.width, 1)
-
-    @override
-    def buckets(self, step: Window) -> Iterator[Iterable[Bucket]]:
-        rows = self._rows(f"{step.start:%Y-%m-%d}")
-        is_complete = step.end <= dt.datetime.now(dt.UTC) - self.delay
-        yield [Bucket(format_time(step.start), format_time(step.end), rows, is_complete)]
-
-    def _rows(self, day: str) -> Iterator[Row]:
-        for response in self.pages({self.day_parameter: day}):
-            for raw in read_page(response).data:
-                yield decode_row(raw)
-
-    @override
-    def window_columns(self, bucket: Bucket) -> Row:
-        return {"date": bucket.starting_at[:10]}
-
-    @override
-    def bookmark_of(self, bucket: Bucket) -> str:
-        return bucket.starting_at[:10]
 
 
 class BucketLog(ClaudeStream):
@@ -567,7 +409,22 @@ def _configured_time(config: Mapping[str, Any], name: str) -> dt.datetime | None
     return parse_time(config[name]) if config.get(name) else None
 
 
+_UNITS = {"1d": "day", "1h": "hour", "1m": "minute"}
+_DAY = re.compile(r"\b\d{4}-\d\d-\d\d\b", re.ASCII)
+_NOT_YET = re.compile(r"availab|recent|latest|newest|\blag", re.IGNORECASE)
 _FUTURE = re.compile(r"future|\b(after|later|beyond|past|exceed\w*)\b.{0,20}\bnow\b", re.IGNORECASE)
+
+
+def _newest_day(error: APIError, step: Window) -> dt.datetime | None:
+    """Day that the API names as its newest, where a step ends later (docs: analytics/users)."""
+    if error.response.status_code != HTTPStatus.BAD_REQUEST or not _NOT_YET.search(error.detail):
+        return None
+    named = []
+    for text in _DAY.findall(error.detail):
+        with contextlib.suppress(ValueError):
+            named.append(parse_time(text))
+    # The message may name the days that were asked for, too.
+    return max((day for day in named if day + WIDTHS["1d"] < step.end), default=None)
 
 
 def _refuses_future(error: APIError) -> bool:

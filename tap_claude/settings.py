@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from singer_sdk import typing as th
 
 from tap_claude.client import (
+    CREDENTIALS,
     DEFAULT_ANTHROPIC_VERSION,
     DEFAULT_BASE_URL,
-    SECRETS,
     credential_for,
 )
 from tap_claude.windows import WIDTHS, parse_time
@@ -80,8 +80,9 @@ CONFIG_SCHEMA = th.PropertiesList(
         title="Lookback days",
         description=(
             "Days before the bookmark that each run reads again, because the API restates them."
-            " Default: per stream, 30 for analytics_usage and analytics_cost, 7 for messages_usage"
-            " and cost_report, 3 for Claude Code. 0 is legal."
+            " Default: per stream, 30 for analytics_usage, analytics_cost and the legacy Enterprise"
+            " reports, 7 for messages_usage and cost_report, 3 for Claude Code and the daily"
+            " Enterprise streams. 0 is legal."
         ),
     ),
     th.Property(
@@ -143,6 +144,28 @@ CONFIG_SCHEMA = th.PropertiesList(
         ),
     ),
     th.Property(
+        "pseudonymize_users",
+        th.StringType,
+        default="none",
+        allowed_values=["none", "hash", "drop"],
+        title="Pseudonymize users",
+        description=(
+            "What becomes of people's names and e-mail addresses in all streams: kept (none),"
+            " replaced by a keyed hash, the same for the same person everywhere (hash), or null"
+            " (drop). Ids stay."
+        ),
+    ),
+    th.Property(
+        "pseudonymize_key",
+        th.StringType,
+        secret=True,
+        title="Pseudonymize key",
+        description=(
+            "Secret of at least 16 characters for pseudonymize_users: hash. Keep it: another key"
+            " gives other hashes."
+        ),
+    ),
+    th.Property(
         "requests_per_minute",
         th.IntegerType(minimum=0),
         default=50,
@@ -198,6 +221,9 @@ CONFIG_SCHEMA = th.PropertiesList(
         description="Value of the User-Agent header. Default: tap-claude and its version.",
     ),
 ).to_dict()
+
+LEAST_KEY = 16
+"""Fewest characters of ``pseudonymize_key``."""
 
 # The standard filters, where a report has them.
 STANDARD_FILTERS = ("models", "workspace_ids", "api_key_ids")
@@ -265,14 +291,21 @@ def problems(config: Mapping[str, Any], *, now: dt.datetime) -> Iterator[str]:
 
     The types are right already: JSON Schema has seen to that.
     """
-    if credential_for(config, SECRETS) is None:
+    if credential_for(config, CREDENTIALS) is None:
         yield (
             "no credential is set: give admin_api_key (Claude Console), analytics_api_key (Claude"
             " Enterprise) or access_token (OAuth); the README says how to get one"
         )
     yield from _time_problems(config, now)
+    if config.get("pseudonymize_users") == "hash" and not config.get("pseudonymize_key"):
+        yield (
+            "pseudonymize_key: is required by pseudonymize_users: hash; give a long random secret"
+            " and keep it, another one gives other hashes"
+        )
+    if 0 < len(config.get("pseudonymize_key") or "") < LEAST_KEY:
+        yield f"pseudonymize_key: is too short to be a secret; give at least {LEAST_KEY} characters"
     yield from _url_problems(config.get("base_url", DEFAULT_BASE_URL))
-    for name in ("anthropic_version", "user_agent", *SECRETS):
+    for name in ("anthropic_version", "user_agent", *CREDENTIALS):
         if re.search(r"[^\x20-\x7e]", config.get(name) or ""):
             yield f"{name}: has characters that an HTTP header cannot carry (a line break?)"
 
@@ -397,6 +430,15 @@ def report_warnings(config: Mapping[str, Any]) -> Iterator[str]:
             )
         if "rbac_group_id" in report.group_by:
             yield f"report {report.name}: groups overlap, so their sum can exceed the total"
+
+
+def privacy_warnings(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line where people could still be guessed."""
+    if config.get("pseudonymize_users") == "drop" and not config.get("pseudonymize_key"):
+        yield (
+            "pseudonymize_users: drop without pseudonymize_key: the row_id of Claude Code rows is"
+            " made of the e-mail address too, and who guesses an address can check it; set a key"
+        )
 
 
 def key_warnings(config: Mapping[str, Any]) -> Iterator[str]:

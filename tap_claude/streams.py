@@ -14,9 +14,30 @@ from typing_extensions import override
 from tap_claude import schemas
 from tap_claude.client import CONSOLE, ENTERPRISE
 from tap_claude.directory import DirectoryStream
-from tap_claude.pagination import IdPaginator, PagePaginator, TokenPaginator
-from tap_claude.records import per_limiter, per_model, with_geo_list, with_key_owner, with_tools
-from tap_claude.reports import BucketLog, BucketReport, DayReport, GroupedReport, RowReport
+from tap_claude.pagination import (
+    IdPaginator,
+    OnePagePaginator,
+    PagePaginator,
+    TokenPaginator,
+)
+from tap_claude.records import (
+    per_limiter,
+    per_model,
+    with_address,
+    with_geo_list,
+    with_group_roles,
+    with_key_owner,
+    with_role_name,
+    with_tools,
+)
+from tap_claude.report_kinds import (
+    BucketReport,
+    DayReport,
+    RankedReport,
+    RowReport,
+    SeriesReport,
+)
+from tap_claude.reports import BucketLog, GroupedReport, ReportStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -244,6 +265,184 @@ class ClaudeCodeModelUsage(ClaudeCodeReport):
         return per_model(row, (*shared, "terminal_type", "is_remote"))
 
 
+# -- Claude Enterprise: who uses what (docs: claude-enterprise-analytics-api)
+
+ANALYTICS_NEEDS = "an Enterprise key (analytics_api_key) with the scope read:analytics"
+ANALYTICS_START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+GROUPING_FIELDS = ("product", "rbac_group_id", "user_id")
+"""Fields of rows that are grouped; they count for the key, so that it stays unique."""
+
+
+class EngagementReport(DayReport):
+    """Base of the reports that have rows of one day, without the day."""
+
+    credentials = ENTERPRISE
+    needs = ANALYTICS_NEEDS
+    day_parameter = "date"
+    paginator = PagePaginator
+    lookback_days = 3
+    earliest = ANALYTICS_START
+    warns_of_merged_rows = True
+
+
+class AnalyticsUsers(EngagementReport):
+    """What each active user did on a day."""
+
+    name = "analytics_users"
+    path = "analytics/users"
+    schema = StreamSchema(SCHEMAS, key=name)
+    identity = ("user_id", "rbac_group_id")
+
+
+class AnalyticsProjects(EngagementReport):
+    """Use of chat projects on a day."""
+
+    name = "analytics_projects"
+    path = "analytics/apps/chat/projects"
+    schema = StreamSchema(SCHEMAS, key=name)
+    identity = ("project_id", "rbac_group_id", "user_id")
+
+
+class AnalyticsSkills(EngagementReport):
+    """Use of skills on a day."""
+
+    name = "analytics_skills"
+    path = "analytics/skills"
+    schema = StreamSchema(SCHEMAS, key=name)
+    identity = ("skill_name", "share_status", *GROUPING_FIELDS)
+
+
+class AnalyticsConnectors(EngagementReport):
+    """Use of connectors on a day."""
+
+    name = "analytics_connectors"
+    path = "analytics/connectors"
+    schema = StreamSchema(SCHEMAS, key=name)
+    identity = ("connector_name", *GROUPING_FIELDS)
+
+
+class AnalyticsPlugins(EngagementReport):
+    """Use of plugins on a day."""
+
+    name = "analytics_plugins"
+    path = "analytics/plugins"
+    schema = StreamSchema(SCHEMAS, key=name)
+    identity = ("plugin_name", "plugin_id", *GROUPING_FIELDS)
+
+
+class AnalyticsArtifacts(EngagementReport):
+    """Artifacts made on a day, by type and whether they are shared."""
+
+    name = "analytics_artifacts"
+    path = "analytics/artifacts"
+    schema = StreamSchema(SCHEMAS, key=name)
+    identity = ("artifact_type", "is_shared", *GROUPING_FIELDS)
+    # Only grouped rows come in pages.
+    paginator = OnePagePaginator
+    page_size = None
+
+
+class AnalyticsSummaries(SeriesReport):
+    """Active users, seats and adoption by day."""
+
+    name = "analytics_summaries"
+    path = "analytics/summaries"
+    schema = StreamSchema(SCHEMAS, key=name)
+    credentials = ENTERPRISE
+    needs = ANALYTICS_NEEDS
+    paginator = OnePagePaginator
+    longest = 366
+    lookback_days = 3
+    earliest = ANALYTICS_START
+
+
+# -- Claude Enterprise: the reports before analytics_usage and analytics_cost
+
+LEGACY_DIMENSIONS = (
+    "claude_tag_category",
+    "claude_tag_user_id",
+    "context_window",
+    "inference_geo",
+    "model",
+    "product",
+    "rbac_group_id",
+    "slack_channel_id",
+    "speed",
+)
+LEGACY_COST_DIMENSIONS = (*LEGACY_DIMENSIONS, "cost_type", "token_type")
+COST_GROUPS = ("product", "model", "cost_type", "token_type")
+
+
+class LegacyBucketReport(BucketReport):
+    """Base of the legacy reports by day."""
+
+    credentials = ENTERPRISE
+    needs = ANALYTICS_NEEDS
+    page_buckets = {"1d": 31, "1h": 168, "1m": 256}
+    lookback_days = 30
+    earliest = ANALYTICS_START
+    max_age = dt.timedelta(days=365)
+    most_groups = 100
+
+
+class AnalyticsUsageReport(LegacyBucketReport):
+    """Tokens by product and model; superseded by analytics_usage."""
+
+    name = "analytics_usage_report"
+    path = "analytics/usage_report"
+    schema = StreamSchema(SCHEMAS, key=name)
+    dimensions = LEGACY_DIMENSIONS
+    default_group_by = ("product", "model")
+    instead = "analytics_usage"
+
+
+class AnalyticsCostReport(LegacyBucketReport):
+    """Cost by product, model and kind of cost; superseded by analytics_cost."""
+
+    name = "analytics_cost_report"
+    path = "analytics/cost_report"
+    schema = StreamSchema(SCHEMAS, key=name)
+    dimensions = LEGACY_COST_DIMENSIONS
+    default_group_by = COST_GROUPS
+    instead = "analytics_cost"
+
+
+class LegacyUserReport(RankedReport):
+    """Base of the legacy reports by user and day."""
+
+    credentials = ENTERPRISE
+    needs = ANALYTICS_NEEDS
+    page_buckets = {"1d": 31}
+    lookback_days = 30
+    earliest = ANALYTICS_START
+    max_age = dt.timedelta(days=365)
+    always = ("actor_type", "actor_user_id")
+
+    @override
+    def expand(self, row: Row) -> Iterable[Row]:
+        return (with_address(row),)
+
+
+class AnalyticsUserUsageReport(LegacyUserReport):
+    """Tokens by user, product and model; superseded by analytics_usage."""
+
+    name = "analytics_user_usage_report"
+    path = "analytics/user_usage_report"
+    schema = StreamSchema(SCHEMAS, key=name)
+    dimensions = LEGACY_DIMENSIONS
+    default_group_by = ("product", "model")
+
+
+class AnalyticsUserCostReport(LegacyUserReport):
+    """Cost by user, product, model and kind of cost; superseded by analytics_cost."""
+
+    name = "analytics_user_cost_report"
+    path = "analytics/user_cost_report"
+    schema = StreamSchema(SCHEMAS, key=name)
+    dimensions = LEGACY_COST_DIMENSIONS
+    default_group_by = COST_GROUPS
+
+
 # -- The directory (docs: api/admin)
 
 OAUTH = ("access_token",)
@@ -408,6 +607,121 @@ class FederationRules(OAuthStream):
     params = {"include_archived": "true"}
 
 
+# -- Claude Enterprise: groups, roles and spend limits (docs: api/admin/rbac, spend-limits-api)
+
+
+class EnterpriseStream(DirectoryStream):
+    """Base of the lists that only organizations on Claude Enterprise have."""
+
+    credentials = ENTERPRISE
+    paginator = PagePaginator
+
+
+class RbacGroups(EnterpriseStream):
+    """Groups of users, for example one per team."""
+
+    name = "rbac_groups"
+    path = "rbac_groups"
+    schema = StreamSchema(SCHEMAS, key=name)
+    needs = "an Enterprise key (analytics_api_key) with the scope read:rbac_groups"
+
+    @override
+    def expand(self, row: Row) -> Iterable[Row]:
+        return (with_group_roles(row),)
+
+
+class RbacGroupMembers(EnterpriseStream):
+    """Who is in which group."""
+
+    name = "rbac_group_members"
+    path = "rbac_groups/{parent_id}/members"
+    schema = StreamSchema(SCHEMAS, key=name)
+    primary_keys = ("row_id",)
+    row_key = ("rbac_group_id", "user_id")
+    needs = RbacGroups.needs
+    parent = RbacGroups
+    parent_column = "rbac_group_id"
+
+
+class RbacRoles(EnterpriseStream):
+    """Roles: named sets of permissions."""
+
+    name = "rbac_roles"
+    path = "rbac_roles"
+    schema = StreamSchema(SCHEMAS, key=name)
+    needs = "an Enterprise key (analytics_api_key) with the scope read:members"
+
+    @override
+    def expand(self, row: Row) -> Iterable[Row]:
+        return (with_role_name(row),)
+
+
+class RbacRolePermissions(EnterpriseStream):
+    """What each role permits."""
+
+    name = "rbac_role_permissions"
+    path = "rbac_roles/{parent_id}/permissions"
+    schema = StreamSchema(SCHEMAS, key=name)
+    primary_keys = ("row_id",)
+    row_key = (
+        "rbac_role_id",
+        "action",
+        "resource_type",
+        "resource_organization_id",
+        "resource_connector_id",
+        "resource_tool_name",
+        "resource_scope",
+    )
+    needs = RbacRoles.needs
+    parent = RbacRoles
+    parent_column = "rbac_role_id"
+
+
+class SpendLimitStream(EnterpriseStream):
+    """Base of the streams about spend limits."""
+
+    needs = "an Enterprise key (analytics_api_key) with the scope read:spend_limits"
+
+
+class SpendLimits(SpendLimitStream):
+    """Limits that have been set, by scope."""
+
+    name = "spend_limits"
+    path = "spend_limits"
+    schema = StreamSchema(SCHEMAS, key=name)
+    beta = "spend-limit-reads-2026-09-26"
+
+
+class EffectiveSpendLimits(SpendLimitStream):
+    """The limit that holds for each member and period, and the spend so far."""
+
+    name = "effective_spend_limits"
+    path = "spend_limits/effective"
+    schema = StreamSchema(SCHEMAS, key=name)
+    primary_keys = ("row_id",)
+    row_key = (
+        "spend_limit_id",
+        "actor_type",
+        "actor_user_id",
+        "actor_scoped_api_key_id",
+        "period",
+        "scope_type",
+        "scope_user_id",
+        "scope_seat_tier",
+        "scope_rbac_group_id",
+        "scope_service",
+        "scope_workspace_id",
+    )
+
+
+class SpendLimitIncreaseRequests(SpendLimitStream):
+    """Requests for a higher limit, and what became of them."""
+
+    name = "spend_limit_increase_requests"
+    path = "spend_limit_increase_requests"
+    schema = StreamSchema(SCHEMAS, key=name)
+
+
 class ReportBuckets(BucketLog):
     """One row per bucket that a report stream has read in this run, empty ones too."""
 
@@ -422,11 +736,22 @@ REPORTS: dict[str, type[GroupedReport]] = {
 }
 """Reports that the setting ``reports`` can vary."""
 
-STREAMS: dict[str, type[ClaudeCodeReport | DirectoryStream | BucketLog]] = {
+STREAMS: dict[str, type[ReportStream | DirectoryStream | BucketLog]] = {
     stream.name: stream
     for stream in (
         ClaudeCodeUsage,
         ClaudeCodeModelUsage,
+        AnalyticsUsers,
+        AnalyticsProjects,
+        AnalyticsSkills,
+        AnalyticsConnectors,
+        AnalyticsPlugins,
+        AnalyticsArtifacts,
+        AnalyticsSummaries,
+        AnalyticsUsageReport,
+        AnalyticsCostReport,
+        AnalyticsUserUsageReport,
+        AnalyticsUserCostReport,
         Organization,
         Workspaces,
         WorkspaceMembers,
@@ -440,6 +765,13 @@ STREAMS: dict[str, type[ClaudeCodeReport | DirectoryStream | BucketLog]] = {
         ServiceAccountWorkspaces,
         FederationIssuers,
         FederationRules,
+        RbacGroups,
+        RbacGroupMembers,
+        RbacRoles,
+        RbacRolePermissions,
+        SpendLimits,
+        EffectiveSpendLimits,
+        SpendLimitIncreaseRequests,
         ReportBuckets,
     )
 }

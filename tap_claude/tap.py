@@ -17,12 +17,20 @@ from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 from typing_extensions import override
 
-from tap_claude.client import SECRETS, Run, credential_for, printable, restore_decimals
+from tap_claude.client import (
+    CREDENTIALS,
+    SECRETS,
+    Run,
+    credential_for,
+    printable,
+    restore_decimals,
+)
 from tap_claude.settings import (
     CONFIG_SCHEMA,
     custom_reports,
     default_report,
     key_warnings,
+    privacy_warnings,
     problems,
     report_problems,
     report_warnings,
@@ -52,8 +60,8 @@ class TapClaude(Tap):
     @override
     def discover_streams(self) -> Sequence[Stream]:
         started_at = dt.datetime.fromtimestamp(self.initialized_at / 1000, tz=dt.UTC)
-        self.run = Run(self.config, started_at)
-        everything = credential_for(self.config, SECRETS) is None
+        self.run = Run(self.config, started_at, self.logger)
+        everything = credential_for(self.config, CREDENTIALS) is None
 
         def reachable(stream: type[ClaudeStream]) -> bool:
             return everything or credential_for(self.config, stream.credentials) is not None
@@ -108,7 +116,11 @@ class TapClaude(Tap):
             ]
         warnings = [*unknown_settings(config, schema["properties"])]
         if not errors:
-            warnings += [*key_warnings(config), *report_warnings(config)]
+            warnings += [
+                *key_warnings(config),
+                *privacy_warnings(config),
+                *report_warnings(config),
+            ]
         for warning in warnings:
             self.logger.warning("%s", warning)
         # The catalogue depends on the reports, so not even discovery goes on with wrong ones.

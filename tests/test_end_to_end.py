@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import tempfile
 import time
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,9 @@ import pytest
 from demo.meltano import Meltano, MeltanoError
 from demo.postgres import Server, postgres
 from simulator.console_reports import DELAY
-from simulator.server import ADMIN_KEY, ANALYTICS_KEY, Fault
-from tests.conftest import days_ago
+from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, Fault
+from tap_claude.streams import REPORTS, STREAMS
+from tests.conftest import RECENT, days_ago
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -245,3 +247,56 @@ def test_the_default_bookmarks_survive_a_failed_run(
     assert [s.values("starting_at")[0] for s in simulator.requests("cost_report")] == [days_ago(7)]
     first = simulator.requests("usage_report/messages")[0]
     assert first.values("starting_at") > [start]
+
+
+def test_both_organizations_and_every_stream(
+    simulate: Any, server: Server, database: psycopg.Connection, tmp_path: Path
+) -> None:
+    """With all keys and everything selected, one run fills all tables; the next reads little."""
+    simulator = simulate(days=60, now=RECENT)
+    meltano = pipeline(
+        tmp_path,
+        server,
+        simulator,
+        "everything",
+        TAP_CLAUDE_ANALYTICS_API_KEY=ANALYTICS_KEY,
+        TAP_CLAUDE_ACCESS_TOKEN=ACCESS_TOKEN,
+        TAP_CLAUDE_START_DATE=days_ago(50, RECENT),
+        TAP_CLAUDE_END_DATE=RECENT.isoformat(),
+        TAP_CLAUDE__SELECT='["*.*"]',
+    )
+    meltano.run()
+    counts = {
+        name: one(database, f"select count(*) from everything.{name}")[0]
+        for name in (*REPORTS, *STREAMS)
+    }
+    assert all(counts.values()), counts
+    for name, stream in STREAMS.items():
+        if tuple(stream.primary_keys) == ("row_id",):
+            told = one(database, f"select count(distinct row_id) from everything.{name}")
+            assert told == (counts[name],)
+    assert one(
+        database,
+        "select data_type, numeric_precision, numeric_scale from information_schema.columns"
+        " where table_name = 'effective_spend_limits' and column_name = 'period_to_date_spend_usd'",
+    ) == ("numeric", 38, 18)
+
+    simulator.seen.clear()
+    meltano.run()
+    for name, count in counts.items():
+        if name != "report_buckets":
+            after = one(database, f"select count(*) from everything.{name}")[0]
+            assert after == count, name
+    days = Counter(date for s in simulator.requests("analytics/users") for date in s.values("date"))
+    # 3 days before the newest, the newest, and the one that is not there yet
+    assert sorted(days) == [days_ago(day, RECENT)[:10] for day in (4, 3, 2, 1, 0)]
+    (summaries, *_) = simulator.requests("analytics/summaries")
+    assert summaries.values("starting_date") == [days_ago(4, RECENT)[:10]]
+    for path, lookback in (
+        ("usage_report/messages", 7),
+        ("analytics/usage", 30),
+        ("analytics/usage_report", 30),
+        ("analytics/user_cost_report", 30),
+    ):
+        start = min(s.values("starting_at")[0] for s in simulator.requests(path))
+        assert start == days_ago(lookback, RECENT), path

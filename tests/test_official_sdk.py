@@ -7,18 +7,26 @@ import json
 import types
 import typing
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 import anthropic
 import pytest
 from anthropic.types import organization as official
-from anthropic.types.organization import federation, workspaces
+from anthropic.types.beta import organization as beta
+from anthropic.types.organization import (
+    federation,
+    rbac_groups,
+    rbac_roles,
+    spend_limits,
+    workspaces,
+)
 from pydantic import BaseModel
 
-from simulator.server import ACCESS_TOKEN, ADMIN_KEY
+from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY
 from tap_claude import schemas
-from tests.conftest import NOW, settings
+from tests.conftest import NOW, Run, settings
 
 TYPES: dict[str, type[BaseModel]] = {
     "workspaces": official.Workspace,
@@ -33,6 +41,24 @@ TYPES: dict[str, type[BaseModel]] = {
     "service_account_workspaces": official.ServiceAccountWorkspaceMember,
     "federation_issuers": federation.FederationIssuer,
     "federation_rules": federation.FederationRule,
+    "analytics_users": official.AnalyticsUserActivity,
+    "analytics_projects": official.AnalyticsProjectActivity,
+    "analytics_skills": official.AnalyticsSkillActivity,
+    "analytics_connectors": official.AnalyticsConnectorActivity,
+    "analytics_plugins": official.AnalyticsPluginActivity,
+    "analytics_artifacts": official.AnalyticsArtifactActivity,
+    "analytics_summaries": official.AnalyticsSingleDayActivitySummary,
+    "analytics_usage_report": beta.BetaAnalyticsUsageBucketedResult,
+    "analytics_cost_report": beta.BetaAnalyticsCostBucketedResult,
+    "analytics_user_usage_report": beta.BetaAnalyticsUsageUsersItem,
+    "analytics_user_cost_report": beta.BetaAnalyticsCostUsersItem,
+    "rbac_groups": official.RBACGroup,
+    "rbac_group_members": rbac_groups.RBACGroupMember,
+    "rbac_roles": official.RBACRole,
+    "rbac_role_permissions": rbac_roles.RBACRolePermission,
+    "spend_limits": beta.BetaSpendLimit,
+    "effective_spend_limits": official.SpendSummary,
+    "spend_limit_increase_requests": spend_limits.SpendLimitIncreaseRequest,
 }
 """The type of a row, for each stream that the SDK covers."""
 
@@ -43,10 +69,31 @@ PER_ROW = {"limits": "limit"}
 """Lists that become rows of their own, and the prefix of their columns."""
 
 
-SCALARS = {str: "string", int: "integer", bool: "boolean", dt.datetime: "date-time"}
+SCALARS = {
+    str: "string",
+    int: "integer",
+    bool: "boolean",
+    float: "number",
+    dt.datetime: "date-time",
+    dt.date: "date",
+}
+
+# What design says of names, in the test's own words.
+SHORTENED = (
+    ("core_metrics_", ""),
+    ("server_tool_use_", ""),
+    ("_metrics_", "_"),
+    ("chat_cowork_unified", "unified"),
+)
 
 Shapes = dict[str, tuple[set[str], bool]]
 """Column -> (JSON kinds, nullable)."""
+
+
+def shortened(name: str) -> str:
+    for long, short in SHORTENED:
+        name = name.replace(long, short)
+    return name
 
 
 def united(parts: Iterable[Shapes], *, nullable: bool = False) -> Shapes:
@@ -83,7 +130,8 @@ def fields_of(kind: Any, name: str) -> Shapes:
 def test_every_field_of_the_official_type_is_a_column(stream: str) -> None:
     text = resources.files(schemas).joinpath(f"{stream}.json").read_text(encoding="utf-8")
     properties = json.loads(text)["properties"]
-    for column, (theirs, nullable) in fields_of(TYPES[stream], "").items():
+    for field, (theirs, nullable) in fields_of(TYPES[stream], "").items():
+        column = shortened(field)
         if (stream, column) in NO_COLUMN:
             assert column not in properties
             continue
@@ -91,8 +139,10 @@ def test_every_field_of_the_official_type_is_a_column(stream: str) -> None:
         spec = properties[column]
         ours = {spec.get("format") or kind for kind in spec["type"] if kind != "null"}
         if isinstance(spec["type"], str):
-            ours = {spec["type"]}
-            assert not nullable, f"{stream}.{column} can be null, but is a key"
+            ours = {spec.get("format") or spec["type"]}
+            # The tap asks for buckets, and then their bounds are there.
+            bound = column in {"starting_at", "ending_at"}
+            assert bound or not nullable, f"{stream}.{column} can be null, but is a key"
         # "unrestricted" or a list of regions: always a list here
         kinds = {"array"} if theirs == {"array", "string"} else theirs
         assert kinds == ours, f"{stream}.{column}"
@@ -138,15 +188,77 @@ READERS: Lists = {
     "federation_rules": lambda c: c.organization.federation.rules.list(include_archived=True),
 }
 
+# Days that the Enterprise organization is read for: the last has data since 10:00 UTC.
+DAYS = [dt.date(2026, 3, day) for day in range(12, 20)]
+
+
+@dataclass
+class Dated:
+    """A row of a day, with the day."""
+
+    row: BaseModel
+    day: dt.date
+
+    def model_dump_json(self, **options: Any) -> str:
+        return json.dumps(
+            {**json.loads(self.row.model_dump_json(**options)), "date": str(self.day)}
+        )
+
+
+def daily(endpoint: Callable[[anthropic.Anthropic], Any]) -> Callable[..., Iterable[Any]]:
+    """Read an endpoint day by day."""
+    return lambda c: (Dated(row, day) for day in DAYS for row in endpoint(c).list(date=day))
+
+
+START, END = f"{DAYS[0]}T00:00:00Z", f"{DAYS[-1] + dt.timedelta(days=1)}T00:00:00Z"
+
+ENTERPRISE: Lists = {
+    "analytics_users": daily(lambda c: c.organization.analytics.users),
+    "analytics_projects": daily(lambda c: c.organization.analytics.apps.chat.projects),
+    "analytics_skills": daily(lambda c: c.organization.analytics.skills),
+    "analytics_connectors": daily(lambda c: c.organization.analytics.connectors),
+    "analytics_plugins": daily(lambda c: c.organization.analytics.plugins),
+    "analytics_artifacts": daily(lambda c: c.organization.analytics.artifacts),
+    "analytics_summaries": lambda c: c.organization.analytics.summaries.list(starting_date=DAYS[0]),
+    "analytics_user_usage_report": lambda c: c.beta.organization.analytics.user_usage_report.list(
+        starting_at=START, ending_at=END, bucket_width="1d", group_by=["product", "model"]
+    ),
+    "analytics_user_cost_report": lambda c: c.beta.organization.analytics.user_cost_report.list(
+        starting_at=START,
+        ending_at=END,
+        bucket_width="1d",
+        group_by=["product", "model", "cost_type", "token_type"],
+    ),
+    "rbac_groups": lambda c: c.organization.rbac_groups.list(),
+    "rbac_group_members": lambda c: (
+        member
+        for group in c.organization.rbac_groups.list()
+        for member in c.organization.rbac_groups.members.list(group.id)
+    ),
+    "rbac_roles": lambda c: c.organization.rbac_roles.list(),
+    "rbac_role_permissions": lambda c: (
+        permission
+        for role in c.organization.rbac_roles.list()
+        for permission in c.organization.rbac_roles.permissions.list(role.id)
+    ),
+    "spend_limits": lambda c: c.beta.organization.spend_limits.list(
+        betas=["spend-limit-reads-2026-09-26"]
+    ),
+    "effective_spend_limits": lambda c: c.organization.spend_limits.effective.list(),
+    "spend_limit_increase_requests": lambda c: c.organization.spend_limits.increase_requests.list(),
+    "users": READERS["users"],
+    "invites": READERS["invites"],
+}
+
 
 def leaves(value: dict[str, Any], name: str = "") -> dict[str, Any]:
     """Flatten a row of the SDK without the tap's own code."""
     flat: dict[str, Any] = {}
     for key, part in value.items():
-        column = f"{name}_{key}" if name else key
+        column = shortened(f"{name}_{key}" if name else key)
         if isinstance(part, dict) and column not in {"tags", "match_claims"}:
-            flat |= leaves(part, column)
-        else:
+            flat |= leaves(part, f"{name}_{key}" if name else key)
+        elif part is not None or column not in flat:
             flat[column] = part
     return flat
 
@@ -169,7 +281,7 @@ def comparable(record: dict[str, Any], columns: Iterable[str]) -> str:
     def plain(name: str, value: Any) -> Any:
         if name.endswith("_at") and value is not None:
             return dt.datetime.fromisoformat(str(value)).timestamp()
-        return value
+        return float(value) if name.endswith("_rate") and value is not None else value
 
     return json.dumps({name: plain(name, record.get(name)) for name in columns}, sort_keys=True)
 
@@ -188,16 +300,48 @@ def test_all_streams_equal_what_the_official_sdk_reads(
     token = anthropic.Anthropic(base_url=simulator.url, auth_token=ACCESS_TOKEN)
     for stream, read in READERS.items():
         oauth_only = stream.startswith(("service", "federation"))
-        rows = [
-            json.loads(row.model_dump_json(by_alias=True, exclude_unset=True))
-            for row in read(token if oauth_only else client)
-        ]
-        ours = run.records(stream)
-        theirs = [record for row in rows for record in expected(row)]
-        columns = [c for c in {c for r in theirs for c in r} if "tomorrow" not in c]
-        assert theirs, stream
-        assert sorted(comparable(r, columns) for r in ours) == sorted(
-            comparable(r, columns) for r in theirs
-        ), stream
-        keys = run.schemas[stream]["key_properties"]
-        assert len({tuple(r[k] for k in keys) for r in ours}) == len(ours)
+        assert_equal_rows(run, stream, read(token if oauth_only else client))
+
+
+@pytest.mark.parametrize("version", ["2023-06-01", "2026-10-21"])
+def test_all_enterprise_streams_equal_what_the_official_sdk_reads(
+    simulate: Any, tap: Any, version: str
+) -> None:
+    simulator = simulate(days=40, now=NOW)
+    config = {
+        **settings(simulator, start_date=str(DAYS[0]), end_date=END),
+        "analytics_api_key": ANALYTICS_KEY,
+        "anthropic_version": version,
+    }
+    del config["admin_api_key"]
+    run = tap(config=config)
+    assert run.code == 0, run.stderr
+    client = anthropic.Anthropic(
+        base_url=simulator.url,
+        api_key=ANALYTICS_KEY,
+        default_headers={"anthropic-version": "2026-10-21"},
+    )
+    for stream, read in ENTERPRISE.items():
+        assert_equal_rows(run, stream, read(client))
+    assert set(ENTERPRISE) <= set(run.schemas)
+
+
+def assert_equal_rows(run: Run, stream: str, models: Iterable[Any]) -> None:
+    """The tap's records of a stream hold what the official SDK reads, row by row."""
+    rows = [json.loads(m.model_dump_json(by_alias=True, exclude_unset=True)) for m in models]
+    ours = run.records(stream)
+    theirs = [record for row in rows for record in expected(row)]
+    names = {name for record in theirs for name in record}
+    # An object that is null, and one of its fields elsewhere.
+    objects = {name for name in names if any(other.startswith(f"{name}_") for other in names)}
+    columns = [
+        name
+        for name in names & set(run.schemas[stream]["schema"]["properties"]) | names - objects
+        if not any(part in name for part in ("tomorrow", "holodeck"))
+    ]
+    assert theirs, stream
+    assert sorted(comparable(r, columns) for r in ours) == sorted(
+        comparable(r, columns) for r in theirs
+    ), stream
+    keys = run.schemas[stream]["key_properties"]
+    assert len({tuple(r[k] for k in keys) for r in ours}) == len(ours)

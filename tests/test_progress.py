@@ -1,0 +1,121 @@
+"""The line that says where a run is."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from typing import Any
+
+import pytest
+
+from simulator.server import ANALYTICS_KEY, Fault
+from tap_claude.progress import Progress
+from tap_claude.tap import TapClaude
+from tests.conftest import NOW, days_ago, only, settings
+
+LOGGER = logging.getLogger("test_progress")
+LINE = re.compile(
+    r"(?P<stream>\w+): ((?P<place>\S+), )?"
+    r"((day|hour|minute|list) (?P<index>[\d,]+) of (?P<total>[\d,]+), )?"
+    r"(?P<requests>[\d,]+) requests, (?P<rows>[\d,]+) rows, (?P<retries>[\d,]+) retries"
+    r"(, about (\d+ h )?(\d+ min)?( ?\d+ s)? left)?"
+)
+
+
+def test_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 190.0, 5590.0, 5590.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    told = Progress(LOGGER, interval=3600)
+    told.requests = told.retries = 7  # of streams before
+    told.start("analytics_users")
+    assert told.line() == "analytics_users: 0 requests, 0 rows, 0 retries"
+    told.expect(365, "day")
+    told.at("2026-01-01")
+    assert told.line() == "analytics_users: 2026-01-01, day 1 of 365, 0 requests, 0 rows, 0 retries"
+    told.requests, told.retries, told.rows = 10_009, 8, 1_234_567
+    told.at("2026-02-14", 45)
+    assert told.line() == (
+        "analytics_users: 2026-02-14, day 46 of 365, 10,002 requests, 1,234,567 rows, 1 retries,"
+        " about 10 min 40 s left"
+    )
+    told.at("2026-02-15", 46)
+    assert told.line().endswith("about 10 h 34 min left")
+    told.start("users")
+    assert told.line() == "users: 0 requests, 0 rows, 0 retries"
+    told.stop()
+
+
+def test_a_line_comes_at_every_interval_also_while_nothing_happens(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told = Progress(LOGGER, interval=0.05)
+    with caplog.at_level(logging.INFO):
+        told.start("users")
+        time.sleep(0.4)
+        told.stop()
+        lines = len(caplog.messages)
+        time.sleep(0.2)
+    assert 3 <= lines <= 8
+    assert len(caplog.messages) <= lines + 1
+    assert set(caplog.messages) == {"users: 0 requests, 0 rows, 0 retries"}
+
+
+@pytest.fixture
+def every_line(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collect the line as it is after each step of a stream."""
+    lines: list[str] = []
+    at = Progress.at
+
+    def tell(self: Progress, *arguments: Any) -> None:
+        at(self, *arguments)
+        lines.append(self.line())
+
+    monkeypatch.setattr(Progress, "at", tell)
+    return lines
+
+
+def test_every_stream_says_where_it_is(
+    simulate: Any, every_line: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulator = simulate(days=12, now=NOW)
+    config = settings(simulator, start_date=days_ago(9, NOW), analytics_api_key=ANALYTICS_KEY)
+    simulator.faults.append(Fault(503, {"retry-after": "0"}, path="usage_report/messages"))
+    streams = ("messages_usage", "analytics_cost", "analytics_users", "rbac_group_members")
+    tap = TapClaude(config=config, catalog=only(config, *streams))
+    tap.sync_all()
+    capsys.readouterr()
+    assert all(LINE.fullmatch(line) for line in every_line)
+    for stream in streams:
+        lines = [line for line in every_line if line.startswith(f"{stream}: ")]
+        found = [match for line in lines if (match := LINE.fullmatch(line))]
+        places = [match["place"] for match in found]
+        assert len(set(places)) > 5
+        last = found[-1]
+        rows, requests = (int(last[name].replace(",", "")) for name in ("rows", "requests"))
+        assert rows > 0
+        asked = [s for s in simulator.seen if s.path.rpartition("organizations/")[2] != "me"]
+        assert 0 < requests <= len(asked)
+        assert last["retries"] == ("1" if stream == "messages_usage" else "0")
+        if stream != "rbac_group_members":
+            assert last["total"] == "10"
+            assert last["index"] in {"10", "20"}  # one organization, or the second of two
+
+
+def test_a_run_prints_its_place_to_stderr(simulate: Any, tap: Any) -> None:
+    """With the real interval, on a stream that is slowed down by the rate limit."""
+    simulator = simulate(days=60, now=NOW)
+    config = settings(
+        simulator,
+        start_date=days_ago(45, NOW),
+        analytics_api_key=ANALYTICS_KEY,
+        requests_per_minute=75,
+    )
+    run = tap(config=config, catalog=only(config, "analytics_users"))
+    assert run.code == 0, run.stderr
+    text = [line.rpartition(" | ")[2].strip() for line in run.stderr.splitlines()]
+    lines = [match for line in text if (match := LINE.fullmatch(line))]
+    assert 1 <= len(lines) <= 2
+    assert lines[0]["total"] == "46"
+    assert 10 < int(lines[0]["index"]) < 46
+    assert not any(LINE.search(line) for line in run.stdout.splitlines())
