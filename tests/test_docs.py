@@ -1,23 +1,27 @@
 """What the pages say, held to the code, and what they tell users to run, run.
 
-Below each SQL statement of docs/finops.md is what it gives for a simulated organization.
+Below each SQL statement of docs/finops.md and docs/adoption.md is what it gives for a simulated
+organization.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
 import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from contextlib import ExitStack, closing
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
+import psycopg.rows
 import pytest
 import yaml
 
@@ -25,38 +29,50 @@ from demo.meltano import ROOT, Meltano
 from demo.postgres import Server, postgres
 from simulator import claude_code
 from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY
+from tap_claude.client import ENTERPRISE
 from tap_claude.directory import DirectoryStream
+from tap_claude.progress import Progress
 from tap_claude.reports import BucketLog
 from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
 from tests.conftest import environment, only, settings, simulated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from simulator.server import Simulator
 
 README = (ROOT / "README.md").read_text()
 FINOPS = (ROOT / "docs" / "finops.md").read_text()
+ADOPTION = (ROOT / "docs" / "adoption.md").read_text()
 PAGE_OF_STREAMS = (ROOT / "docs" / "streams.md").read_text()
 
-# The organization that finops.md shows: its command line and settings are these.
+# The organization that the pages show: its command line and settings, in finops.md, are these.
 NOW = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
 DAYS = 100
 SEED = 7
 
 # The tap, for ever as if a year had not passed since then.
 TAP = """
-from tap_claude.streams import AnalyticsReport
+from tap_claude.streams import AnalyticsReport, LegacyBucketReport, LegacyUserReport
 from tap_claude.tap import TapClaude
-AnalyticsReport.max_age = None
+for report in (AnalyticsReport, LegacyBucketReport, LegacyUserReport):
+    report.max_age = None
 TapClaude.cli()
 """
 TARGET = ROOT / ".meltano" / "loaders" / "target-postgres" / "venv" / "bin" / "target-postgres"
 
 SQL = re.compile(r"^```sql\n(.+?)^```\n", re.DOTALL | re.MULTILINE)
 # A statement, and its result right below it.
-EXAMPLES = re.findall(SQL.pattern + r"\n((?:^\|[^\n]+\n)+)", FINOPS, re.DOTALL | re.MULTILINE)
+EXAMPLE = re.compile(SQL.pattern + r"\n((?:^\|[^\n]+\n)+)", re.DOTALL | re.MULTILINE)
+EXAMPLES = [
+    pytest.param(*example, id=f"{name}-{number}")
+    for name, page in (("finops", FINOPS), ("adoption", ADOPTION))
+    for number, example in enumerate(EXAMPLE.findall(page))
+]
+# The README's statements: some find rows that are gone, the others answer questions.
+CLEANUPS = [query for query in SQL.findall(README) if query.startswith("delete ")]
+QUESTIONS = [query for query in SQL.findall(README) if query not in CLEANUPS]
 
 
 def ready_reports() -> list[dict[str, Any]]:
@@ -157,13 +173,14 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
         yield made
 
 
-# -- docs/finops.md
+# -- docs/finops.md, docs/adoption.md, README.md: who uses Claude
 
 
 @pytest.fixture(scope="module")
-def finops(warehouse: Warehouse) -> Warehouse:
-    """Load what the page's statements read, as the page says."""
-    used = {name for query in SQL.findall(FINOPS) for name in re.findall(r"claude\.(\w+)", query)}
+def loaded(warehouse: Warehouse) -> Warehouse:
+    """Load what the pages' statements read, as finops.md says."""
+    queries = [*SQL.findall(FINOPS), *SQL.findall(ADOPTION), *QUESTIONS]
+    used = {name for query in queries for name in re.findall(r"claude\.(\w+)", query)}
     warehouse.load("claude", tuple(used), NOW.date() - dt.timedelta(days=DAYS - 1))
     warehouse.database.commit()
     return warehouse
@@ -181,24 +198,98 @@ def test_finops_says_how_to_get_its_organization() -> None:
     assert f'end_date: "{NOW:%Y-%m-%dT%H:%M:%SZ}"' in FINOPS
 
 
-def test_finops_has_a_result_below_each_statement() -> None:
-    assert [query for query, _ in EXAMPLES] == SQL.findall(FINOPS) != []
+each_page = pytest.mark.parametrize("page", [FINOPS, ADOPTION], ids=["finops", "adoption"])
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
-def test_finops_shows_the_result(finops: Warehouse, example: tuple[str, str]) -> None:
-    query, result = example
-    cursor = finops.execute(query)
+@each_page
+def test_the_page_has_a_result_below_each_statement(page: str) -> None:
+    assert [query for query, _ in EXAMPLE.findall(page)] == SQL.findall(page) != []
+
+
+@each_page
+def test_the_page_asks_for_no_clock(page: str) -> None:
+    assert not [query for query in SQL.findall(page) if re.search(r"\bnow\(|\bcurrent_", query)]
+
+
+@pytest.mark.parametrize(("query", "result"), EXAMPLES)
+def test_the_page_shows_the_result(loaded: Warehouse, query: str, result: str) -> None:
+    cursor = loaded.execute(query)
     assert cursor.description
     head = [column.name for column in cursor.description]
     assert [head, *([*map(shown, row)] for row in cursor.fetchall())] == table(result)
 
 
-def test_finops_names_the_streams() -> None:
-    tables = cells_after(FINOPS, "| question | table |")
+@each_page
+def test_the_page_names_the_streams(page: str) -> None:
+    tables = cells_after(page, "| question | table |")
     names = {name for cells in tables.values() for name in re.findall(r"`(\w+)`", cells[0])}
     custom = {report["name"] for report in ready_reports()}
     assert names <= {*REPORTS, *STREAMS, *custom}
+
+
+class Answer(NamedTuple):
+    """What the answer to a question of the README looks like."""
+
+    columns: str
+    is_plausible: Callable[[Any], bool]
+
+
+ANSWERS = [
+    Answer(
+        "person days last_day chat_messages commits",
+        lambda row: (
+            row.person.endswith("@example.com")
+            and 1 <= row.days <= 30
+            and NOW.date() - dt.timedelta(days=31) < row.last_day < NOW.date()
+            and min(row.chat_messages, row.commits) >= 0
+        ),
+    ),
+    Answer("team members active", lambda row: row.team and 0 <= row.active <= row.members > 0),
+    Answer(
+        "kind name days most_users_on_a_day",
+        lambda row: (
+            row.kind in {"skill", "connector"}
+            and row.name
+            and 1 <= row.days <= DAYS
+            and row.most_users_on_a_day >= 1
+        ),
+    ),
+    Answer(
+        "users usd usd_per_user",
+        lambda row: row.users > 1 and abs(row.usd / row.users - row.usd_per_user) < 1,
+    ),
+    Answer(
+        "who period usd_spent usd_limit",
+        lambda row: (
+            row.who
+            and row.period in {"daily", "weekly", "monthly"}
+            and row.usd_spent >= row.usd_limit * 4 / 5 > 0
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("query", "answer"), [*zip(QUESTIONS, ANSWERS, strict=True)])
+def test_the_readme_says_who_uses_claude(loaded: Warehouse, query: str, answer: Answer) -> None:
+    with loaded.database.cursor(row_factory=psycopg.rows.namedtuple_row) as cursor:
+        rows = cursor.execute(query.encode()).fetchall()
+    assert rows
+    for row in rows:
+        assert " ".join(row._fields) == answer.columns
+        assert answer.is_plausible(row), row
+
+
+def test_the_readme_shows_the_line_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    progress = Progress(logging.getLogger(__name__), interval=3600)
+    began = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: began)
+    progress.start("analytics_users")
+    progress.expect(365, "day")
+    progress.requests, progress.rows = 73, 14231
+    progress.at("2026-03-14", 72)
+    # The first 10 requests go at once, then 50 a minute.
+    monkeypatch.setattr(time, "monotonic", lambda: began + (73 - 10) / (50 / 60))
+    assert f"\n{progress.line()}\n" in README
 
 
 # -- meltano.yml
@@ -263,7 +354,7 @@ DIFFERING = """
 """
 
 
-@pytest.mark.parametrize("statement", SQL.findall(README), ids=["starting_at", "date"])
+@pytest.mark.parametrize("statement", CLEANUPS, ids=["starting_at", "date"])
 @pytest.mark.parametrize("how", ["delete", "flag"])
 def test_the_readme_gets_rid_of_rows_that_are_gone(
     restated: Warehouse, statement: str, how: str
@@ -301,6 +392,23 @@ def test_the_readme_has_each_stream_with_its_keys() -> None:
             assert len(names[name]) == 2
         elif not issubclass(stream, BucketLog):
             assert names[name][2] == f"`{stream.replication_key}`"
+
+
+def test_the_readme_has_the_scope_of_each_enterprise_stream() -> None:
+    scopes = {
+        scope.strip("`"): set(re.findall(r"`(\w+)`", streams))
+        for scope, (streams,) in cells_after(README, "| scope | streams |").items()
+    }
+    for name, stream in {**REPORTS, **STREAMS}.items():
+        if not set(ENTERPRISE) & set(stream.credentials) or issubclass(stream, BucketLog):
+            continue
+        (scope,) = [scope for scope in scopes if stream.needs.endswith(scope)]
+        assert ("analytics_" if name.startswith("analytics_") else name) in scopes[scope]
+    assert {name for names in scopes.values() for name in names} <= {
+        *REPORTS,
+        *STREAMS,
+        "analytics_",
+    }
 
 
 def test_the_readme_shows_legal_reports() -> None:
@@ -350,7 +458,15 @@ def links(page: Path) -> Iterator[tuple[Path, str]]:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "docs/finops.md", "docs/streams.md"]
+    "page",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "docs/adoption.md",
+        "docs/finops.md",
+        "docs/streams.md",
+    ],
 )
 def test_links_lead_somewhere(page: str) -> None:
     for path, anchor in links(ROOT / page):

@@ -14,7 +14,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from tap_claude.client import SECRETS
+from tap_claude.client import CREDENTIALS, SECRETS
+from tap_claude.streams import REPORTS, STREAMS, LegacyBucketReport, LegacyUserReport
 from tap_claude.tap import TapClaude
 
 if TYPE_CHECKING:
@@ -138,8 +139,24 @@ def test_definition_has_the_capabilities(definition: dict[str, Any]) -> None:
 
 
 @each_definition
-def test_definition_asks_for_one_of_the_secrets(definition: dict[str, Any]) -> None:
-    assert sorted(definition["settings_group_validation"]) == sorted([name] for name in SECRETS)
+def test_definition_asks_for_one_of_the_credentials(definition: dict[str, Any]) -> None:
+    assert sorted(definition["settings_group_validation"]) == sorted([name] for name in CREDENTIALS)
+
+
+@each_definition
+def test_definition_leaves_out_the_legacy_reports_and_nothing_else(
+    definition: dict[str, Any],
+) -> None:
+    everything, *excluded = definition["select"]
+    assert everything == "*.*"
+    legacy = [
+        name
+        for name, stream in STREAMS.items()
+        if issubclass(stream, (LegacyBucketReport, LegacyUserReport))
+    ]
+    assert len(legacy) == 4
+    assert excluded == [f"!{name}.*" for name in legacy]
+    assert not REPORTS.keys() & set(legacy)
 
 
 @each_definition
