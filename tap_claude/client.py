@@ -415,8 +415,8 @@ class ClaudeStream(RESTStream[str | None]):
                 yield record
         except RefusedError as error:
             self.run.refusals[self.name, self.organization_type] = (
-                f"{error}. The stream needs {self.needs}. Leave it out with "
-                f"\"select: ['!{self.name}.*']\", or set on_permission_error to skip."
+                f"{error}. The stream needs {self.needs}. To leave it out, add "
+                f"'!{self.name}.*' to select, or set on_permission_error to skip."
             )
         except (PagingError, BrokenPageError, WrongValueError) as error:
             msg = f"{self.name}: {error}"

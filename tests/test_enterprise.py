@@ -120,6 +120,7 @@ def test_a_start_after_the_newest_day_ends_quietly(simulate: Any, tap: Any) -> N
     [
         "date: Input should be a valid date",
         "date: must not be earlier than 2026-01-01",
+        "date: 2026-03-13 is not available",
         "filter[]: unsupported dimension; see the changes of 2026-02-01",
     ],
 )

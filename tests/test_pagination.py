@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from simulator.server import Fault
+from simulator.server import ANALYTICS_KEY, Fault
 from tests.conftest import NOW, days_ago, only, settings
 
 
@@ -118,3 +118,22 @@ def test_more_buckets_than_asked_for_are_all_read(simulate: Any, tap: Any) -> No
     ]
     fault.body = json.dumps(body)
     assert len(run_with(tap, simulator, fault).records("cost_report")) == 60
+
+
+@pytest.mark.parametrize("envelope", ["data", "summaries"])
+def test_the_series_may_come_in_pages_one_day(simulate: Any, tap: Any, envelope: str) -> None:
+    """There is one page today, and next_page may be missing; but where it is, it is followed."""
+    simulator = simulate(days=10, now=NOW)
+    pages = [
+        {envelope: [{"starting_at": days_ago(3, NOW)}], "next_page": "page_b"},
+        {envelope: [{"starting_at": days_ago(2, NOW)}]},
+    ]
+    simulator.faults.extend(
+        Fault(status=200, body=json.dumps(body), path="summaries") for body in pages
+    )
+    config = settings(simulator, analytics_api_key=ANALYTICS_KEY, start_date=days_ago(3, NOW))
+    run = tap(config=config, catalog=only(config, "analytics_summaries"))
+    assert run.code == 0, run.stderr
+    assert len(run.records("analytics_summaries")) == 2
+    asked = simulator.requests("analytics/summaries")
+    assert [seen.values("page") for seen in asked] == [[], ["page_b"]]

@@ -227,10 +227,10 @@ def test_pages_grow_to_the_biggest_but_not_over_the_bytes(
         return [int((end - start) / dt.timedelta(hours=1)) for start, end in bounds]
 
     assert lengths() == [24, 168, 168, 134]
-    monkeypatch.setattr("tap_claude.reports.PAGE_BYTES", 20_000)
+    monkeypatch.setattr("tap_claude.report_kinds.PAGE_BYTES", 20_000)
     assert lengths()[0] == 24
     assert all(1 <= hours < 100 for hours in lengths()[1:])
-    monkeypatch.setattr("tap_claude.reports.PAGE_BYTES", 1)
+    monkeypatch.setattr("tap_claude.report_kinds.PAGE_BYTES", 1)
     assert set(lengths()[1:]) == {1}
 
 

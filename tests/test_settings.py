@@ -231,17 +231,32 @@ def test_the_catalogue_offers_what_the_credentials_reach() -> None:
         "federation_issuers",
         "federation_rules",
     }
-    console = {*REPORTS, *STREAMS} - oauth
+    enterprise = {
+        "analytics_artifacts",
+        "analytics_connectors",
+        "analytics_cost_report",
+        "analytics_plugins",
+        "analytics_projects",
+        "analytics_skills",
+        "analytics_summaries",
+        "analytics_usage_report",
+        "analytics_user_cost_report",
+        "analytics_user_usage_report",
+        "analytics_users",
+        "effective_spend_limits",
+        "rbac_group_members",
+        "rbac_groups",
+        "rbac_role_permissions",
+        "rbac_roles",
+        "spend_limit_increase_requests",
+        "spend_limits",
+    }
+    both = {"analytics_cost", "analytics_usage", "invites", "report_buckets", "users"}
+    console = {*REPORTS, *STREAMS} - oauth - enterprise
     offered = {
         name: set(TapClaude(config={name: "x"}).streams)
         for name in ("admin_api_key", "access_token", "analytics_api_key")
     }
     assert offered["admin_api_key"] == console
     assert offered["access_token"] == console | oauth
-    assert offered["analytics_api_key"] == {
-        "analytics_cost",
-        "analytics_usage",
-        "invites",
-        "report_buckets",
-        "users",
-    }
+    assert offered["analytics_api_key"] == enterprise | both
