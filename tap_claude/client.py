@@ -5,30 +5,38 @@ from __future__ import annotations
 import datetime as dt
 import email.utils
 import functools
-import io
 import math
 import os
 import random
 import re
 import tempfile
+import time
 import weakref
 import zlib
-from collections import Counter
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import IO, TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
+from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 import requests
 from singer_sdk.authenticators import APIKeyAuthenticator, BearerTokenAuthenticator
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.metrics import Counter
 from singer_sdk.pagination import SinglePagePaginator
 from singer_sdk.streams import RESTStream
 from typing_extensions import override
 
-from tap_claude.pagination import BrokenPageError, CursorPaginator, PagingError, read_page
+from tap_claude.ahead import ahead
+from tap_claude.pagination import (
+    BrokenPageError,
+    CursorPaginator,
+    PagingError,
+    body,
+    read_page,
+)
 from tap_claude.progress import Progress
 from tap_claude.pseudonyms import Pseudonyms
 from tap_claude.records import (
@@ -37,13 +45,13 @@ from tap_claude.records import (
     DECIMAL_SCALE,
     Columns,
     WrongValueError,
-    flatten,
 )
 from tap_claude.throttle import Throttle
+from tap_claude.writer import BlockWriter
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Generator, Iterable, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
     from backoff.types import Details
     from singer_sdk import Tap
@@ -77,6 +85,15 @@ REFUSING_CODES = frozenset(
     }
 )
 MAX_WAIT = 60.0
+MAX_RETRY_AFTER = 600.0
+"""Seconds: whoever is asked to wait longer comes back in another run."""
+MAX_BYTES = 192 * 2**20
+"""Most bytes of an answer, decompressed: it is held in memory."""
+PAGE_BYTES = 32 * 2**20
+"""Bytes that a page should stay within, where the tap has a choice."""
+CHUNK_BYTES = 64 * 2**10
+
+T = TypeVar("T")
 
 
 class APIError(FatalAPIError):
@@ -88,9 +105,21 @@ class APIError(FatalAPIError):
         self.response = response
         self.detail = detail
 
+    @property
+    def lost_cursor(self) -> bool:
+        """Whether a page was refused that the API itself had pointed to."""
+        query = parse_qsl(urlsplit(self.response.request.url or "").query)
+        return self.response.status_code in {HTTPStatus.BAD_REQUEST, HTTPStatus.GONE} and any(
+            name in {"page", "after_id"} for name, _ in query
+        )
+
 
 class RefusedError(APIError):
     """The credential may not read this stream; other streams may be readable."""
+
+
+class TooMuchError(Exception):
+    """An answer that is too large, or too slow, for what was asked; less may be had."""
 
 
 class Session(requests.Session):
@@ -112,8 +141,10 @@ class Session(requests.Session):
         self.throttle.wait()
         self.progress.requests += 1
         sent_at = dt.datetime.now(dt.UTC)
-        response = super().send(request, **kwargs)
+        until = time.monotonic() + kwargs["timeout"]
+        response = super().send(request, **{**kwargs, "stream": True})
         vars(response)["sent_at"] = sent_at
+        vars(response)["body"] = _read_body(response, until)
         return response
 
     def keep(self, response: requests.Response) -> None:
@@ -137,7 +168,7 @@ class Kept:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the run
             weakref.finalize(self, self._file.close)
         start = self._file.seek(0, os.SEEK_END)
-        length = self._file.write(zlib.compress(response.content, level=1))
+        length = self._file.write(zlib.compress(body(response), level=1))
         self._places[self._key(request)] = (start, length, vars(response)["sent_at"])
 
     def get(self, request: requests.PreparedRequest) -> requests.Response | None:
@@ -151,7 +182,7 @@ class Kept:
         response.status_code = HTTPStatus.OK
         response.url = request.url or ""
         response.request = request
-        response.raw = io.BytesIO(zlib.decompress(self._file.read(length)))
+        vars(response)["body"] = bytearray(zlib.decompress(self._file.read(length)))
         vars(response)["sent_at"] = sent_at
         return response
 
@@ -159,6 +190,24 @@ class Kept:
     def _key(request: requests.PreparedRequest) -> tuple[str | None, str]:
         headers = request.headers
         return request.url, headers.get("x-api-key") or headers.get("authorization", "")
+
+
+def _read_body(response: requests.Response, until: float) -> bytearray:
+    """Read an answer, within the bytes and the time that it may take (a monotonic clock's).
+
+    The timeout of requests is for each read, so that a trickle never runs into it.
+    """
+    content = bytearray()
+    with response:
+        for chunk in response.iter_content(CHUNK_BYTES):
+            content += chunk
+            if len(content) > MAX_BYTES:
+                msg = f"an answer is larger than {MAX_BYTES // 2**20} MB"
+                raise TooMuchError(msg)
+            if time.monotonic() > until:
+                msg = "the answer took longer than request_timeout"
+                raise requests.exceptions.ReadTimeout(msg)
+    return content
 
 
 class Run:
@@ -205,6 +254,14 @@ def restore_decimals(schema: dict[str, Any]) -> None:
             spec |= {"precision": DECIMAL_PRECISION, "scale": DECIMAL_SCALE}
 
 
+class _RareCounter(Counter):
+    """A counter that looks at the clock once in a thousand counts."""
+
+    @override
+    def _ready_to_log(self) -> bool:
+        return self.value % 1000 == 0 and super()._ready_to_log()
+
+
 class ClaudeStream(RESTStream[str | None]):
     """A stream of the API. Subclasses read pages and yield records in `read`."""
 
@@ -223,6 +280,8 @@ class ClaudeStream(RESTStream[str | None]):
     # First wait of the exponential series, in seconds.
     backoff_base = 1.0
 
+    less_can_be_asked = False
+    """Whether the chain of requests at work is for more than the API can be asked for at least."""
     single: ClassVar[bool] = False
     """Whether the answer is one object, without a list around it."""
 
@@ -237,7 +296,10 @@ class ClaudeStream(RESTStream[str | None]):
             key = self.config.get("pseudonymize_key", "")
             self._pseudonyms = Pseudonyms(mode, key, self.columns.persons)
         self.organization_type = self.organization_types[0]
-        self._known_fields = {*self.columns.names, *self.ignored}
+        self._straight_to: BlockWriter | None = None
+        self._deselected: list[str] = []
+        self._named = set(self.ignored)
+        """Unknown fields that a warning has named, or that need none."""
 
     # -- organizations
 
@@ -313,7 +375,49 @@ class ClaudeStream(RESTStream[str | None]):
         """Never by the SDK, which would before the first record: see `directory`."""
         return False
 
-    # -- schema
+    # -- messages
+
+    @override
+    def _write_record_message(self, record: dict[str, Any]) -> None:
+        # The SDK has no public hook here. Its own way costs more than all the rest: a walk over
+        # the selection, the stream maps and an encoding by steps, for each record. Where these
+        # would change nothing but drop columns, the record goes straight to the writer.
+        writer = self._straight_to
+        if writer is None:
+            super()._write_record_message(record)
+            return
+        for name in self._deselected:
+            del record[name]
+        writer.write_record(self.name, record, self._stream_version)
+        self.state_manager.is_flushed = False
+
+    @override
+    def generate_child_contexts(
+        self, record: dict[str, Any], context: Context | None
+    ) -> Iterable[Context]:
+        """Return none: parents are asked for by `directory`, not by the SDK."""
+        return ()
+
+    @override
+    def get_record_counter(self, **kwargs: Any) -> Counter:
+        counter = super().get_record_counter(**kwargs)
+        return _RareCounter(counter.metric, counter.tags, counter.log_interval)
+
+    def _choose_way(self) -> None:
+        """Find out whether stream maps, flattening or another writer want to see the records."""
+        writer = self._tap.message_writer
+        (first, *others) = self.stream_maps
+        plain = type(first) is SameRecordTransform and not first.flattening_enabled and not others
+        self._straight_to = writer if plain and isinstance(writer, BlockWriter) else None
+        self._deselected = [
+            name for name in self.columns.names if not self.mask["properties", name]
+        ]
+
+    def flush(self) -> None:
+        """Hand over the records that wait in a block."""
+        writer = self._tap.message_writer
+        if isinstance(writer, BlockWriter):
+            writer.flush()
 
     @override
     def _generate_schema_messages(self) -> Generator[SchemaMessage, None, None]:
@@ -338,6 +442,9 @@ class ClaudeStream(RESTStream[str | None]):
         kind, code, detail = _error_fields(response)
         message = self.response_error_message(response)
         if _retriable(response):
+            if (_retry_after(response) or 0) > MAX_RETRY_AFTER:
+                message += "; the API asks to wait for more than ten minutes, so run again later"
+                raise APIError(message, response, detail)
             raise RetriableAPIError(message, response)
         if (
             response.status_code in {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
@@ -376,6 +483,18 @@ class ClaudeStream(RESTStream[str | None]):
         """Yield the pages of one chain of requests; ``context`` goes to `get_url_params`."""
         return self.request_records(context)  # type: ignore[return-value]
 
+    def ahead(
+        self, items: Iterator[tuple[T, requests.Response | None]]
+    ) -> Iterator[tuple[T, requests.Response | None]]:
+        """Fetch the next page while one is worked on, unless two would fill the memory."""
+        if self.ABORT_AT_RECORD_COUNT is not None:
+            return items  # --test wants one record
+        return ahead(
+            items,
+            at_once=lambda item: item[1] is None or len(body(item[1])) <= PAGE_BYTES,
+            free=lambda item: item[1] is None,
+        )
+
     @property
     def paths(self) -> tuple[str, ...]:
         """Paths for whose answers another stream may ask too, word for word."""
@@ -383,19 +502,22 @@ class ClaudeStream(RESTStream[str | None]):
 
     def conform(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Make a record of a row: flat, every column of the schema, nothing else."""
-        flat = flatten(row, self.columns.whole)
-        if not flat.keys() <= self._known_fields:
-            new = self.columns.unknown(flat) - self._known_fields
-            self._known_fields |= flat.keys()
-            if new:
-                self.logger.warning(
-                    "The API sends fields that this version does not know; they are left out: %s",
-                    ", ".join(sorted(printable(name) for name in new)),
-                )
-        record = self.columns.conform(flat)
+        record = self.columns.conform(row)
+        if self.columns.unknown:
+            self._name_unknown_fields()
         if self._pseudonyms:
             self._pseudonyms.replace(record)
         return record
+
+    def _name_unknown_fields(self) -> None:
+        new = self.columns.unknown - self._named
+        self._named |= new
+        self.columns.unknown.clear()
+        if new:
+            self.logger.warning(
+                "The API sends fields that this version does not know; they are left out: %s",
+                ", ".join(sorted(printable(name) for name in new)),
+            )
 
     def read(self, context: Context | None) -> Iterable[dict[str, Any]]:
         """Yield the records of one partition."""
@@ -407,6 +529,7 @@ class ClaudeStream(RESTStream[str | None]):
         self.run.session.shared_paths = self._shared_paths()
         progress = self.run.progress
         progress.start(self.name)
+        self._choose_way()
         try:
             for record in self.read(context):
                 if self._pseudonyms:
@@ -418,7 +541,7 @@ class ClaudeStream(RESTStream[str | None]):
                 f"{error}. The stream needs {self.needs}. To leave it out, add "
                 f"'!{self.name}.*' to select, or set on_permission_error to skip."
             )
-        except (PagingError, BrokenPageError, WrongValueError) as error:
+        except (PagingError, BrokenPageError, WrongValueError, TooMuchError) as error:
             msg = f"{self.name}: {error}"
             raise FatalAPIError(msg) from error
         except requests.RequestException as error:
@@ -428,15 +551,30 @@ class ClaudeStream(RESTStream[str | None]):
             raise FatalAPIError(msg) from error
         finally:
             progress.stop()
+            self.flush()
 
     def _shared_paths(self) -> frozenset[str]:
         selected = [
             s for s in self._tap.streams.values() if isinstance(s, ClaudeStream) and s.selected
         ]
-        asked = Counter(path for stream in selected for path in stream.paths)
-        return frozenset(path for path, times in asked.items() if times > 1)
+        asked = [path for stream in selected for path in stream.paths]
+        return frozenset(path for path in asked if asked.count(path) > 1)
 
     # -- retries
+
+    @override
+    def request_decorator(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        def once(*args: Any) -> Any:
+            try:
+                return func(*args)
+            except (requests.exceptions.ReadTimeout, RetriableAPIError) as error:
+                # To ask a slow query again is no use while it can be made smaller.
+                if not self.less_can_be_asked or not _slow(error):
+                    raise
+                raise TooMuchError(str(error)) from error
+
+        decorated: Callable[..., Any] = super().request_decorator(once)
+        return decorated
 
     @override
     def backoff_max_tries(self) -> int:
@@ -472,6 +610,13 @@ class ClaudeStream(RESTStream[str | None]):
         )
 
 
+def _slow(error: Exception) -> bool:
+    if isinstance(error, RetriableAPIError):
+        response = error.response
+        return response is not None and response.status_code == HTTPStatus.GATEWAY_TIMEOUT
+    return True
+
+
 def _retriable(response: requests.Response) -> bool:
     told = response.headers.get("x-should-retry")
     if told in {"true", "false"}:
@@ -502,7 +647,7 @@ def _retry_after(response: requests.Response | None) -> float | None:
 def _error_fields(response: requests.Response) -> tuple[str, str, str]:
     """Type, code and message of an error body; empty where the body is not the API's."""
     try:
-        error = msgspec.json.decode(response.content)["error"]
+        error = msgspec.json.decode(body(response))["error"]
         details = error.get("details") or {}
         return str(error["type"]), str(details.get("error_code", "")), str(error["message"])
     except (msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError, AttributeError):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
-from tap_claude.client import ClaudeStream, RefusedError
+from tap_claude.client import APIError, ClaudeStream, RefusedError
 from tap_claude.pagination import CursorPaginator, decode_row, read_page
-from tap_claude.records import row_id
+from tap_claude.records import RowKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -95,10 +95,20 @@ class DirectoryStream(ClaudeStream):
             self._activate_version()
 
     def rows(self, context: Mapping[str, Any]) -> Iterator[Row]:
-        """Yield the API's rows of one list."""
-        for response in self.pages(context):
-            for raw in read_page(response, single=self.single).data:
-                yield decode_row(raw)
+        """Yield the API's rows of one list; some come again where the API lost its place."""
+        try:
+            yield from self._rows(context)
+        except APIError as error:
+            if not error.lost_cursor:
+                raise
+            self.logger.warning("The API lost its place; the list is read again from its start.")
+            yield from self._rows(context)
+
+    def _rows(self, context: Mapping[str, Any]) -> Iterator[Row]:
+        for _, response in self.ahead((None, page) for page in self.pages(context)):
+            if response is not None:
+                for raw in read_page(response, single=self.single).data:
+                    yield decode_row(raw)
 
     def _parent_ids(self) -> Sequence[str | None]:
         if self.parent is None:
@@ -106,7 +116,7 @@ class DirectoryStream(ClaudeStream):
         parent = self.parent(self._tap, run=self.run)
         parent.name = self.name  # errors are of the stream that could not be read
         parent.organization_type = self.organization_type
-        return [row["id"] for row in parent.rows({})]
+        return list(dict.fromkeys(row["id"] for row in parent.rows({})))
 
     def _records(self, row: Row, parent_id: str | None) -> Iterator[Row]:
         for part in self.expand(row):
@@ -114,8 +124,8 @@ class DirectoryStream(ClaudeStream):
             if self.parent_column:
                 record[self.parent_column] = parent_id
             if self.row_key:
-                identity = {name: record[name] for name in self.row_key}
-                record["row_id"] = row_id(self.name, self.organization_type, "", "", identity)
+                key = RowKey(self.name, self.organization_type, "", "", self.row_key)
+                record["row_id"] = key.of(record)
             self.columns.add_dollars(record)
             record["organization_type"] = self.organization_type
             record["extracted_at"] = self.run.extracted_at

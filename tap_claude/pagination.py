@@ -17,6 +17,7 @@ from tap_claude.windows import parse_time
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Sequence
 
     import requests
 
@@ -58,7 +59,15 @@ exact = Decimal
 _decode_page = msgspec.json.Decoder(Page).decode
 _decode_old_summaries = msgspec.json.Decoder(_OldSummaries).decode
 _decode_single = msgspec.json.Decoder(_Single).decode
+_decode_rows = msgspec.json.Decoder(list[dict[str, Any]], float_hook=exact).decode
+_part_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_row = msgspec.json.Decoder(dict[str, Any], float_hook=exact).decode
+
+
+def body(response: requests.Response) -> bytes | bytearray:
+    """Return the body of an answer; the session has read it, within limits."""
+    content: bytearray | None = vars(response).get("body")
+    return response.content if content is None else content
 
 
 def read_page(response: requests.Response, *, single: bool = False) -> Page:
@@ -70,10 +79,10 @@ def read_page(response: requests.Response, *, single: bool = False) -> Page:
     if "page" not in fields:
         try:
             if single:
-                _decode_single(response.content)
-                fields["page"] = Page([msgspec.Raw(response.content)], has_more=False)
+                _decode_single(body(response))
+                fields["page"] = Page([msgspec.Raw(body(response))], has_more=False)
             else:
-                fields["page"] = _decode(response.content)
+                fields["page"] = _decode(body(response))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             msg = f"the response is not a page of data: {error}"
             raise BrokenPageError(msg) from error
@@ -81,7 +90,7 @@ def read_page(response: requests.Response, *, single: bool = False) -> Page:
     return page
 
 
-def _decode(content: bytes) -> Page:
+def _decode(content: bytes | bytearray) -> Page:
     try:
         return _decode_page(content)
     except msgspec.ValidationError:
@@ -97,6 +106,19 @@ def decode_row(raw: msgspec.Raw) -> dict[str, Any]:
         return _decode_row(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         msg = f"a row of the page cannot be read: {error}"
+        raise BrokenPageError(msg) from error
+
+
+AT_ONCE_BYTES = 4 * 2**20
+"""Size up to which rows are decoded together: faster, but many times the size in memory."""
+
+
+def decode_rows(raw: msgspec.Raw) -> Sequence[dict[str, Any] | msgspec.Raw]:
+    """Decode a list of rows, or only part it if it is large. Raises `BrokenPageError`."""
+    try:
+        return _decode_rows(raw) if len(memoryview(raw)) < AT_ONCE_BYTES else _part_rows(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        msg = f"the rows of a bucket cannot be read: {error}"
         raise BrokenPageError(msg) from error
 
 

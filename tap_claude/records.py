@@ -8,8 +8,9 @@ from __future__ import annotations
 import decimal
 import functools
 import hashlib
+import operator
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -47,26 +48,6 @@ def column_name(path: tuple[str, ...]) -> str:
         if name not in WRAPPERS
     ]
     return "_".join(parts)
-
-
-def flatten(row: Mapping[str, Any], whole: frozenset[str] = frozenset()) -> Record:
-    """Flatten nested objects into columns; lists, and the columns in ``whole``, stay as they are.
-
-    Where two fields share a column (variants of a union), a value beats null.
-    """
-    flat: Record = {}
-
-    def walk(fields: Mapping[str, Any], path: tuple[str, ...]) -> None:
-        for name, value in fields.items():
-            here = (*path, name)
-            column = column_name(here)
-            if isinstance(value, dict) and column not in whole:
-                walk(value, here)
-            elif value is not None or column not in flat:
-                flat[column] = value
-
-    walk(row, ())
-    return flat
 
 
 # ---------------------------------------------------------------------------------------------
@@ -152,8 +133,30 @@ _CONVERTERS: dict[tuple[str, str | None], tuple[Callable[[Any], Any], str]] = {
 }
 
 
+class _Field(NamedTuple):
+    """What becomes of a field of the API, wherever it stands in a row."""
+
+    kind: type | None
+    """Class of the values that are taken as they are."""
+    column: str
+    convert: Callable[[Any], Any] | None
+    """Maker of other values; None where the schema has no such column."""
+    expected: str
+    whole: bool
+    inner: dict[str, _Field]
+
+
+_AS_THEY_ARE: dict[Callable[[Any], Any], type] = {
+    _string: str,
+    _integer: int,
+    _boolean: bool,
+    _object: dict,
+    _array: list,
+}
+
+
 class Columns:
-    """The columns of a schema, ready to turn flat rows into records that fit it exactly."""
+    """The columns of a schema, ready to turn rows of the API into records that fit it exactly."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         """Read a schema file: what each column holds follows from its type, format and name."""
@@ -163,6 +166,10 @@ class Columns:
         self.money: dict[str, str] = {}
         self.persons: list[str] = []
         """Columns for the name or the e-mail address of a person."""
+        self.unknown: set[str] = set()
+        """Columns that rows had values for, but the schema does not have."""
+        self._empty: Record = dict.fromkeys(self.names)
+        self._fields: dict[str, _Field] = {}
         self._currency: dict[str, str] = {}
         self._convert: dict[str, tuple[Callable[[Any], Any], str]] = {}
         for name, spec in schema["properties"].items():
@@ -182,29 +189,51 @@ class Columns:
         for cents in self.money.values():
             self._convert[cents] = (_amount, "a decimal amount in cents")
 
-    def conform(self, flat: Mapping[str, Any]) -> Record:
-        """Return every column of the schema but dollars, missing ones as null, others dropped.
+    def conform(self, row: Mapping[str, Any]) -> Record:
+        """Flatten a row: every column of the schema but dollars, missing ones as null.
 
-        Raises `WrongValueError` for a value that the column cannot hold.
+        Nested objects join with ``_``; lists, and objects that have a column, stay as they are.
+        Where two fields share a column (variants of a union), a value beats null. What has no
+        column is left out, and noted in `unknown`. Raises `WrongValueError` for a value that its
+        column cannot hold.
         """
-        record = dict.fromkeys(self.names)
-        for name, (convert, expected) in self._convert.items():
-            value = flat.get(name)
-            if value is not None:
-                try:
-                    record[name] = convert(value)
-                except (TypeError, ValueError) as error:
-                    raise WrongValueError(name, expected, value) from error
+        record = self._empty.copy()
+        self._fill(record, row, self._fields, ())
         return record
 
-    def unknown(self, flat: Mapping[str, Any]) -> set[str]:
-        """Return names that the schema does not have; a null where it has an object is none."""
-        return {
-            name
-            for name, value in flat.items()
-            if name not in self._convert
-            and not (value is None and any(known.startswith(f"{name}_") for known in self.names))
-        }
+    def _fill(
+        self,
+        record: Record,
+        fields: Mapping[str, Any],
+        known: dict[str, _Field],
+        path: tuple[str, ...],
+    ) -> None:
+        # The hottest loop of the tap: what a name means is looked up once, not once per row.
+        for name, value in fields.items():
+            if value is None:
+                continue
+            try:
+                kind, column, convert, expected, whole, inner = known[name]
+            except KeyError:
+                known[name] = self._field((*path, name))
+                kind, column, convert, expected, whole, inner = known[name]
+            if value.__class__ is kind:
+                record[column] = value
+            elif value.__class__ is dict and not whole:
+                self._fill(record, value, inner, (*path, name))
+            elif convert is None:
+                self.unknown.add(column)
+            else:
+                try:
+                    record[column] = convert(value)
+                except (TypeError, ValueError) as error:
+                    raise WrongValueError(column, expected, value) from error
+
+    def _field(self, path: tuple[str, ...]) -> _Field:
+        column = column_name(path)
+        convert, expected = self._convert.get(column, (None, ""))
+        kind = None if convert is None else _AS_THEY_ARE.get(convert)
+        return _Field(kind, column, convert, expected, column in self.whole, {})
 
     def add_dollars(self, record: Record) -> None:
         """Fill the dollar columns from their cents; null unless the currency is USD."""
@@ -296,8 +325,26 @@ def add_amounts(left: str, right: str) -> str:
     return _plain(_EXACT.add(decimal.Decimal(left), decimal.Decimal(right)))
 
 
+def sum_amounts(amounts: Iterable[str]) -> str:
+    """Exact sum of decimal strings, without an exponent; "0" if there are none."""
+    total = decimal.Decimal(0)
+    for amount in amounts:
+        total = _EXACT.add(total, decimal.Decimal(amount))
+    return _plain(total)
+
+
 def cents_to_dollars(cents: str) -> str:
     """Exact dollars of an amount in cents, half-even at the 18th decimal, without an exponent."""
+    whole, _, fraction = cents.partition(".")
+    # The common case, by moving the point; all others the long way.
+    if (
+        len(fraction) <= DECIMAL_SCALE - 2
+        and len(whole) >= 3  # noqa: PLR2004  # a dollar at least
+        and whole[0] != "0"
+        and whole.isdigit()
+        and (not fraction or fraction.isdigit())
+    ):
+        return f"{whole[:-2]}.{whole[-2:]}{fraction}"
     dollars = _EXACT.scaleb(decimal.Decimal(cents), -2)
     exponent = dollars.as_tuple().exponent
     if isinstance(exponent, int) and exponent < -DECIMAL_SCALE:
@@ -315,20 +362,41 @@ def _plain(amount: decimal.Decimal) -> str:
 _encode = msgspec.json.Encoder().encode
 
 
-def row_id(
-    stream: str,
-    organization_type: str,
-    starting_at: str,
-    bucket_width: str,
-    dimensions: Mapping[str, Any],
-) -> str:
-    """Key of a report row: 32 hex characters of a SHA-256 over what identifies it.
+def values_of(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    """Return a fast getter of the values of some columns."""
+    if len(names) > 1:
+        return operator.itemgetter(*names)
+    return lambda record: [record[name] for name in names]
 
-    Dimensions count by name and value, in any order; null, "" and absent are three things. No
-    metric is part of it, so a restated row keeps its key.
+
+class RowKey:
+    """Maker of row keys in one bucket: 32 hex characters of a SHA-256 over what identifies a row.
+
+    That is stream, organization, bucket and dimensions; these count by name and value, in any
+    order; null, "" and absent are three things. No metric is part of it, so a restated row keeps
+    its key.
     """
-    identity = [stream, organization_type, starting_at, bucket_width, sorted(dimensions.items())]
-    return hashlib.sha256(_encode(identity)).hexdigest()[:32]
+
+    def __init__(
+        self,
+        stream: str,
+        organization_type: str,
+        starting_at: str,
+        bucket_width: str,
+        dimensions: Iterable[str],
+    ) -> None:
+        """Hash what all rows of the bucket have in common."""
+        common = _encode([stream, organization_type, starting_at, bucket_width])
+        self._common = hashlib.sha256(common[:-1] + b",")
+        self._names = sorted(dimensions)
+        self._values = values_of(self._names)
+
+    def of(self, record: Mapping[str, Any]) -> str:
+        """Return the key of a record."""
+        digest = self._common.copy()
+        digest.update(_encode([*zip(self._names, self._values(record), strict=False)]))
+        digest.update(b"]")
+        return digest.hexdigest()[:32]
 
 
 # ---------------------------------------------------------------------------------------------

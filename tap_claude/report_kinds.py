@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 from typing_extensions import override
 
-from tap_claude.client import printable
+from tap_claude.client import PAGE_BYTES, printable
 from tap_claude.pagination import (
     BrokenPageError,
     TokenPaginator,
-    decode_row,
-    exact,
+    decode_rows,
     read_page,
     refreshed_at,
     sent_at,
@@ -23,7 +22,7 @@ from tap_claude.reports import Bucket, GroupedReport, ReportStream
 from tap_claude.windows import Window, floor, format_time, parse_time, split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import requests
 
@@ -56,35 +55,46 @@ class RowReport(GroupedReport):
         }
 
     @override
-    def buckets(self, step: Window) -> Iterator[Iterable[Bucket]]:
-        due = step.start
-        for moment, group in itertools.groupby(self._rows(step), key=lambda pair: pair[0]):
-            if moment < due or moment >= step.end or (moment - step.start) % self.width:
-                msg = f"a row of {format_time(moment)} is out of order or not of this window"
-                raise BrokenPageError(msg)
-            rows = (row for _, row in group)
-            yield [*self._empty(due, moment), self._bucket(moment, rows)]
-            due = moment + self.width
-        yield self._empty(due, step.end)
+    def bounds(self, step: Window) -> dict[str, str]:
+        return {"starting_at": format_time(step.start), "ending_at": format_time(step.end)}
 
-    def _rows(self, step: Window) -> Iterator[tuple[dt.datetime, Row]]:
-        bounds = {"starting_at": format_time(step.start), "ending_at": format_time(step.end)}
-        for response in self.pages(bounds):
-            self._page = response
-            for raw in read_page(response).data:
-                row = decode_row(raw)
-                yield _start_of(row), row
+    @override
+    def buckets(
+        self, step: Window, responses: Iterable[requests.Response]
+    ) -> Iterator[Iterable[Bucket]]:
+        due, start = step.start, step.start
+        rows: list[msgspec.Raw] = []
+        first: requests.Response | None = None  # page of the bucket's first row
+        for page in responses:
+            first = first or page
+            for text, group in _by_start(read_page(page).data):
+                moment = parse_time(text)
+                if moment < start or moment >= step.end or (moment - step.start) % self.width:
+                    msg = f"a row of {format_time(moment)} is out of order or not of this window"
+                    raise BrokenPageError(msg)
+                if moment != start and rows:
+                    yield [*self._empty(first, due, start), self._bucket(first, start, rows)]
+                    due, rows = start + self.width, []
+                if not rows:
+                    start, first = moment, page
+                rows.extend(group)
+            last = page
+        if rows and first is not None:
+            yield [*self._empty(first, due, start), self._bucket(first, start, rows)]
+            due = start + self.width
+        yield self._empty(last, due, step.end)
 
-    def _bucket(self, start: dt.datetime, rows: Iterable[Row]) -> Bucket:
+    def _bucket(
+        self, response: requests.Response, start: dt.datetime, rows: list[msgspec.Raw]
+    ) -> Bucket:
         """Return a bucket as seen by the page that its first row was on."""
-        return _bucket_of(self._page, start, start + self.width, rows)
+        return bucket_of(response, start, start + self.width, rows)
 
-    def _empty(self, start: dt.datetime, end: dt.datetime) -> list[Bucket]:
+    def _empty(
+        self, response: requests.Response, start: dt.datetime, end: dt.datetime
+    ) -> list[Bucket]:
         window = Window(start, end)
-        return [self._bucket(step.start, ()) for step in split(window, self.width, 1)]
-
-
-PAGE_BYTES = 32 * 2**20
+        return [self._bucket(response, step.start, []) for step in split(window, self.width, 1)]
 
 
 class SizedReport(GroupedReport):
@@ -98,19 +108,25 @@ class SizedReport(GroupedReport):
     first_buckets: ClassVar[Mapping[str, int]]
     """Buckets of the first step by width, where it is not the most that the API takes."""
     _bucket_bytes = 0
+    _sized: tuple[Window | None, int] = (None, 0)
 
     @override
-    def steps(self, window: Window) -> Iterator[Window]:
-        most = self.page_buckets[self.bucket_width]
-        buckets = self.first_buckets.get(self.bucket_width, most)
-        while window.start < window.end:
-            step = next(split(window, self.width, buckets))
-            yield step
-            window = Window(step.end, window.end)
-            buckets = max(1, min(most, PAGE_BYTES // max(1, self._bucket_bytes)))
+    def step_buckets(self) -> int:
+        most = super().step_buckets()
+        if not self._bucket_bytes:
+            return self.first_buckets.get(self.bucket_width, most)
+        return max(1, min(most, PAGE_BYTES // self._bucket_bytes))
 
-    def _note_size(self, content_bytes: int, buckets: int) -> None:
-        self._bucket_bytes = max(self._bucket_bytes, content_bytes // max(1, buckets))
+    @override
+    def note_size(self, step: Window, page_bytes: int) -> None:
+        sized, before = self._sized
+        total = before + page_bytes if sized == step else page_bytes
+        self._sized = step, total
+        self._bucket_bytes = max(self._bucket_bytes, total * self.width // (step.end - step.start))
+
+    @override
+    def bounds(self, step: Window) -> dict[str, str]:
+        return {"starting_at": format_time(step.start), "ending_at": format_time(step.end)}
 
     @override
     def get_url_params(
@@ -129,10 +145,10 @@ class SizedReport(GroupedReport):
 class _RawBucket(msgspec.Struct):
     starting_at: str
     ending_at: str
-    results: list[Row]
+    results: msgspec.Raw
 
 
-_decode_bucket = msgspec.json.Decoder(_RawBucket, float_hook=exact).decode
+_decode_bucket = msgspec.json.Decoder(_RawBucket).decode
 
 
 class BucketReport(SizedReport):
@@ -149,42 +165,34 @@ class BucketReport(SizedReport):
     _cut_off = False
 
     @override
-    def buckets(self, step: Window) -> Iterator[Iterable[Bucket]]:
-        bounds = {"starting_at": format_time(step.start), "ending_at": format_time(step.end)}
-        for response in self.pages(bounds):
-            yield self._buckets_of(response)
+    def buckets(
+        self, step: Window, responses: Iterable[requests.Response]
+    ) -> Iterator[Iterable[Bucket]]:
+        return map(self._buckets_of, responses)
 
     def _buckets_of(self, response: requests.Response) -> Iterator[Bucket]:
-        data = read_page(response).data
-        self._note_size(len(response.content), len(data))
-        for raw in data:
+        for raw in read_page(response).data:
             try:
                 bucket = _decode_bucket(raw)
                 start, end = parse_time(bucket.starting_at), parse_time(bucket.ending_at)
-            except (msgspec.DecodeError, ValueError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
                 msg = f"a bucket of the page cannot be read: {error}"
                 raise BrokenPageError(msg) from error
-            self._warn_of_cut(bucket)
-            yield _bucket_of(response, start, end, bucket.results)
+            rows = decode_rows(bucket.results)
+            self._warn_of_cut(bucket.starting_at, len(rows))
+            yield bucket_of(response, start, end, rows)
 
-    def _warn_of_cut(self, bucket: _RawBucket) -> None:
-        if self._cut_off or self.most_groups is None or len(bucket.results) < self.most_groups:
+    def _warn_of_cut(self, starting_at: str, groups: int) -> None:
+        if self._cut_off or self.most_groups is None or groups < self.most_groups:
             return
         self._cut_off = True
         self.logger.warning(
             "The bucket of %s has %d groups, at which the API cuts off: smaller groups may be"
             " missing. The stream %s has them all.",
-            printable(bucket.starting_at),
-            len(bucket.results),
+            printable(starting_at),
+            groups,
             self.instead,
         )
-
-
-class _RowStart(msgspec.Struct):
-    starting_at: str
-
-
-_decode_row_start = msgspec.json.Decoder(_RowStart).decode
 
 
 class RankedReport(SizedReport):
@@ -200,27 +208,23 @@ class RankedReport(SizedReport):
         return {**super().get_url_params(context, next_page_token), "limit": self.page_size}
 
     @override
-    def buckets(self, step: Window) -> Iterator[Iterable[Bucket]]:
-        starts = [part.start for part in split(step, self.width, 1)]
-        rows: dict[dt.datetime, list[msgspec.Raw]] = {start: [] for start in starts}
-        first: requests.Response | None = None
-        size = 0
-        bounds = {"starting_at": format_time(step.start), "ending_at": format_time(step.end)}
-        for response in self.pages(bounds):
-            first = first or response
-            size += len(response.content)
-            for raw in read_page(response).data:
-                try:
-                    rows[parse_time(_decode_row_start(raw).starting_at)].append(raw)
-                except (msgspec.DecodeError, LookupError, ValueError) as error:
-                    msg = f"a row of the page is not of this window: {error}"
-                    raise BrokenPageError(msg) from error
-        self._note_size(size, len(starts))
-        if first is not None:
-            yield [
-                _bucket_of(first, start, start + self.width, map(decode_row, rows[start]))
-                for start in starts
-            ]
+    def buckets(
+        self, step: Window, responses: Iterable[requests.Response]
+    ) -> Iterator[Iterable[Bucket]]:
+        rows: dict[dt.datetime, list[msgspec.Raw]] = {
+            part.start: [] for part in split(step, self.width, 1)
+        }
+        pages = list(responses)
+        for page in pages:
+            for raw in read_page(page).data:
+                start = parse_time(row_start(raw))
+                if start not in rows:
+                    msg = f"a row of {format_time(start)} is not of this window"
+                    raise BrokenPageError(msg)
+                rows[start].append(raw)
+        yield [
+            bucket_of(pages[0], start, start + self.width, rows[start]) for start in sorted(rows)
+        ]
 
 
 class DayReport(ReportStream):
@@ -249,15 +253,17 @@ class DayReport(ReportStream):
         return split(window, self.width, 1)
 
     @override
-    def buckets(self, step: Window) -> Iterator[Iterable[Bucket]]:
-        rows = self._rows(f"{step.start:%Y-%m-%d}")
-        is_complete = step.end <= dt.datetime.now(dt.UTC) - self.delay
-        yield [Bucket(format_time(step.start), format_time(step.end), rows, is_complete)]
+    def bounds(self, step: Window) -> dict[str, str]:
+        return {self.day_parameter: f"{step.start:%Y-%m-%d}"}
 
-    def _rows(self, day: str) -> Iterator[Row]:
-        for response in self.pages({self.day_parameter: day}):
-            for raw in read_page(response).data:
-                yield decode_row(raw)
+    @override
+    def buckets(
+        self, step: Window, responses: Iterable[requests.Response]
+    ) -> Iterator[Iterable[Bucket]]:
+        pages = list(responses)
+        rows = [raw for page in pages for raw in read_page(page).data]
+        is_complete = step.end <= sent_at(pages[0]) - self.delay
+        yield [Bucket(format_time(step.start), format_time(step.end), rows, is_complete)]
 
     @override
     def window_columns(self, bucket: Bucket) -> Row:
@@ -281,33 +287,52 @@ class SeriesReport(ReportStream):
         return split(window, self.width, self.longest)
 
     @override
+    def bounds(self, step: Window) -> dict[str, str]:
+        bounds = {"starting_date": f"{step.start:%Y-%m-%d}"}
+        if step.end <= floor(dt.datetime.now(dt.UTC), self.width):
+            bounds["ending_date"] = f"{step.end:%Y-%m-%d}"
+        # else: without an end, the API goes up to the newest day that it has
+        return bounds
+
+    @override
     def get_url_params(
         self, context: Mapping[str, Any] | None, next_page_token: str | None
     ) -> dict[str, Any]:
         return {**(context or {}), "limit": self.page_size, "page": next_page_token}
 
     @override
-    def buckets(self, step: Window) -> Iterator[Iterable[Bucket]]:
-        bounds = {"starting_date": f"{step.start:%Y-%m-%d}"}
-        if step.end <= floor(dt.datetime.now(dt.UTC), self.width):
-            bounds["ending_date"] = f"{step.end:%Y-%m-%d}"
-        # else: without an end, the API goes up to the newest day that it has
+    def buckets(
+        self, step: Window, responses: Iterable[requests.Response]
+    ) -> Iterator[Iterable[Bucket]]:
         due = step.start
-        for response in self.pages(bounds):
+        for response in responses:
             finished = []
-            for row in map(decode_row, read_page(response).data):
-                start = _start_of(row)
+            for raw in read_page(response).data:
+                start = parse_time(row_start(raw))
                 end = start + self.width
                 if start < due or end > step.end or (start - step.start) % self.width:
                     msg = f"a row of {format_time(start)} is out of order or not of this window"
                     raise BrokenPageError(msg)
                 due = end
-                finished.append(_bucket_of(response, start, end, (row,)))
+                finished.append(bucket_of(response, start, end, [raw]))
             yield finished
 
 
-def _bucket_of(
-    response: requests.Response, start: dt.datetime, end: dt.datetime, rows: Iterable[Row]
+def _by_start(
+    rows: list[msgspec.Raw],
+) -> Iterable[tuple[str, Iterable[msgspec.Raw]]]:
+    """Part rows in time order by their bucket; that each row is of it is seen when it is read."""
+    if not rows:
+        return ()
+    first, last = row_start(rows[0]), row_start(rows[-1])
+    return [(first, rows)] if first == last else itertools.groupby(rows, key=row_start)
+
+
+def bucket_of(
+    response: requests.Response,
+    start: dt.datetime,
+    end: dt.datetime,
+    rows: Sequence[Row | msgspec.Raw],
 ) -> Bucket:
     """Return a bucket as a page shows it: it is complete up to when the API says, or was asked."""
     asked, refreshed = sent_at(response), refreshed_at(response)
@@ -320,9 +345,19 @@ def _bucket_of(
     )
 
 
-def _start_of(row: Row) -> dt.datetime:
+class _RowStart(msgspec.Struct):
+    starting_at: str
+
+
+_decode_row_start = msgspec.json.Decoder(_RowStart).decode
+
+
+def row_start(raw: msgspec.Raw) -> str:
+    """Return the ``starting_at`` of a row, a time. Raises `BrokenPageError` if it has none."""
     try:
-        return parse_time(row["starting_at"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        text = _decode_row_start(raw).starting_at
+        parse_time(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         msg = f"a row of the page has no starting_at: {error}"
         raise BrokenPageError(msg) from error
+    return text

@@ -7,9 +7,10 @@ last finished bucket and the lookback never costs progress.
 
 from __future__ import annotations
 
+import array
 import contextlib
 import datetime as dt
-import functools
+import itertools
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -18,10 +19,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from singer_sdk.exceptions import FatalAPIError
 from typing_extensions import override
 
-from tap_claude.client import ORGANIZATION_TYPE, APIError, ClaudeStream
-from tap_claude.records import add_amounts, row_id
+from tap_claude.client import (
+    ORGANIZATION_TYPE,
+    APIError,
+    ClaudeStream,
+    TooMuchError,
+)
+from tap_claude.pagination import BrokenPageError, body, decode_row
+from tap_claude.records import RowKey, sum_amounts, values_of
 from tap_claude.settings import Report
 from tap_claude.windows import (
+    EPOCH,
     WIDTHS,
     Window,
     floor,
@@ -33,8 +41,10 @@ from tap_claude.windows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    import msgspec
+    import requests
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Context
 
@@ -49,7 +59,8 @@ class Bucket:
 
     starting_at: str
     ending_at: str
-    rows: Iterable[Row]
+    rows: Sequence[Row | msgspec.Raw]
+    """Rows of the API; where there are many, undecoded: they cost their bytes and one row."""
     is_complete: bool
     data_refreshed_at: str | None = None
 
@@ -69,6 +80,43 @@ class FinishedBucket(NamedTuple):
     is_complete: bool
 
 
+class Summary:
+    """Counts and sums of the records of a bucket."""
+
+    def __init__(self, token_columns: Sequence[str]) -> None:
+        """Begin with none."""
+        self.rows = self.tokens = 0
+        self._tokens_of = values_of(token_columns)
+        self._dollars: list[str] = []
+
+    def add(self, record: Row) -> None:
+        """Add a record."""
+        self.rows += 1
+        try:
+            self.tokens += sum(self._tokens_of(record))
+        except TypeError:  # a null
+            self.tokens += sum(filter(None, self._tokens_of(record)))
+        dollars = record.get("amount_usd")
+        if dollars is not None:
+            self._dollars.append(dollars)
+
+    @property
+    def amount_usd(self) -> str:
+        """Exact sum of ``amount_usd``."""
+        return sum_amounts(self._dollars)
+
+
+LARGE_BUCKET = 20_000
+"""Rows above which a bucket is read twice rather than held in memory."""
+
+
+def _repeated(row_ids: Iterable[str]) -> set[str]:
+    """Return the first halves of the keys that more than one row may have, in little memory."""
+    halves = array.array("Q", (int(row_id[:16], 16) for row_id in row_ids))
+    ordered = sorted(halves)
+    return {f"{one:016x}" for one, other in itertools.pairwise(ordered) if one == other}
+
+
 class ReportStream(ClaudeStream):
     """A report, read oldest bucket first. Subclasses say how buckets come out of requests."""
 
@@ -81,6 +129,8 @@ class ReportStream(ClaudeStream):
     max_age: ClassVar[dt.timedelta | None] = None
     identity: tuple[str, ...]
     """Columns that make the key of a row, beside stream, organization and bucket."""
+    halves: ClassVar[bool] = False
+    """Whether a step can be made smaller where the API is slow or its answer too large."""
     warns_of_merged_rows: ClassVar[bool] = False
     """Whether two rows with one key are out of the ordinary."""
 
@@ -90,6 +140,9 @@ class ReportStream(ClaudeStream):
         self.bucket_width = width
         self.width = WIDTHS[width]
         self._merged_rows = 0
+        self._step = self._window = Window(EPOCH, EPOCH)
+        self._finished_until = EPOCH
+        """End of the newest bucket that was read, of those without a gap before them."""
         self._token_columns = (
             ["total_tokens"]
             if "total_tokens" in self.columns.names
@@ -102,9 +155,18 @@ class ReportStream(ClaudeStream):
         """Cut the range of a run into what one chain of requests reads."""
         raise NotImplementedError
 
-    def buckets(self, step: Window) -> Iterable[Iterable[Bucket]]:
-        """Yield finished buckets, a page at a time: the bookmark moves after each."""
+    def bounds(self, step: Window) -> dict[str, str]:
+        """Return the parameters that ask for a step."""
         raise NotImplementedError
+
+    def buckets(
+        self, step: Window, responses: Iterable[requests.Response]
+    ) -> Iterable[Iterable[Bucket]]:
+        """Yield finished buckets of a step, a page at a time: the bookmark moves after each."""
+        raise NotImplementedError
+
+    def note_size(self, step: Window, page_bytes: int) -> None:
+        """Hear how many bytes a page of a step has, before the next step is chosen."""
 
     def expand(self, row: Row) -> Iterable[Row]:
         """Turn a row of the API into the rows of this stream."""
@@ -134,9 +196,24 @@ class ReportStream(ClaudeStream):
         self._window = window
         total = (window.end - window.start) // self.width
         self.run.progress.expect(total, _UNITS[self.bucket_width])
-        for step in self.steps(window):
-            if not (yield from self._read_available(step, context, now)):
+        cursor_lost_at: dt.datetime | None = None
+        while window.start < window.end:
+            self._finished_until = window.start
+            try:
+                yield from self._read_window(window, context)
                 break
+            except TooMuchError as error:
+                if not self.halve():
+                    raise
+                self.logger.info("Asking for less at once: %s", error)
+                window = Window(self._finished_until, window.end)
+            except APIError as error:
+                window = Window(self._finished_until, window.end)
+                if error.lost_cursor and window.start != cursor_lost_at:
+                    self.logger.warning("The API lost its place; reading on from the last bucket.")
+                    cursor_lost_at = window.start
+                else:
+                    window = Window(window.start, self._end_of_what_there_is(error, now))
         if self._merged_rows and self.warns_of_merged_rows:
             self.logger.warning(
                 "%d rows had all identifying fields in common with another row of their bucket;"
@@ -144,56 +221,55 @@ class ReportStream(ClaudeStream):
                 self._merged_rows,
             )
 
-    def _read_available(
-        self, step: Window, context: Context | None, now: dt.datetime
-    ) -> Generator[Row, None, bool]:
-        """Read a step, or the part of it that the API has. Return whether that was all of it."""
-        try:
-            yield from self._read_step(step, context)
-        except APIError as error:
-            there_is = self._what_there_is(error, step, now)
-            if there_is is None:
-                raise
-        else:
-            return True
-        if there_is.start < there_is.end:
-            yield from self._read_available(there_is, context, now)
+    def halve(self) -> bool:
+        """Ask for half as many buckets at once from now on, if that is possible."""
         return False
 
-    def _what_there_is(self, error: APIError, step: Window, now: dt.datetime) -> Window | None:
-        """Return the part of a step that the API has, where it says that it has not got the rest.
-
-        Nothing comes after such a step. None: the error is about something else.
-        """
-        newest = _newest_day(error, step)
+    def _end_of_what_there_is(self, error: APIError, now: dt.datetime) -> dt.datetime:
+        """Return the end of what the API has. Raises the error if it is about something else."""
+        newest = _newest_day(error, self._step)
         if newest is not None:
             self.logger.info("The newest day that the API has is %s.", f"{newest:%Y-%m-%d}")
-            return Window(step.start, newest + WIDTHS["1d"])
-        if step.end > now and _refuses_future(error):
-            self.logger.warning(
-                "The API refuses an end in the future; the running bucket is left out."
-            )
-            return Window(step.start, floor(now, self.width))
-        return None
+            return newest + WIDTHS["1d"]
+        if self._step.end <= now or not _refuses_future(error):
+            raise error
+        self.logger.warning("The API refuses an end in the future; the running bucket is left out.")
+        return floor(now, self.width)
 
-    def _read_step(self, step: Window, context: Context | None) -> Iterator[Row]:
-        self._tell_place(format_time(step.start))
-        for finished in self.buckets(step):
-            newest = ""
-            for bucket in finished:
-                self._tell_place(bucket.starting_at)
-                records = self._records(bucket)
-                # Before the SDK takes the deselected columns out of the records.
-                summary = self._summary(bucket, records)
-                yield from records
-                self.run.finished.append(summary)
-                newest = max(newest, self.bookmark_of(bucket))
-            # Here the last record of the page has been written.
-            self._advance_bookmark(newest, context)
+    def _read_window(self, window: Window, context: Context | None) -> Iterator[Row]:
+        for step, responses in _by_step(self.ahead(self._fetch(window))):
+            self._tell_place(step.start)
+            for finished in self.buckets(step, responses):
+                newest = ""
+                for bucket in finished:
+                    start, end = parse_time(bucket.starting_at), parse_time(bucket.ending_at)
+                    self._tell_place(start)
+                    summary = Summary(self._token_columns)
+                    for record in self._records(bucket):
+                        # Before the SDK takes the deselected columns out of the record.
+                        summary.add(record)
+                        yield record
+                    self.run.finished.append(self._finished(bucket, summary))
+                    if start < window.end:
+                        newest = max(newest, self.bookmark_of(bucket))
+                        self._finished_until = max(self._finished_until, end)
+                # Here the last record of the page has been written.
+                self._advance_bookmark(newest, context)
+                self.flush()
 
-    def _tell_place(self, starting_at: str) -> None:
-        done = (parse_time(starting_at) - self._window.start) // self.width
-        self.run.progress.at(starting_at.removesuffix("T00:00:00Z"), done)
+    def _fetch(self, window: Window) -> Iterator[tuple[Window, requests.Response | None]]:
+        """Yield the pages of all steps, and None after each, perhaps one ahead of the records."""
+        for step in self.steps(window):
+            self._step = step
+            self.less_can_be_asked = step.end - step.start > self.width and self.halves
+            for response in self.pages(self.bounds(step)):
+                self.note_size(step, len(body(response)))
+                yield step, response
+            yield step, None
+
+    def _tell_place(self, start: dt.datetime) -> None:
+        done = (start - self._window.start) // self.width
+        self.run.progress.at(format_time(start).removesuffix("T00:00:00Z"), done)
 
     def _range(self, context: Context | None, now: dt.datetime) -> Window | None:
         days = self.config.get("lookback_days")
@@ -213,55 +289,70 @@ class ReportStream(ClaudeStream):
         )
         return Window(reach, window.end) if reach < window.end else None
 
-    def _records(self, bucket: Bucket) -> Collection[Row]:
-        """Return the records of one bucket, rows with one key merged."""
+    def _records(self, bucket: Bucket) -> Iterator[Row]:
+        """Yield the records of one bucket, rows with one key merged."""
+        key = RowKey(
+            self.name,
+            self.organization_type,
+            bucket.starting_at,
+            self.bucket_width,
+            self.identity,
+        )
+        constants = {
+            **self.window_columns(bucket),
+            "organization_type": self.organization_type,
+            "is_complete": bucket.is_complete,
+            "extracted_at": self.run.extracted_at,
+        }
+        if bucket.data_refreshed_at is not None:
+            constants["data_refreshed_at"] = bucket.data_refreshed_at
+        # Rows with one key can be far apart. A large bucket is read twice, so that only those
+        # need to be held in memory that are not alone.
+        large = len(bucket.rows) > LARGE_BUCKET
+        repeated = _repeated(map(key.of, self._parts(bucket))) if large else None
         merged: dict[str, Row] = {}
-        for row in bucket.rows:
-            for part in self.expand(row):
-                record = self.conform(part)
-                key = row_id(
-                    self.name,
-                    self.organization_type,
-                    bucket.starting_at,
-                    self.bucket_width,
-                    {name: record[name] for name in self.identity},
-                )
-                if key in merged:
-                    self.columns.merge(merged[key], record)
-                    self._merged_rows += 1
-                else:
-                    merged[key] = record
-        window = self.window_columns(bucket)
-        for key, record in merged.items():
-            self.columns.add_dollars(record)
-            record.update(
-                window,
-                row_id=key,
-                organization_type=self.organization_type,
-                is_complete=bucket.is_complete,
-                extracted_at=self.run.extracted_at,
-            )
-            if bucket.data_refreshed_at is not None:
-                record["data_refreshed_at"] = bucket.data_refreshed_at
-        return merged.values()
+        for record in self._parts(bucket):
+            row_id = key.of(record)
+            if repeated is not None and row_id[:16] not in repeated:
+                yield self._finish(record, row_id, constants)
+            elif row_id in merged:
+                self.columns.merge(merged[row_id], record)
+                self._merged_rows += 1
+            else:
+                merged[row_id] = record
+        for row_id, record in merged.items():
+            yield self._finish(record, row_id, constants)
 
-    def _summary(self, bucket: Bucket, records: Collection[Row]) -> FinishedBucket:
+    def _parts(self, bucket: Bucket) -> Iterator[Row]:
+        """Yield the rows of a bucket as records, not yet merged."""
+        conform, expand = self.conform, self.expand
+        for row in bucket.rows:
+            for part in expand(row if isinstance(row, dict) else decode_row(row)):
+                record = conform(part)
+                given = record.get("starting_at")
+                if given is not None and given != bucket.starting_at:
+                    msg = f"a row of {given} is out of order or not of this window"
+                    raise BrokenPageError(msg)
+                yield record
+
+    def _finish(self, record: Row, row_id: str, constants: Row) -> Row:
+        if self.columns.money:
+            self.columns.add_dollars(record)
+        record["row_id"] = row_id
+        record.update(constants)
+        return record
+
+    def _finished(self, bucket: Bucket, summary: Summary) -> FinishedBucket:
         """Return what ``report_buckets`` says of a bucket whose records have been written."""
-        dollars = [r["amount_usd"] for r in records if r.get("amount_usd") is not None]
-        tokens = [r[name] for r in records for name in self._token_columns if r[name] is not None]
         return FinishedBucket(
             stream=self.name,
             organization_type=self.organization_type,
             starting_at=bucket.starting_at,
             ending_at=bucket.ending_at,
             bucket_width=self.bucket_width,
-            row_count=len(records),
-            total_tokens=sum(tokens) if self._token_columns else None,
-            amount_usd=(
-                functools.reduce(add_amounts, dollars, "0")
-                if "amount_usd" in self.columns.names
-                else None
-            ),
+            row_count=summary.rows,
+            total_tokens=summary.tokens if self._token_columns else None,
+            amount_usd=summary.amount_usd if "amount_usd" in self.columns.names else None,
             data_refreshed_at=bucket.data_refreshed_at,
             is_complete=bucket.is_complete,
         )
@@ -336,6 +427,7 @@ class ReportStream(ClaudeStream):
 class GroupedReport(ReportStream):
     """A report with dimensions to choose: under its own name, or as a custom report."""
 
+    halves = True
     dimensions: ClassVar[tuple[str, ...]]
     """Every legal value of ``group_by[]``."""
     default_group_by: ClassVar[tuple[str, ...]]
@@ -360,6 +452,8 @@ class GroupedReport(ReportStream):
         report = report or Report(self.name, self.name, self.default_group_by)
         super().__init__(tap, run=run, name=report.name, width=report.bucket_width)
         self.report = report
+        self._at_most = _NO_LIMIT
+        """Buckets of a step, after one that was too large or too slow."""
         self.identity = (
             *self.always,
             *(column for name in report.group_by for column in self.key_columns.get(name, (name,))),
@@ -373,7 +467,21 @@ class GroupedReport(ReportStream):
 
     @override
     def steps(self, window: Window) -> Iterator[Window]:
-        return split(window, self.width, self.page_buckets[self.bucket_width])
+        while window.start < window.end:
+            step = next(split(window, self.width, min(self.step_buckets(), self._at_most)))
+            yield step
+            self._at_most = min(2 * self._at_most, _NO_LIMIT)  # it came through
+            window = Window(step.end, window.end)
+
+    def step_buckets(self) -> int:
+        """Return how many buckets the next step should have."""
+        return self.page_buckets[self.bucket_width]
+
+    @override
+    def halve(self) -> bool:
+        buckets = (self._step.end - self._step.start) // self.width
+        self._at_most = max(1, buckets // 2)
+        return buckets > 1
 
 
 class BucketLog(ClaudeStream):
@@ -394,13 +502,14 @@ class BucketLog(ClaudeStream):
     def read(self, context: Context | None) -> Iterator[Row]:
         for bucket in self.run.finished:
             record = bucket._asdict()
-            record["row_id"] = row_id(
+            key = RowKey(
                 self.name,
                 bucket.organization_type,
                 bucket.starting_at,
                 bucket.bucket_width,
-                {"stream": bucket.stream},
+                ("stream",),
             )
+            record["row_id"] = key.of(record)
             record["extracted_at"] = self.run.extracted_at
             yield {name: record[name] for name in self.columns.names}
 
@@ -409,10 +518,22 @@ def _configured_time(config: Mapping[str, Any], name: str) -> dt.datetime | None
     return parse_time(config[name]) if config.get(name) else None
 
 
+_NO_LIMIT = 2**31
 _UNITS = {"1d": "day", "1h": "hour", "1m": "minute"}
 _DAY = re.compile(r"\b\d{4}-\d\d-\d\d\b", re.ASCII)
 _NOT_YET = re.compile(r"availab|recent|latest|newest|\blag", re.IGNORECASE)
 _FUTURE = re.compile(r"future|\b(after|later|beyond|past|exceed\w*)\b.{0,20}\bnow\b", re.IGNORECASE)
+
+
+def _by_step(
+    fetched: Iterator[tuple[Window, requests.Response | None]],
+) -> Iterator[tuple[Window, Iterator[requests.Response]]]:
+    for step, first in fetched:
+        following = (response for _, response in fetched)
+        responses = itertools.takewhile(
+            lambda response: response is not None, itertools.chain((first,), following)
+        )
+        yield step, responses  # type: ignore[misc]  # none of them is None
 
 
 def _newest_day(error: APIError, step: Window) -> dt.datetime | None:

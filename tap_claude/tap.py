@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 from singer_sdk import Tap
-from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 from typing_extensions import override
@@ -37,6 +36,7 @@ from tap_claude.settings import (
     unknown_settings,
 )
 from tap_claude.streams import REPORTS, STREAMS, ReportBuckets
+from tap_claude.writer import BlockWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,7 +55,7 @@ class TapClaude(Tap):
 
     name = "tap-claude"
     config_jsonschema: ClassVar[dict[str, Any]] = CONFIG_SCHEMA
-    message_writer_class = MsgSpecWriter
+    message_writer_class = BlockWriter
 
     @override
     def discover_streams(self) -> Sequence[Stream]:

@@ -15,6 +15,8 @@ import requests
 
 from simulator.server import ANALYTICS_KEY, Fault
 from tap_claude.client import ClaudeStream, Kept, _retry_after, printable
+from tap_claude.pagination import body
+from tap_claude.pagination import body
 from tap_claude.tap import TapClaude
 from tests.conftest import NOW, days_ago, only, settings
 
@@ -63,7 +65,6 @@ PAGE = '{"data": [], "has_more": false, "next_page": null}'
         Fault(status=500),
         Fault(status=502, body="<html>bad gateway</html>"),
         Fault(status=503),
-        Fault(status=504),
         Fault(status=529),
         Fault(status=400, headers={"x-should-retry": "true"}),
         Fault(status=200, body="not json"),
@@ -85,6 +86,25 @@ def test_transient_faults_are_retried(
     simulator.faults.append(fault)
     sync(config)
     assert len(simulator.requests("cost_report")) == 4
+    assert '"stream":"cost_report","record"' in capsys.readouterr().out
+
+
+def test_a_slow_query_is_made_smaller_then_retried(
+    simulator: Simulator, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulator.faults.append(Fault(status=504, path="cost_report", times=3))
+    sync(config)
+    spans = [
+        (seen.values("starting_at")[0][:10], seen.values("ending_at")[0][:10], seen.status)
+        for seen in simulator.requests("cost_report")
+    ]
+    assert spans == [
+        ("2026-03-18", "2026-03-21", 504),
+        ("2026-03-18", "2026-03-19", 504),
+        ("2026-03-18", "2026-03-19", 504),
+        ("2026-03-18", "2026-03-19", 200),
+        ("2026-03-19", "2026-03-21", 200),
+    ]
     assert '"stream":"cost_report","record"' in capsys.readouterr().out
 
 
@@ -224,11 +244,11 @@ def test_an_answer_is_kept_for_its_own_request_and_key_only() -> None:
         kept.put(asked, response)
     again = kept.get(request("limit=1", **{"x-api-key": "a"}))
     assert again is not None
-    assert again.text == "answer 0"
+    assert bytes(body(again)) == b"answer 0"
     assert vars(again)["sent_at"] == sent_at
     other = kept.get(request("limit=1", authorization="b"))
     assert other is not None
-    assert other.text == "answer 1"
+    assert bytes(body(other)) == b"answer 1"
     assert kept.get(request("limit=2", **{"x-api-key": "a"})) is None
     assert kept.get(request("limit=1", **{"x-api-key": "c"})) is None
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from tap_claude.records import (
     Columns,
+    RowKey,
     WrongValueError,
     add_amounts,
     cents_to_dollars,
     column_name,
-    flatten,
-    row_id,
+    sum_amounts,
 )
 
 if TYPE_CHECKING:
@@ -81,20 +81,43 @@ def test_column_names(path: str, expected: str) -> None:
     assert column_name(tuple(path.split("."))) == expected
 
 
-def test_flatten_keeps_lists_and_free_maps_whole() -> None:
-    row = {"a": {"b": 1, "c": {"d": None}}, "tags": {"team": "x"}, "list": [{"e": 1}]}
-    assert flatten(row, frozenset({"tags"})) == {
-        "a_b": 1,
+def plain(*columns: str, **more: Any) -> Columns:
+    """Return columns that hold strings, and others."""
+    return Columns({"properties": {**{name: string() for name in columns}, **more}})
+
+
+def test_nested_fields_join_but_lists_and_free_maps_stay_whole() -> None:
+    columns = plain("a_b", "a_c_d", tags={"type": "object"}, list={"type": "array"})
+    row = {"a": {"b": "1", "c": {"d": None}}, "tags": {"team": {"x": 1}}, "list": [{"e": 1}]}
+    assert columns.conform(row) == {
+        "a_b": "1",
         "a_c_d": None,
-        "tags": {"team": "x"},
+        "tags": {"team": {"x": 1}},
         "list": [{"e": 1}],
     }
+    assert not columns.unknown
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_where_two_fields_share_a_column_a_value_beats_null(order: int) -> None:
     fields = [("actor_type", None), ("actor", {"type": "user_actor"})][::order]
-    assert flatten({"group": dict(fields)})["actor_type"] == "user_actor"
+    columns = plain("actor_type")
+    assert columns.conform({"group": dict(fields)}) == {"actor_type": "user_actor"}
+
+
+def test_what_a_field_is_does_not_depend_on_the_rows_before() -> None:
+    columns = plain("a", "a_b")
+    for row, expected in (
+        ({"a": {"b": "1"}}, {"a": None, "a_b": "1"}),
+        ({"a": "2"}, {"a": "2", "a_b": None}),
+        ({"a": None}, {"a": None, "a_b": None}),
+        ({"a": {"b": None}}, {"a": None, "a_b": None}),
+        ({"a": {"b": "3"}}, {"a": None, "a_b": "3"}),
+        ({}, {"a": None, "a_b": None}),
+    ):
+        assert columns.conform(row) == expected
+    with pytest.raises(WrongValueError, match="'a_b'"):
+        columns.conform({"a": {"b": 1}})
 
 
 def test_conform_returns_every_column_and_drops_the_rest() -> None:
@@ -150,11 +173,11 @@ def test_times_and_days_come_in_one_format() -> None:
     assert COLUMNS.conform({"day": "2026-01-01"})["day"] == "2026-01-01"
 
 
-def test_unknown_names_fields_but_not_an_absent_object() -> None:
-    assert COLUMNS.unknown({"model": 1, "estimated_cost": None, "new": 1, "odd": None}) == {
-        "new",
-        "odd",
-    }
+def test_unknown_names_fields_that_have_values() -> None:
+    columns = plain("model", "estimated_cost_amount")
+    columns.conform({"model": "m", "estimated_cost": None, "new": 1, "odd": None})
+    columns.conform({"block_metrics": {"count": 1, "deep": {"list": []}}, "new": 2})
+    assert columns.unknown == {"new", "block_count", "block_deep_list"}
 
 
 # -- money
@@ -279,6 +302,22 @@ def test_one_row_alone_keeps_its_amount_to_the_letter() -> None:
     assert COLUMNS.conform({"amount": "0.500000"})["amount"] == "0.500000"
 
 
+@given(st.lists(amounts, max_size=5))
+def test_sums_are_exact(parts: list[Decimal]) -> None:
+    with decimal.localcontext(prec=2000):
+        assert Decimal(sum_amounts(map(str, parts))) == sum(parts, Decimal(0))
+    assert "E" not in sum_amounts(map(str, parts)).upper()
+
+
+@given(st.from_regex(r"-?[0-9]{1,9}(\.[0-9]{1,20})?", fullmatch=True))
+def test_dollars_of_plain_cents_are_a_hundredth(cents: str) -> None:
+    with decimal.localcontext(prec=2000):
+        exact = Decimal(cents).scaleb(-2)
+        rounded = exact.quantize(Decimal(1).scaleb(-18), decimal.ROUND_HALF_EVEN)
+        fits = exact == rounded
+        assert Decimal(cents_to_dollars(cents)) == (exact if fits else rounded)
+
+
 # -- row keys
 
 dimensions = st.dictionaries(st.sampled_from(["a", "b", "ab", "a,b"]), texts, max_size=4)
@@ -291,6 +330,10 @@ identities = st.tuples(
     st.sampled_from(["1d", "1h"]),
     dimensions | st.dictionaries(st.sampled_from(["a", "b", "ab"]), tricky, max_size=3),
 )
+
+
+def row_id(stream: str, kind: str, start: str, width: str, values: dict[str, Any]) -> str:
+    return RowKey(stream, kind, start, width, values).of(values)
 
 
 @given(identities, identities)
