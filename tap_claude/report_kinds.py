@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 from typing_extensions import override
 
-from tap_claude.client import PAGE_BYTES, printable
+from tap_claude.client import printable
 from tap_claude.pagination import (
     BrokenPageError,
     TokenPaginator,
@@ -19,6 +19,7 @@ from tap_claude.pagination import (
     sent_at,
 )
 from tap_claude.reports import Bucket, GroupedReport, ReportStream
+from tap_claude.session import PAGE_BYTES
 from tap_claude.windows import Window, floor, format_time, parse_time, split
 
 if TYPE_CHECKING:

@@ -23,10 +23,10 @@ from tap_claude.client import (
     ORGANIZATION_TYPE,
     APIError,
     ClaudeStream,
-    TooMuchError,
 )
 from tap_claude.pagination import BrokenPageError, body, decode_row
 from tap_claude.records import RowKey, sum_amounts, values_of
+from tap_claude.session import TooMuchError
 from tap_claude.settings import Report
 from tap_claude.windows import (
     EPOCH,

@@ -14,9 +14,9 @@ import pytest
 import requests
 
 from simulator.server import ANALYTICS_KEY, Fault
-from tap_claude.client import ClaudeStream, Kept, _retry_after, printable
+from tap_claude.client import ClaudeStream, _retry_after, printable
 from tap_claude.pagination import body
-from tap_claude.pagination import body
+from tap_claude.session import Kept
 from tap_claude.tap import TapClaude
 from tests.conftest import NOW, days_ago, only, settings
 

@@ -1,0 +1,120 @@
+"""One connection pool for a run: requests in turn, answers within limits, some kept."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import tempfile
+import time
+import weakref
+import zlib
+from http import HTTPStatus
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import requests
+from typing_extensions import override
+
+from tap_claude.pagination import body
+
+if TYPE_CHECKING:
+    from tap_claude.progress import Progress
+    from tap_claude.throttle import Throttle
+
+MAX_BYTES = 192 * 2**20
+"""Most bytes of an answer, decompressed: it is held in memory."""
+PAGE_BYTES = 32 * 2**20
+"""Bytes that a page should stay within, where the tap has a choice."""
+CHUNK_BYTES = 64 * 2**10
+
+
+class TooMuchError(Exception):
+    """An answer that is too large, or too slow, for what was asked; less may be had."""
+
+
+class Session(requests.Session):
+    """One connection pool, one rate limiter and one memory for all streams of a run."""
+
+    def __init__(self, throttle: Throttle, progress: Progress) -> None:
+        """Every request of the session waits for the throttle and is counted, retries too."""
+        super().__init__()
+        self.throttle = throttle
+        self.progress = progress
+        self.shared_paths: frozenset[str] = frozenset()
+        """Ends of URL paths that more than one stream asks for: these answers are kept."""
+        self._kept = Kept()
+
+    @override
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        if kept := self._kept.get(request):
+            return kept
+        self.throttle.wait()
+        self.progress.requests += 1
+        sent_at = dt.datetime.now(dt.UTC)
+        until = time.monotonic() + kwargs["timeout"]
+        response = super().send(request, **{**kwargs, "stream": True})
+        vars(response)["sent_at"] = sent_at
+        vars(response)["body"] = _read_body(response, until)
+        return response
+
+    def keep(self, response: requests.Response) -> None:
+        """Keep an answer that was found good, if another stream will ask for it."""
+        path = urlsplit(response.url).path.partition("/organizations/")[2]
+        if path in self.shared_paths and self._kept.get(response.request) is None:
+            self._kept.put(response.request, response)
+
+
+class Kept:
+    """Answers that another stream will ask for again, in a file that goes with the process."""
+
+    def __init__(self) -> None:
+        """Begin with nothing kept and no file."""
+        self._file: IO[bytes] | None = None
+        self._places: dict[tuple[str | None, str], tuple[int, int, dt.datetime]] = {}
+
+    def put(self, request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Keep the body of an answer."""
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the run
+            weakref.finalize(self, self._file.close)
+        start = self._file.seek(0, os.SEEK_END)
+        length = self._file.write(zlib.compress(body(response), level=1))
+        self._places[self._key(request)] = (start, length, vars(response)["sent_at"])
+
+    def get(self, request: requests.PreparedRequest) -> requests.Response | None:
+        """Return the answer to the same request, if it was kept."""
+        place = self._places.get(self._key(request))
+        if place is None or self._file is None:
+            return None
+        start, length, sent_at = place
+        self._file.seek(start)
+        response = requests.Response()
+        response.status_code = HTTPStatus.OK
+        response.url = request.url or ""
+        response.request = request
+        vars(response)["body"] = bytearray(zlib.decompress(self._file.read(length)))
+        vars(response)["sent_at"] = sent_at
+        return response
+
+    @staticmethod
+    def _key(request: requests.PreparedRequest) -> tuple[str | None, str]:
+        headers = request.headers
+        return request.url, headers.get("x-api-key") or headers.get("authorization", "")
+
+
+def _read_body(response: requests.Response, until: float) -> bytearray:
+    """Read an answer, within the bytes and the time that it may take (a monotonic clock's).
+
+    The timeout of requests is for each read, so that a trickle never runs into it.
+    """
+    content = bytearray()
+    with response:
+        for chunk in response.iter_content(CHUNK_BYTES):
+            content += chunk
+            if len(content) > MAX_BYTES:
+                msg = f"an answer is larger than {MAX_BYTES // 2**20} MB"
+                raise TooMuchError(msg)
+            if time.monotonic() > until:
+                msg = "the answer took longer than request_timeout"
+                raise requests.exceptions.ReadTimeout(msg)
+    return content
