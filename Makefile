@@ -15,8 +15,14 @@ help:  ## show this
 demo: $(INSTALLED)  ## simulator -> tap -> PostgreSQL, and a look at what landed
 	@PYTHONUTF8=1 $(RUN) demo
 
+bench: $(INSTALLED) .bench/dlt/.installed .bench/airbyte/.installed  ## the tap beside a floor and three peers (half an hour)
+	@$(RUN) bench
+
 test: $(INSTALLED)  ## run all tests
 	$(RUN) pytest
+
+chaos: $(INSTALLED)  ## the tap against every fault that the simulator knows (ten minutes)
+	@PYTHONUTF8=1 $(RUN) chaos
 
 lint: $(INSTALLED)  ## check style, format and types
 	$(RUN) ruff check
@@ -24,8 +30,8 @@ lint: $(INSTALLED)  ## check style, format and types
 	$(RUN) mypy
 
 clean:  ## remove the environment, the demo's data and all caches
-	rm -rf $(VENV) .demo .meltano .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
-	find tap_claude simulator tests demo -name __pycache__ -exec rm -rf {} +
+	rm -rf $(VENV) .bench .demo .meltano .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	find tap_claude simulator tests demo bench chaos -name __pycache__ -exec rm -rf {} +
 
 constraints:  ## pin the newest versions that pyproject.toml allows, for every Python
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && \
@@ -43,4 +49,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(RUN) pip install --quiet --editable . --group dev --constraint constraints.txt
 	@touch $@
 
-.PHONY: help demo test lint clean constraints
+# The peers of the benchmark, each with what it depends on, and none of it shared with the tap.
+.bench/%/.installed: bench/requirements-%.txt
+	@echo "Building .bench/$* ..."
+	@$(PYTHON) -m venv --clear .bench/$*
+	@.bench/$*/bin/pip install --quiet --requirement $<
+	@touch $@
+
+.PHONY: help bench demo test chaos lint clean constraints

@@ -8,6 +8,7 @@ import pathlib
 import sys
 
 from simulator.facts import Facts
+from simulator.faults import FaultPlan
 from simulator.replay import Replay
 from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, Simulator
 
@@ -27,6 +28,8 @@ def main() -> None:
     parser.add_argument(
         "--refuse-future", action="store_true", help="refuse an ending_at in the future"
     )
+    parser.add_argument("--fault-rate", type=float, default=0, help="share of requests to fail (0)")
+    parser.add_argument("--fault-seed", type=int, default=0, help="another seed, other faults (0)")
     parser.add_argument("--replay", type=pathlib.Path, help="answer with the bodies of a directory")
     parser.add_argument("--url-file", type=pathlib.Path, help="write the server's URL here")
     args = parser.parse_args()
@@ -43,6 +46,8 @@ def main() -> None:
         refuse_future=args.refuse_future,
         replay=Replay(args.replay) if args.replay else None,
     )
+    if args.fault_rate:
+        simulator.plan = FaultPlan(args.fault_seed, args.fault_rate)
     if args.url_file:
         args.url_file.write_text(simulator.url)
     print(  # noqa: T201

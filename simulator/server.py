@@ -7,7 +7,10 @@ import dataclasses
 import datetime as dt
 import hashlib
 import json
+import socket
+import sys
 import threading
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -25,6 +28,7 @@ from simulator import (
 )
 from simulator.directory import Directory
 from simulator.facts import Facts
+from simulator.faults import Fault, deliver, error_body
 from simulator.organization import ORGANIZATION_ID
 from simulator.query import ApiError, Query
 
@@ -33,7 +37,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from simulator.faults import Pairs
     from simulator.replay import Replay
+
+__all__ = ("ACCESS_TOKEN", "ADMIN_KEY", "ANALYTICS_KEY", "PREFIX", "ROUTES", "Fault", "Simulator")
 
 PREFIX = "/v1/organizations/"
 ADMIN_KEY = "sk-ant-admin01-simulator"
@@ -114,20 +121,6 @@ ROUTES = {
 }
 
 
-@dataclasses.dataclass
-class Fault:
-    """An answer to give instead of the right one, to so many requests for a path."""
-
-    status: int = 500
-    headers: dict[str, str] = dataclasses.field(default_factory=dict)
-    body: str | bytes | None = None
-    path: str = ""
-    """Only to requests whose path ends so; empty means any."""
-    times: int = 1
-    after: int = 0
-    """Let so many matching requests through first."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Seen:
     """A request that came in, and the status it got."""
@@ -178,16 +171,22 @@ class Simulator:
         self.refuse_future = refuse_future
         self.replay = replay
         self.faults: list[Fault] = []
+        self.plan: Callable[[str, Pairs], Fault | None] | None = None
+        """Chooses a fault for a request that none of ``faults`` is for."""
         self.seen: list[Seen] = []
         self.lock = threading.Lock()
         self._recent: collections.deque[dt.datetime] = collections.deque()
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
+        self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.simulator = self  # type: ignore[attr-defined]
+        self._closed_for = 0.0
+        self._is_closed = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self.serve, daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:
         """Serve in a thread of its own."""
-        threading.Thread(target=self.serve, daemon=True).start()
+        self._thread.start()
         return self
 
     def __exit__(
@@ -197,12 +196,30 @@ class Simulator:
         traceback: TracebackType | None,
     ) -> None:
         """Stop serving."""
+        self._stopped.set()
         self._server.shutdown()
+        self._thread.join()
         self._server.server_close()
 
     def serve(self) -> None:
         """Serve until stopped."""
         self._server.serve_forever(poll_interval=0.05)
+        while self._closed_for and not self._stopped.is_set():
+            self._server.socket.close()
+            self._server.socket = socket.socket()
+            self._server.server_bind()  # keeps the port, but answers nobody before it listens
+            self._is_closed.set()
+            self._stopped.wait(self._closed_for)
+            self._closed_for = 0.0
+            self._is_closed.clear()
+            self._server.server_activate()
+            self._server.serve_forever(poll_interval=0.05)
+
+    def refuse(self, seconds: float) -> None:
+        """Refuse connections for so long."""
+        self._closed_for = seconds
+        self._server.shutdown()
+        self._is_closed.wait()
 
     @property
     def now(self) -> dt.datetime:
@@ -222,16 +239,20 @@ class Simulator:
             "by_status": dict(collections.Counter(seen.status for seen in self.seen)),
         }
 
-    def next_fault(self, path: str) -> Fault | None:
-        """Take the next planned fault that fits the path."""
+    def next_fault(self, path: str, pairs: Pairs = ()) -> Fault | None:
+        """Take the next planned fault that fits the request."""
         with self.lock:
             for fault in self.faults:
-                if path.endswith(fault.path) and fault.times:
+                if fault.fits(path, pairs) and fault.times:
                     if fault.after:
                         fault.after -= 1
                         continue
                     fault.times -= 1
+                    fault.hits += 1
                     return fault
+            if self.plan and (chosen := self.plan(path, pairs)):
+                chosen.hits += 1
+                return chosen
         return None
 
     def over_limit(self) -> int | None:
@@ -301,6 +322,13 @@ class Simulator:
         return scopes.issuperset(route.scopes)
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that hang up."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "simulator"
@@ -316,43 +344,56 @@ class _Handler(BaseHTTPRequestHandler):
             return
         pairs = parse_qsl(parts.query, keep_blank_values=True)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        status, more, body = self._respond(simulator, parts.path, pairs, headers)
+        fault = simulator.next_fault(parts.path, pairs)
+        status, more, body = self._respond(simulator, fault, parts.path, pairs, headers)
         with simulator.lock:
             simulator.seen.append(
                 Seen(parts.path, tuple(pairs), headers, status, dt.datetime.now(dt.UTC))
             )
-        self._send(status, more, body)
+        if fault and fault.deliver:
+            deliver(self, fault.deliver, body)
+        else:
+            self._send(status, more, body)
 
     def _respond(
         self,
         simulator: Simulator,
+        fault: Fault | None,
         path: str,
         pairs: list[tuple[str, str]],
         headers: dict[str, str],
     ) -> tuple[int, dict[str, str], bytes]:
-        if fault := simulator.next_fault(path):
-            body = fault.body
-            if body is None:
-                body = _error_body("api_error", f"planned fault {fault.status}")
-            return fault.status, fault.headers, body.encode() if isinstance(body, str) else body
+        if fault and not fault.deliver and not fault.change:
+            told = fault.body
+            if told is None:
+                told = error_body("api_error", f"planned fault {fault.status}")
+            return fault.status, fault.headers, told.encode() if isinstance(told, str) else told
         if (wait := simulator.over_limit()) is not None:
-            body = _error_body("rate_limit_error", "Number of requests has exceeded your limit")
+            body = error_body("rate_limit_error", "Number of requests has exceeded your limit")
             return 429, {"retry-after": str(wait)}, body
         try:
             answer = simulator.answer(path, pairs, headers)
         except ApiError as error:
+            if fault and fault.change:
+                fault.put_off()
             more = {}
             if error.should_retry is not None:
                 more["x-should-retry"] = str(error.should_retry).lower()
-            return error.status, more, _error_body(error.type, error.message, error.code)
-        return 200, {}, _JSON.encode(answer)
+            return error.status, more, error_body(error.type, error.message, error.code)
+        body = _JSON.encode(answer)
+        if fault and fault.change:
+            try:
+                # Decoded again: rows of the answer may be the directory's own.
+                body = _JSON.encode(fault.change(_decode(body), pairs))
+            except LookupError:
+                fault.put_off()
+        return 200, {}, body
 
     def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)
-        self.send_header("content-type", "application/json")
         self.send_header("request-id", f"req_{hashlib.sha256(body).hexdigest()[:24]}")
         self.send_header("anthropic-organization-id", ORGANIZATION_ID)
-        for name, value in headers.items():
+        for name, value in ({"content-type": "application/json"} | headers).items():
             self.send_header(name, value)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -365,13 +406,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 # Claude Code's amounts are numbers with every digit.
 _JSON = msgspec.json.Encoder(decimal_format="number")
-
-
-def _error_body(kind: str, message: str, code: str | None = None) -> bytes:
-    error: Answer = {"type": kind, "message": message}
-    if code:
-        error["details"] = {"error_code": code}
-    return json.dumps({"type": "error", "error": error}).encode()
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 def _list(header: str) -> Iterable[str]:

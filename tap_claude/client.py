@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
+import backoff
 import msgspec
 import requests
 from singer_sdk.authenticators import APIKeyAuthenticator, BearerTokenAuthenticator
@@ -26,6 +27,7 @@ from typing_extensions import override
 
 from tap_claude.ahead import ahead
 from tap_claude.pagination import (
+    UNREADABLE,
     BrokenPageError,
     CursorPaginator,
     PagingError,
@@ -186,6 +188,7 @@ class ClaudeStream(RESTStream[str | None]):
     def __init__(self, tap: Tap, *, run: Run, name: str | None = None) -> None:
         """Join a run."""
         super().__init__(tap, name=name)
+        self.logger.addFilter(_say_once)
         self.run = run
         self.columns = Columns(self.schema)
         mode = self.config.get("pseudonymize_users", "none")
@@ -442,6 +445,9 @@ class ClaudeStream(RESTStream[str | None]):
         except (PagingError, BrokenPageError, WrongValueError, TooMuchError) as error:
             msg = f"{self.name}: {error}"
             raise FatalAPIError(msg) from error
+        except RecursionError as error:
+            msg = f"{self.name}: a row of the API is nested too deeply"
+            raise FatalAPIError(msg) from error
         except requests.RequestException as error:
             host = urlsplit(self.url_base).netloc
             reason = printable(str(error), self._secrets)
@@ -471,8 +477,22 @@ class ClaudeStream(RESTStream[str | None]):
                     raise
                 raise TooMuchError(str(error)) from error
 
-        decorated: Callable[..., Any] = super().request_decorator(once)
-        return decorated
+        # As the SDK does it, but without a second ERROR line when the tries are over.
+        return backoff.on_exception(
+            self.backoff_wait_generator,
+            (
+                ConnectionResetError,
+                RetriableAPIError,
+                requests.exceptions.ChunkedEncodingError,
+                requests.exceptions.ConnectionError,
+                requests.exceptions.ContentDecodingError,
+                requests.exceptions.Timeout,
+            ),
+            max_tries=self.backoff_max_tries,
+            on_backoff=self.backoff_handler,
+            jitter=self.backoff_jitter,
+            logger=None,
+        )(once)
 
     @override
     def backoff_max_tries(self) -> int:
@@ -506,6 +526,11 @@ class ClaudeStream(RESTStream[str | None]):
             self.backoff_max_tries(),
             error,
         )
+
+
+def _say_once(record: logging.LogRecord) -> bool:
+    """Drop the SDK's note that a stream failed: the line at the end of the run says why, too."""
+    return not str(record.msg).startswith("An unhandled error occurred while syncing")
 
 
 def _slow(error: Exception) -> bool:
@@ -548,5 +573,5 @@ def _error_fields(response: requests.Response) -> tuple[str, str, str]:
         error = msgspec.json.decode(body(response))["error"]
         details = error.get("details") or {}
         return str(error["type"]), str(details.get("error_code", "")), str(error["message"])
-    except (msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError, AttributeError):
+    except (*UNREADABLE, LookupError, TypeError, AttributeError):
         return response.reason or "", "", ""

@@ -53,6 +53,9 @@ class _Single(msgspec.Struct):
     id: str
 
 
+# What decoding raises: RecursionError for what is nested too deeply.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 # Numbers with a fraction are money: a float would not hold them.
 exact = Decimal
 
@@ -83,7 +86,7 @@ def read_page(response: requests.Response, *, single: bool = False) -> Page:
                 fields["page"] = Page([msgspec.Raw(body(response))], has_more=False)
             else:
                 fields["page"] = _decode(body(response))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             msg = f"the response is not a page of data: {error}"
             raise BrokenPageError(msg) from error
     page: Page = fields["page"]
@@ -104,7 +107,7 @@ def decode_row(raw: msgspec.Raw) -> dict[str, Any]:
     """Decode an item of a page. Raises `BrokenPageError` if it is no object."""
     try:
         return _decode_row(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         msg = f"a row of the page cannot be read: {error}"
         raise BrokenPageError(msg) from error
 
@@ -117,7 +120,7 @@ def decode_rows(raw: msgspec.Raw) -> Sequence[dict[str, Any] | msgspec.Raw]:
     """Decode a list of rows, or only part it if it is large. Raises `BrokenPageError`."""
     try:
         return _decode_rows(raw) if len(memoryview(raw)) < AT_ONCE_BYTES else _part_rows(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         msg = f"the rows of a bucket cannot be read: {error}"
         raise BrokenPageError(msg) from error
 
@@ -186,6 +189,9 @@ class PagePaginator(CursorPaginator):
     @override
     def has_more(self, response: requests.Response) -> bool:
         page = read_page(response)
+        if page.has_more is True and page.next_page in {None, msgspec.UNSET}:
+            msg = "a page has has_more: true but no next_page to ask for"
+            raise PagingError(msg)
         if page.next_page is msgspec.UNSET:
             msg = "a page has no next_page; whether it is the last is unknown"
             raise PagingError(msg)
@@ -205,7 +211,9 @@ class OnePagePaginator(PagePaginator):
 
     @override
     def has_more(self, response: requests.Response) -> bool:
-        return read_page(response).next_page is not msgspec.UNSET and super().has_more(response)
+        page = read_page(response)
+        alone = page.next_page is msgspec.UNSET and page.has_more is not True
+        return not alone and super().has_more(response)
 
 
 class IdPaginator(CursorPaginator):

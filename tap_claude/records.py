@@ -143,6 +143,7 @@ class _Field(NamedTuple):
     """Maker of other values; None where the schema has no such column."""
     expected: str
     whole: bool
+    """Whether an object is taken, or refused, as it is, and not looked into."""
     inner: dict[str, _Field]
 
 
@@ -233,7 +234,9 @@ class Columns:
         column = column_name(path)
         convert, expected = self._convert.get(column, (None, ""))
         kind = None if convert is None else _AS_THEY_ARE.get(convert)
-        return _Field(kind, column, convert, expected, column in self.whole, {})
+        opens = convert is None or any(name.startswith(f"{column}_") for name in self.names)
+        whole = column in self.whole or not opens
+        return _Field(kind, column, convert, expected, whole, {})
 
     def add_dollars(self, record: Record) -> None:
         """Fill the dollar columns from their cents; null unless the currency is USD."""
@@ -405,7 +408,7 @@ class RowKey:
 
 def with_tools(row: Record, known: Iterable[str]) -> Record:
     """Give the tools that have columns to them, and all others to ``other_tool_actions``."""
-    tools = row.get("tool_actions") or {}
+    tools = _object_of(row, "tool_actions")
     columns = {name: actions for name, actions in tools.items() if name in known}
     others = {name: actions for name, actions in tools.items() if name not in known}
     rest = {name: value for name, value in row.items() if name != "tool_actions"}
@@ -415,7 +418,7 @@ def with_tools(row: Record, known: Iterable[str]) -> Record:
 def per_model(row: Record, shared: Iterable[str]) -> list[Record]:
     """Give each model of a Claude Code row a row of its own, with what identifies the parent."""
     parent = {name: row.get(name) for name in shared}
-    return [{**parent, **entry} for entry in row.get("model_breakdown") or ()]
+    return [{**parent, **entry} for entry in _objects_of(row, "model_breakdown")]
 
 
 def per_limiter(row: Record) -> list[Record]:
@@ -423,17 +426,17 @@ def per_limiter(row: Record) -> list[Record]:
 
     Before 2026-10-21 the group was a ``group_type`` only.
     """
-    group = row.get("group") or {"type": row.get("group_type")}
+    group = _object_of(row, "group") or {"type": row.get("group_type")}
     rest = {n: v for n, v in row.items() if n not in {"group", "group_type", "limits"}}
     return [
         {**rest, **_prefixed("group", group), **_prefixed("limit", limit)}
-        for limit in row.get("limits") or ()
+        for limit in _objects_of(row, "limits")
     ]
 
 
 def with_key_owner(row: Record) -> Record:
     """Read owner and scope of an API key in their older shapes too (docs: api/admin/api_keys)."""
-    scope, principal = row.get("scope") or {}, row.get("principal") or {}
+    scope, principal = _object_of(row, "scope"), _object_of(row, "principal")
     if "id" in principal:
         kind = str(principal.get("type")).removesuffix("_actor")
         principal = {"type": f"{kind}_actor", f"{kind}_id": principal["id"]}
@@ -466,11 +469,31 @@ def with_address(row: Record) -> Record:
 
 def with_geo_list(row: Record) -> Record:
     """Make ``allowed_inference_geos`` a list, also where the API says "unrestricted"."""
-    residency = row.get("data_residency") or {}
+    residency = _object_of(row, "data_residency")
     geos = residency.get("allowed_inference_geos")
     if isinstance(geos, str):
         return {**row, "data_residency": {**residency, "allowed_inference_geos": [geos]}}
     return row
+
+
+def _object_of(row: Record, name: str) -> Record:
+    """Return an object of a row; an empty one for null. Raises `WrongValueError`."""
+    value = row.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise WrongValueError(name, "an object", value)
+    return value
+
+
+def _objects_of(row: Record, name: str) -> list[Record]:
+    """Return a list of objects of a row; an empty one for null. Raises `WrongValueError`."""
+    value = row.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise WrongValueError(name, "a list of objects", value)
+    return value
 
 
 def _prefixed(prefix: str, fields: Mapping[str, Any]) -> Record:

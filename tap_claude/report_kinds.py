@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from tap_claude.client import printable
 from tap_claude.pagination import (
+    UNREADABLE,
     BrokenPageError,
     TokenPaginator,
     decode_rows,
@@ -176,7 +177,7 @@ class BucketReport(SizedReport):
             try:
                 bucket = _decode_bucket(raw)
                 start, end = parse_time(bucket.starting_at), parse_time(bucket.ending_at)
-            except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+            except (*UNREADABLE, ValueError) as error:
                 msg = f"a bucket of the page cannot be read: {error}"
                 raise BrokenPageError(msg) from error
             rows = decode_rows(bucket.results)
@@ -358,7 +359,7 @@ def row_start(raw: msgspec.Raw) -> str:
     try:
         text = _decode_row_start(raw).starting_at
         parse_time(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+    except (*UNREADABLE, ValueError) as error:
         msg = f"a row of the page has no starting_at: {error}"
         raise BrokenPageError(msg) from error
     return text

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
+import urllib3.exceptions
 from typing_extensions import override
 
 from tap_claude.pagination import body
@@ -105,11 +106,12 @@ class Kept:
 def _read_body(response: requests.Response, until: float) -> bytearray:
     """Read an answer, within the bytes and the time that it may take (a monotonic clock's).
 
-    The timeout of requests is for each read, so that a trickle never runs into it.
+    The timeout of requests is for each read, so that a trickle never runs into it; and reading
+    in chunks of a size would wait for the chunk.
     """
     content = bytearray()
     with response:
-        for chunk in response.iter_content(CHUNK_BYTES):
+        while chunk := _read_some(response):
             content += chunk
             if len(content) > MAX_BYTES:
                 msg = f"an answer is larger than {MAX_BYTES // 2**20} MB"
@@ -118,3 +120,14 @@ def _read_body(response: requests.Response, until: float) -> bytearray:
                 msg = "the answer took longer than request_timeout"
                 raise requests.exceptions.ReadTimeout(msg)
     return content
+
+
+def _read_some(response: requests.Response) -> bytes:
+    """Return what has come in, decompressed; nothing at the end."""
+    try:
+        some: bytes = response.raw.read1(CHUNK_BYTES, decode_content=True)
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise requests.exceptions.ReadTimeout(error) from error
+    except urllib3.exceptions.HTTPError as error:
+        raise requests.exceptions.ChunkedEncodingError(error) from error
+    return some

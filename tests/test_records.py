@@ -134,6 +134,8 @@ def test_conform_returns_every_column_and_drops_the_rest() -> None:
     [
         ("tokens", "12"),
         ("tokens", True),
+        ("tokens", {}),
+        ("model", {"a": {}}),
         ("tokens", Decimal("1.5")),
         ("tokens", Decimal("1e400")),
         ("tokens", Decimal("1e999999999")),

@@ -1,0 +1,147 @@
+"""Each kind of fault on each kind of endpoint, one at a time, on the second request for it."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
+
+from chaos import world
+from chaos.tap import (
+    Result,
+    Tables,
+    bookmark_complaints,
+    difference,
+    error_complaints,
+    output_complaints,
+    success_complaints,
+)
+from simulator.faults import KINDS, FixedWindow, Kind
+
+if TYPE_CHECKING:
+    from simulator.server import Simulator
+
+AT_ONCE = 2
+"""Runs at a time."""
+MOST_REFUSALS = 10
+
+
+class Endpoint(NamedTuple):
+    """A kind of endpoint, by an example."""
+
+    stream: str
+    path: str
+    several_buckets: bool = False
+    """Whether a step of the report can be halved."""
+    both: bool = False
+
+
+ENDPOINTS = (
+    Endpoint("messages_usage", "usage_report/messages", several_buckets=True),
+    Endpoint("analytics_cost", "analytics/cost", several_buckets=True),
+    Endpoint("claude_code_usage", "usage_report/claude_code"),
+    Endpoint("analytics_users", "analytics/users", both=True),
+    Endpoint("users", "organizations/users"),
+    Endpoint("workspace_members", "/members"),
+)
+BYSTANDERS = ("invites", "rate_limits", "report_buckets", "workspaces")
+"""Streams that are read beside each: some before it, some after it."""
+
+
+@functools.cache
+def undisturbed(endpoint: Endpoint) -> tuple[Tables, int]:
+    """Return the right rows, and how many requests they take."""
+    with world.simulator() as served:
+        run = world.read(served, (endpoint.stream, *BYSTANDERS), both=endpoint.both)
+    wrong = [*output_complaints(run), *success_complaints(run)]
+    tables = Tables()
+    tables.load(run.messages)
+    if wrong or not tables.rows.get(endpoint.stream):
+        msg = f"{endpoint.stream}: the undisturbed run failed: {wrong}"
+        raise RuntimeError(msg)
+    return tables, len(served.seen)
+
+
+def disturbed(kind: Kind, endpoint: Endpoint) -> Result:
+    """Run the tap with one kind of fault on one endpoint."""
+    right, requests = undisturbed(endpoint)
+    selected = (endpoint.stream, *BYSTANDERS)
+    is_permanent = kind.is_permanent and not (kind.splits and endpoint.several_buckets)
+    tables = Tables()
+    with world.simulator() as served:
+        fault = kind.fault(endpoint.path, after=1)
+        served.faults.append(fault)
+        run = world.read(served, selected, both=endpoint.both)
+        tables.load(run.messages)
+        result = Result(kind.name, fault.hits, runs=1, requests=len(served.seen))
+        complaints = output_complaints(run)
+        if not fault.hits:
+            complaints.append("the fault never came about")
+        if is_permanent:
+            result.retries = _repeated(served)
+            complaints += error_complaints(run, kind, [endpoint.stream])
+            complaints += bookmark_complaints(tables, right)
+            if kind.spares_others:
+                complaints += difference(tables.only(BYSTANDERS), right.only(BYSTANDERS))
+            served.faults.clear()
+            run = world.read(served, selected, tables.state, both=endpoint.both)
+            tables.load(run.messages)
+            complaints += [f"second run: {text}" for text in output_complaints(run)]
+        else:
+            result.retries = result.requests - requests
+    complaints += success_complaints(run)
+    complaints += difference(tables, right)
+    result.survived = int(not complaints)
+    result.ends["one error, then resumed" if is_permanent else "tried again"] = 1
+    result.complaints = [f"{kind.name}, {endpoint.stream}: {text}" for text in complaints]
+    return result
+
+
+def rate_limited(requests: int, seconds: float) -> Result:
+    """Run the tap against a rate limit that tells nothing of when it ends."""
+    endpoint = ENDPOINTS[0]
+    right, undisturbed_requests = undisturbed(endpoint)
+    limit = FixedWindow(requests, seconds)
+    tables = Tables()
+    with world.simulator() as served:
+        served.plan = limit
+        run = world.read(served, (endpoint.stream, *BYSTANDERS), deadline=20 * seconds)
+        tables.load(run.messages)
+    complaints = [*output_complaints(run), *success_complaints(run), *difference(tables, right)]
+    if max(limit.refused.values(), default=0) >= MOST_REFUSALS:
+        complaints.append(f"refused too often: {dict(limit.refused)}")
+    name = f"rate limit of {requests} in {seconds:.0f} s that tells no time"
+    return Result(
+        name,
+        injected=limit.refused.total(),
+        runs=1,
+        survived=int(not complaints),
+        requests=len(served.seen),
+        retries=len(served.seen) - undisturbed_requests,
+        ends=Counter(["tried again"]),
+        complaints=[f"{name}: {text}" for text in complaints],
+    )
+
+
+def scripted(*, short: bool) -> list[Result]:
+    """Run them all, or in short each kind on one endpoint."""
+    pairs = (
+        zip(KINDS, itertools.cycle(ENDPOINTS), strict=False)
+        if short
+        else itertools.product(KINDS, ENDPOINTS)
+    )
+    results = {kind.name: Result(kind.name) for kind in KINDS}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(undisturbed, ENDPOINTS))
+        limited = pool.submit(rate_limited, 5, 5 if short else 60)
+        for result in pool.map(lambda pair: disturbed(*pair), pairs):
+            results[result.fault].add(result)
+        return [*results.values(), limited.result()]
+
+
+def _repeated(served: Simulator) -> int:
+    """Count the requests that had been sent before, word for word."""
+    asked = Counter((seen.path, seen.query) for seen in served.seen)
+    return sum(times - 1 for times in asked.values())

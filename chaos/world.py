@@ -1,0 +1,119 @@
+"""The organization that all runs read: a few days, small pages, and a clock that stands."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import functools
+import json
+from typing import TYPE_CHECKING, Any
+
+from chaos.tap import Run, run_tap
+from simulator.facts import Facts
+from simulator.server import ADMIN_KEY, ANALYTICS_KEY, PREFIX, Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+DAYS = 5
+PATIENCE = 5
+"""Seconds that the tap waits for an answer."""
+
+# A time that is never long past: the API goes back 365 days from the real present.
+_BASE, _STEP = dt.datetime(2026, 3, 20, 13, 37, 42, tzinfo=dt.UTC), dt.timedelta(weeks=26)
+NOW = _BASE + _STEP * ((dt.datetime.now(dt.UTC) - _BASE) // _STEP)
+FIRST_DAY = NOW.date() - dt.timedelta(days=DAYS - 1)
+
+PAGE_SIZES = {
+    "usage_report/messages": 2,
+    "cost_report": 2,
+    "analytics/cost": 40,
+    "analytics/users": 2,
+    "usage_report/claude_code": 8,
+}
+PAGE_SIZE = 20
+
+
+class SmallPages(Simulator):
+    """A simulator whose pages are small, whatever the client would take, so that there are many."""
+
+    def answer(
+        self, path: str, pairs: list[tuple[str, str]], headers: dict[str, str]
+    ) -> dict[str, Any]:
+        """Answer with a small page."""
+        endpoint = path.removeprefix(PREFIX)
+        most = PAGE_SIZES.get(endpoint, PAGE_SIZE)
+        small = [
+            (name, str(min(most, int(value))) if name == "limit" else value)
+            for name, value in pairs
+        ]
+        return super().answer(path, small, headers)
+
+
+def simulator(**options: Any) -> SmallPages:
+    """Return a simulator; all have the same history."""
+    return SmallPages(
+        _facts(enterprise=False), now=NOW, enterprise=_facts(enterprise=True), **options
+    )
+
+
+@functools.cache
+def _facts(*, enterprise: bool) -> Facts:
+    return Facts(
+        seed=8 if enterprise else 7,
+        first_day=FIRST_DAY,
+        today=NOW.date(),
+        breadth=12,
+        enterprise=enterprise,
+    )
+
+
+def config(url: str, *, both: bool) -> dict[str, Any]:
+    """Return settings; without lookback, so that a bookmark that went too far costs rows."""
+    keys = {"admin_api_key": ADMIN_KEY} | ({"analytics_api_key": ANALYTICS_KEY} if both else {})
+    return {
+        **keys,
+        "base_url": url,
+        "start_date": FIRST_DAY.isoformat(),
+        "end_date": NOW.isoformat(),
+        "lookback_days": 0,
+        "requests_per_minute": 0,
+        "request_timeout": PATIENCE,
+    }
+
+
+@functools.cache
+def _discovered(*, both: bool) -> Any:
+    run = run_tap(config("http://127.0.0.1:9", both=both), None, None, "--discover")
+    if run.code:
+        raise RuntimeError(run.stderr)
+    return json.loads(run.stdout)
+
+
+def streams(*, both: bool) -> list[str]:
+    """Name the streams that the keys can read."""
+    return [entry["stream"] for entry in _discovered(both=both)["streams"]]
+
+
+def catalog(selected: Collection[str], *, both: bool) -> dict[str, Any]:
+    """Return a catalogue with some streams selected."""
+    found: dict[str, Any] = copy.deepcopy(_discovered(both=both))
+    for entry in found["streams"]:
+        for item in entry["metadata"]:
+            if not item["breadcrumb"]:
+                item["metadata"]["selected"] = entry["stream"] in selected
+    return found
+
+
+def read(
+    served: Simulator,
+    selected: Collection[str],
+    state: dict[str, Any] | None = None,
+    *,
+    both: bool = False,
+    deadline: float = 60,
+) -> Run:
+    """Run the tap against a simulator."""
+    return run_tap(
+        config(served.url, both=both), catalog(selected, both=both), state, deadline=deadline
+    )

@@ -1,0 +1,502 @@
+"""What can go wrong on the way to an answer: single faults, named kinds of them, random plans."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import json
+import os
+import random
+import socket
+import struct
+import time
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from http.server import BaseHTTPRequestHandler
+
+    Pairs = Sequence[tuple[str, str]]
+    Deliver = Callable[[BaseHTTPRequestHandler, bytes], None]
+    Change = Callable[[Any, Pairs], Any]
+
+CURSORS = ("page", "after_id")
+"""Parameters that ask for a page that is not the first."""
+BLOCK = b" " * 2**20
+
+
+@dataclass
+class Fault:
+    """An answer to give instead of the right one, to so many requests for a path."""
+
+    status: int = 500
+    headers: dict[str, str] = dataclasses.field(default_factory=dict)
+    body: str | bytes | None = None
+    path: str = ""
+    """Only to requests whose path ends so; empty means any."""
+    times: int = 1
+    after: int = 0
+    """Let so many matching requests through first."""
+    needs_cursor: bool = False
+    """Only to requests for a page that is not the first."""
+    deliver: Deliver | None = None
+    """Sends the body of the right answer in a wrong way, status and headers included."""
+    change: Change | None = None
+    """Makes another answer of the right one, given the request's parameters too.
+
+    Raises `LookupError` where there is nothing to change: the fault is put off.
+    """
+    hits: int = 0
+    """Requests that got it."""
+
+    def fits(self, path: str, pairs: Pairs = ()) -> bool:
+        """Tell whether a request may get it."""
+        has_cursor = any(name in CURSORS for name, _ in pairs)
+        return path.endswith(self.path) and (has_cursor or not self.needs_cursor)
+
+    def put_off(self) -> None:
+        """Take a hit back: the fault waits for the next request."""
+        self.times += 1
+        self.hits -= 1
+
+
+# -- ways to deliver an answer that a client cannot use
+
+
+def reset(handler: BaseHTTPRequestHandler, body: bytes = b"") -> None:  # noqa: ARG001
+    """Close the connection with a TCP reset, as it stands."""
+    handler.close_connection = True
+    handler.wfile.flush()
+    linger_for_no_time = struct.pack("ii", 1, 0)
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_for_no_time)
+    # Not handler.connection.close(): its files would keep it open, and the end would be orderly.
+    os.close(handler.connection.detach())
+
+
+def reset_after_headers(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+    """Send the headers only, then reset the connection."""
+    _begin(handler, {"content-length": str(len(body))})
+    time.sleep(0.05)  # some systems drop what was sent just before a reset
+    reset(handler)
+
+
+def cut_off(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+    """Send half of the body that content-length has promised."""
+    _begin(handler, {"content-length": str(len(body))})
+    handler.wfile.write(body[: len(body) // 2])
+
+
+def cut_off_chunked(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+    """Send a body in chunks, and close within the second."""
+    half = len(body) // 2
+    _begin(handler, {"transfer-encoding": "chunked"})
+    handler.wfile.write(b"%x\r\n%s\r\n" % (half, body[:half]))
+    handler.wfile.write(b"%x\r\n%s" % (len(body) - half, body[half : half + half // 2]))
+
+
+def trickle(seconds: float) -> Deliver:
+    """Send a byte each so many seconds: no single read takes long, the whole never ends."""
+
+    def deliver(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        _begin(handler, {"content-length": str(len(body))})
+        for byte in body:
+            handler.wfile.write(bytes([byte]))
+            handler.wfile.flush()
+            time.sleep(seconds)
+
+    return deliver
+
+
+def oversized(size: int = 2**30, *, encoded: bool = False) -> Deliver:
+    """Send the right answer with so many spaces in it, plain or as a gzip bomb."""
+
+    def deliver(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        blocks = size // len(BLOCK)
+        if encoded:
+            _begin(handler, {"content-encoding": "gzip"})
+            parts = gzip_bomb(body, blocks)
+        else:
+            _begin(handler, {"content-length": str(len(body) + blocks * len(BLOCK))})
+            parts = iter((body[:-1], *[BLOCK] * blocks, body[-1:]))
+        for part in parts:
+            handler.wfile.write(part)
+
+    return deliver
+
+
+def gzip_bomb(body: bytes, blocks: int) -> Iterator[bytes]:
+    """Yield a gzip stream of a JSON text with so many blocks of spaces before its last byte.
+
+    A full flush makes a piece that depends on nothing before it, so that one can be repeated.
+    """
+    yield bytes.fromhex("1f8b0800000000000003")
+    yield _deflated(body[:-1], zlib.Z_FULL_FLUSH)
+    piece, crc = _deflated(BLOCK, zlib.Z_FULL_FLUSH), zlib.crc32(body[:-1])
+    for _ in range(blocks):
+        yield piece
+        crc = zlib.crc32(BLOCK, crc)
+    yield _deflated(body[-1:], zlib.Z_FINISH)
+    length = (len(body) + blocks * len(BLOCK)) % 2**32
+    yield struct.pack("<II", zlib.crc32(body[-1:], crc), length)
+
+
+def refused(seconds: float) -> Deliver:
+    """Reset the connection and refuse new ones for so long."""
+
+    def deliver(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        handler.server.simulator.refuse(seconds)  # type: ignore[attr-defined]
+        reset(handler, body)
+
+    return deliver
+
+
+def _begin(handler: BaseHTTPRequestHandler, headers: dict[str, str]) -> None:
+    handler.send_response(200)
+    handler.send_header("content-type", "application/json")
+    handler.send_header("connection", "close")
+    for name, value in headers.items():
+        handler.send_header(name, value)
+    handler.end_headers()
+    handler.wfile.flush()
+    handler.close_connection = True
+
+
+def _deflated(data: bytes, flush: int) -> bytes:
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return compressor.compress(data) + compressor.flush(flush)
+
+
+# -- changes of the right answer
+
+
+def repeat_cursor(answer: Any, pairs: Pairs) -> Any:
+    """Point to the page that was asked for."""
+    cursor = next(value for name, value in pairs if name in CURSORS)
+    return {**answer, "has_more": True, _cursor_field(answer): cursor}
+
+
+def drop_cursor(answer: Any, pairs: Pairs) -> Any:  # noqa: ARG001
+    """Say that there is more, but not where."""
+    if "data" not in answer:
+        raise LookupError
+    return {**answer, "has_more": True, _cursor_field(answer): None}
+
+
+def drop_data(answer: Any, pairs: Pairs) -> Any:  # noqa: ARG001
+    """Leave the rows out, and nothing in their place."""
+    return {name: value for name, value in answer.items() if name not in {"data", "summaries"}}
+
+
+def null_row(answer: Any, pairs: Pairs) -> Any:  # noqa: ARG001
+    """Put null in the place of the first row."""
+    if not answer.get("data"):
+        raise LookupError
+    return {**answer, "data": [None, *answer["data"][1:]]}
+
+
+WRONG_VALUES = {
+    "uncached_input_tokens": "many",
+    "amount": "twelve",
+    "num_sessions": "many",
+    "email": 5,
+    "email_address": 5,
+    "user_id": 5,
+}
+
+
+def wrong_value(answer: Any, pairs: Pairs) -> Any:  # noqa: ARG001
+    """Give one field of one row a value of another type."""
+    for name, value in WRONG_VALUES.items():
+        if _replace_first(answer.get("data"), name, value):
+            return answer
+    raise LookupError
+
+
+def _replace_first(part: Any, name: str, value: Any) -> bool:
+    if isinstance(part, dict):
+        if part.get(name) is not None:
+            part[name] = value
+            return True
+        part = part.values()
+    elif not isinstance(part, list):
+        return False
+    return any(_replace_first(inner, name, value) for inner in part)
+
+
+def _cursor_field(answer: Any) -> str:
+    return "last_id" if "last_id" in answer else "next_page"
+
+
+# -- kinds
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A sort of fault, and what a good client makes of it."""
+
+    name: str
+    make: Callable[[], Fault]
+    error: str = ""
+    """Pattern of the one line that ends the run; empty: tried again, and nothing is lost."""
+    splits: bool = False
+    """Whether a report that asks for several buckets survives: it asks for fewer, or the rest."""
+    spares_others: bool = False
+    """Whether the other streams are read all the same."""
+    weight: float = 1
+    """How often random plans choose it; 0: never."""
+
+    @property
+    def is_permanent(self) -> bool:
+        """Tell whether it ends a run."""
+        return bool(self.error)
+
+    def fault(self, path: str = "", *, after: int = 0) -> Fault:
+        """Make a fault for requests whose path ends so."""
+        made = self.make()
+        return dataclasses.replace(made, path=path, after=0 if made.needs_cursor else after)
+
+
+def error_body(kind: str, message: str, code: str | None = None) -> bytes:
+    """Return the body of an error as the API sends it."""
+    error: dict[str, Any] = {"type": kind, "message": message}
+    if code:
+        error["details"] = {"error_code": code}
+    return json.dumps({"type": "error", "error": error}).encode()
+
+
+def _status(status: int, kind: str, times: int = 1, **headers: str) -> Fault:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Fault(status, named, error_body(kind, f"planned fault {status}"), times=times)
+
+
+def _limited(**headers: str) -> Fault:
+    return _status(429, "rate_limit_error", 1, **headers)
+
+
+def _in(seconds: float) -> dt.datetime:
+    return dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
+
+
+def _page(body: str | bytes) -> Fault:
+    return Fault(200, body=body)
+
+
+def _expired_cursor(times: int) -> Fault:
+    body = error_body("invalid_request_error", "page: token has expired")
+    return Fault(400, body=body, times=times, needs_cursor=True)
+
+
+FOREVER = 10**9
+_LATER = "later|come back|retry-after"
+_TOO_BIG = "too (big|large|long)|larger than|bigger than|more than|over"
+_HTML = "<html><head><title>502 Bad Gateway</title></head><body>cloudflare</body></html>"
+
+KINDS = (
+    Kind("429, retry-after in seconds", lambda: _limited(retry_after="1")),
+    Kind(
+        "429, retry-after as a date",
+        lambda: _limited(retry_after=format_datetime(_in(2), usegmt=True)),
+        weight=0.3,
+    ),
+    Kind("429 without retry-after", _limited),
+    Kind(
+        "429, reset time in the past",
+        lambda: _limited(anthropic_ratelimit_requests_reset=_in(-60).isoformat()),
+    ),
+    Kind("429, retry-after of a day", lambda: _limited(retry_after="86400"), error=_LATER),
+    Kind("500", lambda: _status(500, "api_error")),
+    Kind(
+        "500, x-should-retry: false",
+        lambda: _status(500, "api_error", x_should_retry="false"),
+        error="HTTP 500",
+    ),
+    Kind(
+        "500 that lasts",
+        lambda: _status(500, "api_error", FOREVER, retry_after="0"),
+        error="HTTP 500",
+        weight=0,
+    ),
+    Kind("502 with an HTML body", lambda: Fault(502, {"content-type": "text/html"}, _HTML)),
+    Kind("503", lambda: _status(503, "overloaded_error")),
+    Kind("504", lambda: _status(504, "timeout_error")),
+    Kind("529", lambda: _status(529, "overloaded_error")),
+    Kind("408", lambda: _status(408, "timeout_error")),
+    Kind("409", lambda: _status(409, "conflict_error")),
+    Kind(
+        "401 in mid-run",
+        lambda: _status(401, "authentication_error", FOREVER),
+        error="HTTP 401 .*check the setting (admin|analytics)_api_key",
+        weight=0,
+    ),
+    Kind(
+        "403 in mid-run",
+        lambda: _status(403, "permission_error", FOREVER),
+        error="HTTP 403 .*The stream needs .*[Ll]eave it out",
+        spares_others=True,
+        weight=0,
+    ),
+    Kind(
+        "404 in mid-run",
+        lambda: _status(404, "not_found_error", FOREVER),
+        error="HTTP 404 .*The stream needs .*[Ll]eave it out",
+        spares_others=True,
+        weight=0,
+    ),
+    Kind("connections refused for a second", lambda: Fault(0, deliver=refused(1))),
+    Kind("reset before the headers", lambda: Fault(0, deliver=reset)),
+    Kind("reset after the headers", lambda: Fault(200, deliver=reset_after_headers)),
+    Kind("body cut off", lambda: Fault(200, deliver=cut_off)),
+    Kind("chunked body cut off", lambda: Fault(200, deliver=cut_off_chunked)),
+    Kind("slow trickle", lambda: Fault(200, deliver=trickle(0.3)), weight=0.1),
+    Kind(
+        "gzip bomb, 1 MB that become 1 GB",
+        lambda: Fault(200, deliver=oversized(encoded=True)),
+        error=_TOO_BIG,
+        splits=True,
+        weight=0,
+    ),
+    Kind(
+        "page of 1 GB",
+        lambda: Fault(200, deliver=oversized()),
+        error=_TOO_BIG,
+        splits=True,
+        weight=0,
+    ),
+    Kind("malformed JSON", lambda: _page('{"data": [{"id": ')),
+    Kind("a list instead of a page", lambda: _page("[]")),
+    Kind("null instead of a page", lambda: _page("null")),
+    Kind("an error with status 200", lambda: _page(error_body("api_error", "planned fault"))),
+    Kind("a page without data", lambda: Fault(200, change=drop_data)),
+    Kind(
+        "a cursor that repeats",
+        lambda: Fault(200, change=repeat_cursor, needs_cursor=True),
+        error="twice",
+    ),
+    Kind("has_more without a cursor", lambda: Fault(200, change=drop_cursor), "has_more"),
+    Kind("a cursor that expires", lambda: _expired_cursor(1)),
+    Kind(
+        "a cursor that expires again",
+        lambda: _expired_cursor(2),
+        error="token has expired",
+        splits=True,
+        weight=0,
+    ),
+    Kind("a value of the wrong type", lambda: Fault(200, change=wrong_value), "field '"),
+    Kind(
+        "a row that is null",
+        lambda: Fault(200, change=null_row),
+        "cannot be read|not of this|no starting_at",
+    ),
+    Kind(
+        "redirect to another host",
+        lambda: Fault(302, {"location": "https://elsewhere.invalid/"}, b""),
+        error="redirects are not followed",
+    ),
+)
+"""Every kind, with the error that it ends in, or without: then it is only a delay."""
+
+
+# -- plans
+
+
+class FaultPlan:
+    """Transient faults for a share of the requests, and perhaps one that is not transient.
+
+    The same seed brings the same faults for the same requests.
+    """
+
+    def __init__(
+        self, seed: int, rate: float = 0.1, *, permanent_at: int | None = None, in_a_row: int = 3
+    ) -> None:
+        """Plan; ``permanent_at`` is the number of the first request that may get the permanent."""
+        self.rate = rate
+        self.permanent_at = permanent_at
+        self.in_a_row = in_a_row
+        """Most faults in a row for one path: a client must never run out of retries."""
+        self.permanent: tuple[Kind, Fault] | None = None
+        self.given: list[tuple[str, Kind, Fault]] = []
+        """Path, kind and fault, in order."""
+        self._requests = 0
+        self._row: Counter[str] = Counter()
+        self._expired: set[str] = set()
+        self._rng = random.Random(seed)
+
+    @property
+    def injected(self) -> list[str]:
+        """Kind and path of what was given, in order."""
+        return [f"{kind.name} ({path})" for path, kind, fault in self.given if fault.hits]
+
+    @property
+    def has_ended_a_run(self) -> bool:
+        """Tell whether the permanent fault was given."""
+        return self.permanent is not None and self.permanent[1].hits > 0
+
+    def __call__(self, path: str, pairs: Pairs) -> Fault | None:
+        """Choose the fault of a request, if it is to have one."""
+        self._requests += 1
+        if (
+            self.permanent_at is not None
+            and self._requests > self.permanent_at
+            and not self.has_ended_a_run
+        ):
+            chosen = self._choose(path, pairs, permanent=True)
+            self.permanent = chosen
+        elif self._row[path] < self.in_a_row and self._rng.random() < self.rate:
+            chosen = self._choose(path, pairs, permanent=False)
+        else:
+            self._row[path] = 0
+            return None
+        kind, fault = chosen
+        self._row[path] += 1
+        if fault.needs_cursor:
+            self._expired.add(path)
+        self.given.append((path, kind, fault))
+        return fault
+
+    def _choose(self, path: str, pairs: Pairs, *, permanent: bool) -> tuple[Kind, Fault]:
+        fitting = [
+            (kind, fault)
+            for kind in KINDS
+            if kind.weight and kind.is_permanent == permanent
+            # A second one in the same window would not be transient.
+            if (fault := kind.fault()).fits(path, pairs)
+            and (permanent or not fault.needs_cursor or path not in self._expired)
+        ]
+        return self._rng.choices(fitting, [kind.weight for kind, _ in fitting])[0]
+
+
+class FixedWindow:
+    """A rate limit that starts anew every so many seconds, and does not say when."""
+
+    def __init__(self, requests: int, seconds: float = 60) -> None:
+        """Begin the first window with the first request."""
+        self.requests = requests
+        self.seconds = seconds
+        self.refused: Counter[int] = Counter()
+        """Refusals by the number of the window."""
+        self._started: float | None = None
+        self._let_in: Counter[int] = Counter()
+
+    def __call__(self, path: str, pairs: Pairs) -> Fault | None:  # noqa: ARG002
+        """Refuse what is too much."""
+        now = time.monotonic()
+        self._started = self._started or now
+        window = int((now - self._started) // self.seconds)
+        if self._let_in[window] < self.requests:
+            self._let_in[window] += 1
+            return None
+        self.refused[window] += 1
+        return _limited()
+
+
+def deliver(handler: BaseHTTPRequestHandler, fault: Deliver, body: bytes) -> None:
+    """Deliver in a wrong way; that the client hangs up in the middle is part of it."""
+    with contextlib.suppress(OSError):
+        fault(handler, body)
+        handler.wfile.flush()
+    handler.close_connection = True

@@ -1,0 +1,55 @@
+"""A little of `tests.fuzz` in each run: `make fuzz` goes on for as long as it is told."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
+
+from tap_claude.client import ClaudeStream
+from tests.fuzz import TARGETS, Target, World, mutated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    world = World()
+    before, ClaudeStream.backoff_base = ClaudeStream.backoff_base, 0.0
+    yield world
+    ClaudeStream.backoff_base = before
+    world.close()
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.stream)
+def test_the_answer_itself_is_read_whole(world: World, target: Target) -> None:
+    body = json.dumps(world.answers[target.stream]).encode()
+    records, _, error = world.read(target, body)
+    assert not error
+    assert any(record[target.column] for record in records)
+    world.check(target, body)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.stream)
+@given(seed=st.integers(min_value=0))
+@effort(max_examples=40, deadline=None)
+def test_every_sum_is_right_or_something_is_said(world: World, target: Target, seed: int) -> None:
+    rng = random.Random(seed)  # noqa: S311
+    world.check(target, mutated(world.answers[target.stream], rng))
+
+
+def test_the_check_can_fail(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that the tap is not shown must be missed."""
+    target = TARGETS[0]
+    answer = json.loads(json.dumps(world.answers[target.stream]))
+    result = world.read(target, json.dumps(answer).encode())
+    answer["data"][0]["results"].append(answer["data"][0]["results"][0])
+    monkeypatch.setattr(world, "read", lambda *_: result)
+    with pytest.raises(AssertionError, match="instead of"):
+        world.check(target, json.dumps(answer).encode())
