@@ -24,6 +24,9 @@ test: $(INSTALLED)  ## run all tests
 chaos: $(INSTALLED)  ## the tap against every fault that the simulator knows (ten minutes)
 	@PYTHONUTF8=1 $(RUN) chaos
 
+fuzz: $(INSTALLED)  ## mutated answers for SECONDS (300)
+	@$(RUN) tests.fuzz $(or $(SECONDS),300)
+
 lint: $(INSTALLED)  ## check style, format and types
 	$(RUN) ruff check
 	$(RUN) ruff format --check
@@ -56,4 +59,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@.bench/$*/bin/pip install --quiet --requirement $<
 	@touch $@
 
-.PHONY: help bench demo test chaos lint clean constraints
+.PHONY: help bench demo test chaos fuzz lint clean constraints

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -70,14 +71,28 @@ class Meltano:
         """Run the pipeline; a run that was killed and still counts as running is no obstacle."""
         self._call("run", "--force", *PLUGINS)
 
-    def _call(self, *arguments: str) -> None:
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start Meltano in a process group of its own, its output going to the log."""
         executable = Path(sys.executable).with_name("meltano")
         command = [str(executable), "--env-file", os.devnull, *arguments]
         with self.log.open("ab") as log:
-            result = subprocess.run(
-                command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, check=False
+            return subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
-        if result.returncode:
+
+    def _call(self, *arguments: str) -> None:
+        process = self.start(*arguments)
+        try:
+            failed = process.wait() != 0
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)
+            raise
+        if failed:
             lines = self.log.read_text(errors="replace").splitlines()
             end = [line for line in lines if not line.startswith(TRACEBACK)][-25:]
             msg = f"meltano {' '.join(arguments)} failed. The end of {self.log}:"

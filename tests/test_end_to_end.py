@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
+import signal
 import tempfile
 import time
 from collections import Counter
@@ -247,6 +249,35 @@ def test_the_default_bookmarks_survive_a_failed_run(
     assert [s.values("starting_at")[0] for s in simulator.requests("cost_report")] == [days_ago(7)]
     first = simulator.requests("usage_report/messages")[0]
     assert first.values("starting_at") > [start]
+
+
+def test_a_killed_run_is_made_up_for_by_the_next(
+    simulate: Any, server: Server, database: psycopg.Connection, tmp_path: Path
+) -> None:
+    """Meltano, tap and target die at once, in mid-backfill; Meltano's own state does the rest."""
+    simulator = simulate(days=300)
+    start = days_ago(299)
+    meltano = pipeline(
+        tmp_path,
+        server,
+        simulator,
+        "killed",
+        TAP_CLAUDE_START_DATE=start,
+        TAP_CLAUDE__SELECT='["messages_usage.*", "cost_report.*", "claude_code_usage.*"]',
+    )
+    for requests in (150, 220):
+        simulator.seen.clear()
+        process = meltano.start("run", "--force", "tap-claude", "target-postgres")
+        while len(simulator.seen) < requests and process.poll() is None:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    meltano.run()
+    assert_equal_to_the_facts(database, "killed", simulator, start)
+    days = one(database, "select count(distinct date) from killed.claude_code_usage")[0]
+    silent = simulator.facts.silence
+    assert silent is not None
+    assert days == 300 - (silent[1] - silent[0]).days
 
 
 def test_both_organizations_and_every_stream(

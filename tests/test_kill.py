@@ -20,6 +20,7 @@ STREAMS = (
     "messages_usage",
     "users",
 )
+KILLS = 50
 Rows = dict[tuple[str, str], dict[str, Any]]
 
 
@@ -33,8 +34,9 @@ def upsert(rows: Rows, messages: list[dict[str, Any]]) -> None:
 
 
 def test_kills_cost_nothing(simulate: Any, tap: Any, tmp_path: Path) -> None:
-    simulator = simulate(days=150, now=RECENT)
-    config = settings(simulator, start_date=days_ago(149, RECENT), lookback_days=3)
+    """A year of backfill, killed at 50 random moments and resumed from the last STATE line."""
+    simulator = simulate(days=365, now=RECENT, breadth=16)
+    config = settings(simulator, start_date=days_ago(364, RECENT), lookback_days=0)
     catalog = only(config, *STREAMS)
     whole: Rows = {}
     upsert(whole, tap(config=config, catalog=catalog).messages)
@@ -46,8 +48,8 @@ def test_kills_cost_nothing(simulate: Any, tap: Any, tmp_path: Path) -> None:
     state: dict[str, Any] = {}
     rows: Rows = {}
     bookmarks: dict[str, str] = {}
-    killed = 0
-    while True:
+    finished, killed = False, 0
+    while not finished:
         (tmp_path / "state.json").write_text(json.dumps(state))
         command = [sys.executable, "-m", "tap_claude"]
         for name in ("config", "catalog", "state"):
@@ -56,10 +58,11 @@ def test_kills_cost_nothing(simulate: Any, tap: Any, tmp_path: Path) -> None:
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment()
         ) as process:
             assert process.stdout is not None
-            # Later runs get further, so that the end is reached.
-            lines = rng.randrange(1, 600 * (killed + 1))
+            # So many lines that 50 kills leave something to do; the last run may end by itself.
+            lines = rng.randrange(1, 2 * len(whole) // KILLS) if killed < KILLS else len(whole)
             seen = [line for _, line in zip(range(lines), process.stdout, strict=False)]
-            process.kill()
+            if killed < KILLS:
+                process.kill()
             seen += process.stdout.readlines()
         finished = process.returncode == 0
         # what a target gets: whole lines only, and it returns the last state it has seen
@@ -70,9 +73,6 @@ def test_kills_cost_nothing(simulate: Any, tap: Any, tmp_path: Path) -> None:
             bookmark = found.get("replication_key_value", "")
             assert bookmark >= bookmarks.get(stream, "")
             bookmarks[stream] = bookmark
-        if finished:
-            break
-        killed += 1
-        assert killed < 60
-    assert killed >= 5
+        killed += not finished
+    assert killed == KILLS
     assert rows == whole
