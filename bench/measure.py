@@ -93,11 +93,16 @@ def measure(command: Sequence[str], stdout: Path, stderr: Path) -> Cost:
 
 
 def environment() -> dict[str, str]:
-    """Return this process's environment, without settings of the tap or of a proxy."""
+    """Return this process's environment, without settings of the tap or of a proxy.
+
+    Compiled modules are kept, as they are on any machine that runs a tap twice.
+    """
     env = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("TAP_", "DLT_")) and not name.lower().endswith("_proxy")
+        if not name.startswith(("TAP_", "DLT_"))
+        and not name.lower().endswith("_proxy")
+        and name != "PYTHONDONTWRITEBYTECODE"
     }
     return {**env, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "NO_PROXY": "127.0.0.1"}
 

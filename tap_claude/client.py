@@ -58,7 +58,6 @@ if TYPE_CHECKING:
 
 DEFAULT_BASE_URL = "https://api.anthropic.com"
 DEFAULT_ANTHROPIC_VERSION = "2023-06-01"
-DEFAULT_USER_AGENT = f"tap-claude/{version('tap-claude')} (Singer tap)"
 
 # Credentials are named like their settings. A stream lists those that it takes, the preferred
 # one first: the OAuth token is used only where there is no Admin key, or where no key will do.
@@ -241,8 +240,9 @@ class ClaudeStream(RESTStream[str | None]):
     @functools.cached_property
     @override
     def user_agent(self) -> str:
-        agent: str = self.config.get("user_agent") or DEFAULT_USER_AGENT
-        return agent
+        agent: str | None = self.config.get("user_agent")
+        # Looked up only here: it takes longer than all other imports.
+        return agent or f"tap-claude/{version('tap-claude')} (Singer tap)"
 
     @property
     @override

@@ -467,10 +467,13 @@ class GroupedReport(ReportStream):
 
     @override
     def steps(self, window: Window) -> Iterator[Window]:
-        while window.start < window.end:
+        for count in itertools.count(1):
+            if window.start >= window.end:
+                return
             step = next(split(window, self.width, min(self.step_buckets(), self._at_most)))
             yield step
-            self._at_most = min(2 * self._at_most, _NO_LIMIT)  # it came through
+            if count % _STEPS_TO_TRUST == 0:
+                self._at_most = min(2 * self._at_most, _NO_LIMIT)
             window = Window(step.end, window.end)
 
     def step_buckets(self) -> int:
@@ -519,6 +522,8 @@ def _configured_time(config: Mapping[str, Any], name: str) -> dt.datetime | None
 
 
 _NO_LIMIT = 2**31
+_STEPS_TO_TRUST = 10
+"""Steps that must come through before the API is asked for more at once again."""
 _UNITS = {"1d": "day", "1h": "hour", "1m": "minute"}
 _DAY = re.compile(r"\b\d{4}-\d\d-\d\d\b", re.ASCII)
 _NOT_YET = re.compile(r"availab|recent|latest|newest|\blag", re.IGNORECASE)

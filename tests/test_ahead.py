@@ -1,0 +1,176 @@
+"""The next page is on the way while one is worked on; one at a time, never two."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from simulator.server import Fault
+from tap_claude.ahead import ahead
+from tap_claude.tap import TapClaude
+from tests.conftest import NOW, days_ago, only, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAUSE = 0.05
+
+
+class Source:
+    """Items that take a while to fetch."""
+
+    def __init__(self, items: list[Any], pause: float = 0.0) -> None:
+        """Fetch each for so many seconds."""
+        self.items, self.pause = items, pause
+        self.begun: list[Any] = []
+        self.at_work = self.most_at_work = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        """Fetch."""
+        for item in self.items:
+            self.begun.append(item)
+            self.at_work += 1
+            self.most_at_work = max(self.most_at_work, self.at_work)
+            time.sleep(self.pause)
+            self.at_work -= 1
+            if isinstance(item, Exception):
+                raise item
+            yield item
+
+
+def soon(check: Any) -> None:
+    """Wait until something holds."""
+    until = time.monotonic() + 5
+    while not check():
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
+def test_everything_comes_in_order() -> None:
+    source = Source(list(range(100)))
+    assert list(ahead(iter(source))) == list(range(100))
+    assert source.most_at_work == 1
+    assert list(ahead(iter(()))) == []
+
+
+def test_the_next_is_begun_while_one_is_worked_on_and_not_the_one_after() -> None:
+    source = Source([1, 2, 3, 4])
+    items = ahead(iter(source))
+    assert not source.begun
+    assert next(items) == 1
+    soon(lambda: source.begun == [1, 2])
+    time.sleep(PAUSE)
+    assert source.begun == [1, 2]
+    assert next(items) == 2
+    soon(lambda: source.begun == [1, 2, 3])
+
+
+def test_work_and_waiting_overlap() -> None:
+    source = Source([1] * 8, pause=PAUSE)
+    started = time.monotonic()
+    for _ in ahead(iter(source)):
+        time.sleep(PAUSE)
+    assert time.monotonic() - started < 8 * 2 * PAUSE * 0.8
+    assert source.most_at_work == 1
+
+
+def test_a_large_item_comes_alone() -> None:
+    source = Source([1, 2, 3])
+    items = ahead(iter(source), at_once=lambda item: item != 2)
+    assert [next(items), next(items)] == [1, 2]
+    time.sleep(PAUSE)
+    assert source.begun == [1, 2]
+    assert next(items) == 3
+
+
+def test_free_items_do_not_count() -> None:
+    source = Source([1, None, 2, None, None, 3])
+    items = ahead(iter(source), free=lambda item: item is None)
+    assert next(items) == 1
+    soon(lambda: source.begun == [1, None, 2])
+    time.sleep(PAUSE)
+    assert source.begun == [1, None, 2]
+    assert list(items) == [None, 2, None, None, 3]
+
+
+def test_an_error_comes_where_its_item_would_have() -> None:
+    items = ahead(iter(Source([1, ValueError("two"), 3])))
+    assert next(items) == 1
+    with pytest.raises(ValueError, match="two"):
+        next(items)
+    assert list(items) == []
+
+
+def test_who_stops_early_leaves_no_thread() -> None:
+    before = threading.active_count()
+    source = Source([1, 2, 3])
+    items: Any = ahead(iter(source))
+    next(items)
+    items.close()
+    soon(lambda: threading.active_count() == before)
+    assert source.begun == [1, 2]
+
+
+# -- in the tap
+
+
+def test_the_next_step_is_asked_for_while_records_are_written(simulate: Any) -> None:
+    simulator = simulate(days=130, now=NOW)
+    config = settings(simulator, start_date=days_ago(120, NOW))
+    stream: Any = TapClaude(config=config, catalog=only(config, "messages_usage")).streams[
+        "messages_usage"
+    ]
+    records = stream.get_records(None)
+    next(records)
+    soon(lambda: len(simulator.seen) == 2)
+    time.sleep(PAUSE)
+    assert len(simulator.seen) == 2
+    assert len(list(records)) > 1000
+    assert len(simulator.seen) == 4
+
+
+def test_the_trial_run_asks_for_no_more_than_it_shows(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=130, now=NOW)
+    config = settings(simulator, start_date=days_ago(120, NOW))
+    run = tap("--test", config=config)
+    assert run.code == 0, run.stderr
+    assert len(simulator.requests("usage_report/messages")) == 1
+
+
+def test_an_answer_that_is_too_large_is_asked_for_in_parts(
+    simulate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator = simulate(days=40, now=NOW)
+    config = settings(simulator, start_date=days_ago(30, NOW))
+    catalog = only(config, "messages_usage")
+
+    def read() -> list[str]:
+        stream: Any = TapClaude(config=config, catalog=catalog).streams["messages_usage"]
+        return [record["row_id"] for record in stream.get_records(None)]
+
+    whole = read()
+    simulator.seen.clear()
+    monkeypatch.setattr("tap_claude.session.MAX_BYTES", 60_000)
+    assert sorted(read()) == sorted(whole)
+    # 31 days, 15 and 7 are too many; 3 at a time, and the last one
+    assert len(simulator.seen) == 3 + 10 + 1
+    monkeypatch.setattr("tap_claude.session.MAX_BYTES", 1000)
+    with pytest.raises(Exception, match="messages_usage: an answer is larger than"):
+        read()
+
+
+def test_a_trickle_is_given_up_and_tried_again(simulate: Any, tap: Any) -> None:
+    from simulator.faults import trickle  # noqa: PLC0415
+
+    simulator = simulate(days=4, now=NOW)
+    simulator.faults.append(Fault(path="organizations/users", deliver=trickle(0.3)))
+    config = settings(simulator, request_timeout=1)
+    started = time.monotonic()
+    run = tap(config=config, catalog=only(config, "users"))
+    assert run.code == 0, run.stderr
+    assert run.records("users")
+    assert "the answer took longer than request_timeout" in run.stderr
+    assert time.monotonic() - started < 20
