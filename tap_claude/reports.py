@@ -131,6 +131,8 @@ class ReportStream(ClaudeStream):
     """Columns that make the key of a row, beside stream, organization and bucket."""
     halves: ClassVar[bool] = False
     """Whether a step can be made smaller where the API is slow or its answer too large."""
+    names_newest_day: ClassVar[bool] = False
+    """Whether the API refuses days that it has not got yet, and says which is the newest."""
     warns_of_merged_rows: ClassVar[bool] = False
     """Whether two rows with one key are out of the ordinary."""
 
@@ -227,7 +229,7 @@ class ReportStream(ClaudeStream):
 
     def _end_of_what_there_is(self, error: APIError, now: dt.datetime) -> dt.datetime:
         """Return the end of what the API has. Raises the error if it is about something else."""
-        newest = _newest_day(error, self._step)
+        newest = _newest_day(error, self._step) if self.names_newest_day else None
         if newest is not None:
             self.logger.info("The newest day that the API has is %s.", f"{newest:%Y-%m-%d}")
             return newest + WIDTHS["1d"]
@@ -241,18 +243,22 @@ class ReportStream(ClaudeStream):
             self._tell_place(step.start)
             for finished in self.buckets(step, responses):
                 newest = ""
-                for bucket in finished:
-                    start, end = parse_time(bucket.starting_at), parse_time(bucket.ending_at)
-                    self._tell_place(start)
-                    summary = Summary(self._token_columns)
-                    for record in self._records(bucket):
-                        # Before the SDK takes the deselected columns out of the record.
-                        summary.add(record)
-                        yield record
-                    self.run.finished.append(self._finished(bucket, summary))
-                    if start < window.end:
-                        newest = max(newest, self.bookmark_of(bucket))
-                        self._finished_until = max(self._finished_until, end)
+                try:
+                    for bucket in finished:
+                        start, end = parse_time(bucket.starting_at), parse_time(bucket.ending_at)
+                        self._tell_place(start)
+                        summary = Summary(self._token_columns)
+                        for record in self._records(bucket):
+                            # Before the SDK takes the deselected columns out of the record.
+                            summary.add(record)
+                            yield record
+                        self.run.finished.append(self._finished(bucket, summary))
+                        if start < window.end:
+                            newest = max(newest, self.bookmark_of(bucket))
+                            self._finished_until = max(self._finished_until, end)
+                except Exception:
+                    self._advance_bookmark(newest, context)  # to the last bucket that was whole
+                    raise
                 # Here the last record of the page has been written.
                 self._advance_bookmark(newest, context)
                 self.flush()

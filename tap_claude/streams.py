@@ -282,6 +282,7 @@ class EngagementReport(DayReport):
     paginator = PagePaginator
     lookback_days = 3
     earliest = ANALYTICS_START
+    names_newest_day = True
     warns_of_merged_rows = True
 
 
@@ -354,6 +355,7 @@ class AnalyticsSummaries(SeriesReport):
     longest = 366
     lookback_days = 3
     earliest = ANALYTICS_START
+    names_newest_day = True
 
 
 # -- Claude Enterprise: the reports before analytics_usage and analytics_cost

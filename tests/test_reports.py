@@ -495,3 +495,36 @@ def test_an_end_in_the_future_may_be_refused(simulate: Any, tap: Any) -> None:
     again = tap(config=settings(simulator, lookback_days=0, start_date=days_ago(0)))
     assert again.code == 0, again.stderr
     assert not again.records("cost_report")
+
+
+def test_a_400_about_what_there_is_does_not_end_other_reports_quietly(
+    simulate: Any, tap: Any
+) -> None:
+    simulator = simulate(days=40, now=NOW)
+    message = "starting_at: data is available from 2026-03-01 on"
+    body = {"type": "error", "error": {"type": "invalid_request_error", "message": message}}
+    simulator.faults.append(Fault(400, path="cost_report", body=json.dumps(body)))
+    config = settings(simulator, start_date=days_ago(30, NOW))
+    run = tap(config=config, catalog=only(config, "cost_report"))
+    assert run.code == 1
+    assert message in run.errors[-1]
+
+
+def test_the_bookmark_is_at_the_last_whole_bucket_of_a_broken_page(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=10, now=NOW)
+
+    def bucket(day: int, amount: Any) -> dict[str, Any]:
+        return {
+            "starting_at": days_ago(day, NOW),
+            "ending_at": days_ago(day - 1, NOW),
+            "results": [{"amount": amount, "currency": "USD", "description": "d"}],
+        }
+
+    data = [bucket(9, "1"), bucket(8, "2"), bucket(7, "a lot"), bucket(6, "4")]
+    body = json.dumps({"data": data, "has_more": False, "next_page": None})
+    simulator.faults.append(Fault(200, path="cost_report", body=body))
+    config = settings(simulator, start_date=days_ago(9, NOW))
+    run = tap(config=config, catalog=only(config, "cost_report"))
+    assert run.code == 1
+    assert [r["amount"] for r in run.records("cost_report")] == ["1", "2"]
+    assert run.bookmark("cost_report") == days_ago(8, NOW)
