@@ -17,7 +17,7 @@ from tap_claude.windows import parse_time
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import requests
 
@@ -114,12 +114,35 @@ def decode_row(raw: msgspec.Raw) -> dict[str, Any]:
 
 AT_ONCE_BYTES = 4 * 2**20
 """Size up to which rows are decoded together: faster, but many times the size in memory."""
+AT_ONCE_ROWS = 500
 
 
-def decode_rows(raw: msgspec.Raw) -> Sequence[dict[str, Any] | msgspec.Raw]:
-    """Decode a list of rows, or only part it if it is large. Raises `BrokenPageError`."""
+def part_rows(raw: msgspec.Raw) -> Sequence[dict[str, Any] | msgspec.Raw]:
+    """Take a list of rows apart, and decode them too unless it is large.
+
+    Raises `BrokenPageError`.
+    """
+    decode = _decode_rows if len(memoryview(raw)) < AT_ONCE_BYTES else _part_rows
+    rows: Sequence[dict[str, Any] | msgspec.Raw] = _decoded(raw, decode)
+    return rows
+
+
+def decoded(rows: Sequence[dict[str, Any] | msgspec.Raw]) -> Iterator[dict[str, Any]]:
+    """Yield rows, those that are not decoded a few hundred at a time.
+
+    Raises `BrokenPageError`.
+    """
+    for start in range(0, len(rows), AT_ONCE_ROWS):
+        some: Any = rows[start : start + AT_ONCE_ROWS]
+        if isinstance(some[0], dict):
+            yield from some
+        else:
+            yield from _decoded(b"[%b]" % b",".join(some), _decode_rows)
+
+
+def _decoded(raw: Any, decode: Callable[[Any], Any]) -> Any:
     try:
-        return _decode_rows(raw) if len(memoryview(raw)) < AT_ONCE_BYTES else _part_rows(raw)
+        return decode(raw)
     except UNREADABLE as error:
         msg = f"the rows of a bucket cannot be read: {error}"
         raise BrokenPageError(msg) from error

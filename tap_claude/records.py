@@ -171,7 +171,6 @@ class Columns:
         """Columns that rows had values for, but the schema does not have."""
         self._empty: Record = dict.fromkeys(self.names)
         self._fields: dict[str, _Field] = {}
-        self._currency: dict[str, str] = {}
         self._convert: dict[str, tuple[Callable[[Any], Any], str]] = {}
         for name, spec in schema["properties"].items():
             kind = next(kind for kind in _types(spec) if kind != "null")
@@ -180,7 +179,6 @@ class Columns:
             cents = _cents_column(name, schema["properties"])
             if spec.get("format") == DECIMAL_FORMAT and cents in schema["properties"]:
                 self.money[name] = cents
-                self._currency[cents] = _currency_column(cents, schema["properties"])
                 continue
             self._convert[name] = _CONVERTERS[kind, spec.get("format")]
             if kind == "integer":
@@ -189,6 +187,10 @@ class Columns:
                 self.whole |= {name}
         for cents in self.money.values():
             self._convert[cents] = (_amount, "a decimal amount in cents")
+        self._prices = [
+            (dollars, cents, _currency_column(cents, self.names))
+            for dollars, cents in self.money.items()
+        ]
 
     def conform(self, row: Mapping[str, Any]) -> Record:
         """Flatten a row: every column of the schema but dollars, missing ones as null.
@@ -240,9 +242,9 @@ class Columns:
 
     def add_dollars(self, record: Record) -> None:
         """Fill the dollar columns from their cents; null unless the currency is USD."""
-        for dollars, cents in self.money.items():
+        for dollars, cents, currency in self._prices:
             amount = record[cents]
-            if amount is not None and record[self._currency[cents]] == "USD":
+            if amount is not None and record[currency] == "USD":
                 record[dollars] = cents_to_dollars(amount)
 
     def merge(self, into: Record, other: Mapping[str, Any]) -> None:
@@ -301,6 +303,7 @@ def _currency_column(cents: str, columns: Iterable[str]) -> str:
 # Money (docs, cost_report: decimal strings in cents)
 
 _AMOUNT = re.compile(r"-?[0-9]+(\.[0-9]+)?(?P<exponent>[eE][+-]?[0-9]{1,3})?", re.ASCII)
+_PLAIN = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII).fullmatch
 # Exact or an error: money is never rounded by a context that happens to be the default.
 _EXACT = decimal.Context(
     prec=decimal.MAX_PREC,
@@ -316,6 +319,8 @@ _ROUND = decimal.Context(
 
 def _amount(value: object) -> str:
     """Pass a plain decimal string through untouched; a JSON number becomes one."""
+    if value.__class__ is str and _PLAIN(value):
+        return value
     if isinstance(value, (int, decimal.Decimal)) and not isinstance(value, bool):
         value = str(value)
     if isinstance(value, str) and (match := _AMOUNT.fullmatch(value)):

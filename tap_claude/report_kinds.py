@@ -14,7 +14,7 @@ from tap_claude.pagination import (
     UNREADABLE,
     BrokenPageError,
     TokenPaginator,
-    decode_rows,
+    part_rows,
     read_page,
     refreshed_at,
     sent_at,
@@ -180,7 +180,7 @@ class BucketReport(SizedReport):
             except (*UNREADABLE, ValueError) as error:
                 msg = f"a bucket of the page cannot be read: {error}"
                 raise BrokenPageError(msg) from error
-            rows = decode_rows(bucket.results)
+            rows = part_rows(bucket.results)
             self._warn_of_cut(bucket.starting_at, len(rows))
             yield bucket_of(response, start, end, rows)
 

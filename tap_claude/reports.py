@@ -24,7 +24,7 @@ from tap_claude.client import (
     APIError,
     ClaudeStream,
 )
-from tap_claude.pagination import BrokenPageError, body, decode_row
+from tap_claude.pagination import BrokenPageError, body, decoded
 from tap_claude.records import RowKey, sum_amounts, values_of
 from tap_claude.session import TooMuchError
 from tap_claude.settings import Report
@@ -86,16 +86,17 @@ class Summary:
     def __init__(self, token_columns: Sequence[str]) -> None:
         """Begin with none."""
         self.rows = self.tokens = 0
-        self._tokens_of = values_of(token_columns)
+        self._tokens_of = values_of(token_columns) if token_columns else None
         self._dollars: list[str] = []
 
     def add(self, record: Row) -> None:
         """Add a record."""
         self.rows += 1
-        try:
-            self.tokens += sum(self._tokens_of(record))
-        except TypeError:  # a null
-            self.tokens += sum(filter(None, self._tokens_of(record)))
+        if self._tokens_of:
+            try:
+                self.tokens += sum(self._tokens_of(record))
+            except TypeError:  # a null
+                self.tokens += sum(filter(None, self._tokens_of(record)))
         dollars = record.get("amount_usd")
         if dollars is not None:
             self._dollars.append(dollars)
@@ -332,8 +333,8 @@ class ReportStream(ClaudeStream):
     def _parts(self, bucket: Bucket) -> Iterator[Row]:
         """Yield the rows of a bucket as records, not yet merged."""
         conform, expand = self.conform, self.expand
-        for row in bucket.rows:
-            for part in expand(row if isinstance(row, dict) else decode_row(row)):
+        for row in decoded(bucket.rows):
+            for part in expand(row):
                 record = conform(part)
                 given = record.get("starting_at")
                 if given is not None and given != bucket.starting_at:
