@@ -187,7 +187,8 @@ class ClaudeStream(RESTStream[str | None]):
     def __init__(self, tap: Tap, *, run: Run, name: str | None = None) -> None:
         """Join a run."""
         super().__init__(tap, name=name)
-        self.logger.addFilter(_say_once)
+        # An adapter since singer-sdk 0.55.
+        getattr(self.logger, "logger", self.logger).addFilter(_say_once)
         self.run = run
         self.columns = Columns(self.schema)
         mode = self.config.get("pseudonymize_users", "none")

@@ -196,14 +196,14 @@ class World:
         stream: Any = tap.streams[target.stream]
         warnings: list[str] = []
         handler = _Collector(warnings)
-        stream.logger.addHandler(handler)
+        getattr(stream.logger, "logger", stream.logger).addHandler(handler)
         try:
             with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
                 return list(stream.get_records(None)), warnings, ""
         except (FatalAPIError, RetriableAPIError) as error:
             return [], warnings, str(error) or "an error without a word"
         finally:
-            stream.logger.removeHandler(handler)
+            getattr(stream.logger, "logger", stream.logger).removeHandler(handler)
 
     def check(self, target: Target, body: bytes) -> None:
         """Fail if a sum is wrong and nothing was said."""
