@@ -39,26 +39,17 @@ class RowReport(GroupedReport):
     """
 
     paginator = TokenPaginator
-    page_size: ClassVar[int] = 1000
 
     @override
     def get_url_params(
         self, context: Mapping[str, Any] | None, next_page_token: str | None
     ) -> dict[str, Any]:
         return {
-            **(context or {}),
+            **super().get_url_params(context, next_page_token),
             "time_bucket_width": self.bucket_width,
             "order_by": "time",
             "order": "asc",
-            "limit": self.page_size,
-            "group_by[]": list(self.report.group_by),
-            **{f"{name}[]": values for name, values in self.report.filters.items()},
-            "page": next_page_token,
         }
-
-    @override
-    def bounds(self, step: Window) -> dict[str, str]:
-        return {"starting_at": format_time(step.start), "ending_at": format_time(step.end)}
 
     @override
     def buckets(
@@ -127,21 +118,11 @@ class SizedReport(GroupedReport):
         self._bucket_bytes = max(self._bucket_bytes, total * self.width // (step.end - step.start))
 
     @override
-    def bounds(self, step: Window) -> dict[str, str]:
-        return {"starting_at": format_time(step.start), "ending_at": format_time(step.end)}
-
-    @override
     def get_url_params(
         self, context: Mapping[str, Any] | None, next_page_token: str | None
     ) -> dict[str, Any]:
-        return {
-            **(context or {}),
-            "bucket_width": self.bucket_width,
-            "limit": self.page_buckets[self.bucket_width],
-            "group_by[]": list(self.report.group_by),
-            **{f"{name}[]": values for name, values in self.report.filters.items()},
-            "page": next_page_token,
-        }
+        params = super().get_url_params(context, next_page_token)
+        return {**params, "bucket_width": self.bucket_width}
 
 
 class _RawBucket(msgspec.Struct):
@@ -165,6 +146,13 @@ class BucketReport(SizedReport):
     instead: ClassVar[str] = ""
     """Stream that has all groups."""
     _cut_off = False
+
+    @override
+    def get_url_params(
+        self, context: Mapping[str, Any] | None, next_page_token: str | None
+    ) -> dict[str, Any]:
+        params = super().get_url_params(context, next_page_token)
+        return {**params, "limit": self.page_buckets[self.bucket_width]}
 
     @override
     def buckets(
@@ -201,13 +189,6 @@ class RankedReport(SizedReport):
     """A report whose rows come by rank, not by time: a step is read whole, then told by bucket."""
 
     first_buckets: ClassVar[Mapping[str, int]] = {"1d": 1}
-    page_size: ClassVar[int] = 1000
-
-    @override
-    def get_url_params(
-        self, context: Mapping[str, Any] | None, next_page_token: str | None
-    ) -> dict[str, Any]:
-        return {**super().get_url_params(context, next_page_token), "limit": self.page_size}
 
     @override
     def buckets(
@@ -233,8 +214,6 @@ class DayReport(ReportStream):
     """A report that the API gives one day at a time, one chain of requests each."""
 
     replication_key = "date"
-    page_size: ClassVar[int | None] = 1000
-    """The biggest legal page; None where the endpoint takes no limit."""
     day_parameter: ClassVar[str]
     delay: dt.timedelta = dt.timedelta(0)
     """How long after its time data may still arrive."""
@@ -243,12 +222,6 @@ class DayReport(ReportStream):
     @override
     def paths(self) -> tuple[str, ...]:
         return (self.path,)
-
-    @override
-    def get_url_params(
-        self, context: Mapping[str, Any] | None, next_page_token: str | None
-    ) -> dict[str, Any]:
-        return {**(context or {}), "limit": self.page_size, "page": next_page_token}
 
     @override
     def steps(self, window: Window) -> Iterator[Window]:
@@ -280,7 +253,6 @@ class SeriesReport(ReportStream):
     """A report with one row per day, for a range of days at once."""
 
     identity = ()
-    page_size: ClassVar[int] = 1000
     longest: ClassVar[int]
     """Most days that a range may span."""
 
@@ -295,12 +267,6 @@ class SeriesReport(ReportStream):
             bounds["ending_date"] = f"{step.end:%Y-%m-%d}"
         # else: without an end, the API goes up to the newest day that it has
         return bounds
-
-    @override
-    def get_url_params(
-        self, context: Mapping[str, Any] | None, next_page_token: str | None
-    ) -> dict[str, Any]:
-        return {**(context or {}), "limit": self.page_size, "page": next_page_token}
 
     @override
     def buckets(

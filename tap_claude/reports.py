@@ -130,6 +130,8 @@ class ReportStream(ClaudeStream):
     max_age: ClassVar[dt.timedelta | None] = None
     identity: tuple[str, ...]
     """Columns that make the key of a row, beside stream, organization and bucket."""
+    page_size: ClassVar[int | None] = 1000
+    """The biggest legal page, in rows; None where the endpoint takes no limit."""
     halves: ClassVar[bool] = False
     """Whether a step can be made smaller where the API is slow or its answer too large."""
     names_newest_day: ClassVar[bool] = False
@@ -167,6 +169,12 @@ class ReportStream(ClaudeStream):
     ) -> Iterable[Iterable[Bucket]]:
         """Yield finished buckets of a step, a page at a time: the bookmark moves after each."""
         raise NotImplementedError
+
+    @override
+    def get_url_params(
+        self, context: Mapping[str, Any] | None, next_page_token: str | None
+    ) -> dict[str, Any]:
+        return {**(context or {}), "limit": self.page_size, "page": next_page_token}
 
     def note_size(self, step: Window, page_bytes: int) -> None:
         """Hear how many bytes a page of a step has, before the next step is chosen."""
@@ -471,6 +479,20 @@ class GroupedReport(ReportStream):
             self.gated[name] for name in (*report.group_by, *report.filters) if name in self.gated
         }
         self.beta = ",".join(sorted(betas)) or self.beta
+
+    @override
+    def get_url_params(
+        self, context: Mapping[str, Any] | None, next_page_token: str | None
+    ) -> dict[str, Any]:
+        return {
+            **super().get_url_params(context, next_page_token),
+            "group_by[]": list(self.report.group_by),
+            **{f"{name}[]": values for name, values in self.report.filters.items()},
+        }
+
+    @override
+    def bounds(self, step: Window) -> dict[str, str]:
+        return {"starting_at": format_time(step.start), "ending_at": format_time(step.end)}
 
     @override
     def steps(self, window: Window) -> Iterator[Window]:

@@ -522,3 +522,23 @@ def test_a_bucket_that_was_not_finished_is_not_told(simulate: Any, tap: Any, sta
     for bucket in buckets:
         rows = [r for r in run.records(USAGE) if r["starting_at"] == bucket["starting_at"]]
         assert len(rows) == bucket["row_count"]
+
+
+def test_a_lost_cursor_costs_the_bucket_that_it_came_in(simulate: Any, tap: Any) -> None:
+    """Reading goes on from the first bucket that is not whole, and writes nothing twice."""
+    simulator = simulate(days=25, breadth=300, now=RECENT)
+    first = days_ago(20, RECENT)
+    config = settings(simulator, start_date=first)
+    catalog = only(config, "analytics_cost")
+    whole = tap(config=config, catalog=catalog)
+    assert len(simulator.requests("analytics/cost")) > 4
+    simulator.seen.clear()
+    simulator.faults.append(Fault(400, path="analytics/cost", after=3))
+    run = tap(config=config, catalog=catalog)
+    assert run.code == 0, run.stderr
+    asked = [seen.values("starting_at")[0] for seen in simulator.requests("analytics/cost")]
+    assert asked[:4] == [first] * 4
+    (restart,) = set(asked[4:])
+    assert restart > first
+    ours, theirs = ([r["row_id"] for r in each.records("analytics_cost")] for each in (run, whole))
+    assert sorted(ours) == sorted(theirs)
