@@ -32,11 +32,12 @@ def ahead(
     def fetch() -> None:
         try:
             while tickets.get() == "next":
-                item: Any = next(items, _END)
-                results.put((item, None))
-                while item is not _END and free(item):
-                    item = next(items, _END)
+                more = True
+                while more:
+                    item: Any = next(items, _END)
+                    more = item is not _END and free(item)
                     results.put((item, None))
+                    del item  # it may be large, and the next one is not begun yet
         except BaseException as error:  # noqa: BLE001  # it is raised on the other side
             results.put((_END, error))
 
@@ -55,6 +56,7 @@ def ahead(
             if eager:
                 tickets.put("next")
             yield item
+            del item
             if counts and not eager:
                 tickets.put("next")
     finally:

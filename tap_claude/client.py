@@ -157,8 +157,10 @@ class _RareCounter(Counter):
     """A counter that looks at the clock once in a thousand counts."""
 
     @override
-    def _ready_to_log(self) -> bool:
-        return self.value % 1000 == 0 and super()._ready_to_log()
+    def increment(self, value: int = 1) -> None:
+        self.value += value
+        if self.value % 1000 == 0 and self._ready_to_log():
+            self._pop()
 
 
 class ClaudeStream(RESTStream[str | None]):
@@ -294,11 +296,13 @@ class ClaudeStream(RESTStream[str | None]):
         self.state_manager.is_flushed = False
 
     @override
-    def generate_child_contexts(
-        self, record: dict[str, Any], context: Context | None
-    ) -> Iterable[Context]:
-        """Return none: parents are asked for by `directory`, not by the SDK."""
-        return ()
+    def _process_record(
+        self,
+        record: dict[str, Any],
+        child_context: Context | None = None,
+        partition_context: Context | None = None,
+    ) -> None:
+        """Do nothing: records have all their columns, and parents are `directory`'s matter."""
 
     @override
     def get_record_counter(self, **kwargs: Any) -> Counter:
@@ -470,6 +474,7 @@ class ClaudeStream(RESTStream[str | None]):
     @override
     def request_decorator(self, func: Callable[..., Any]) -> Callable[..., Any]:
         def once(*args: Any) -> Any:
+            self.run.session.less_can_be_asked = self.less_can_be_asked
             try:
                 return func(*args)
             except (requests.exceptions.ReadTimeout, RetriableAPIError) as error:

@@ -67,9 +67,9 @@ _part_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_row = msgspec.json.Decoder(dict[str, Any], float_hook=exact).decode
 
 
-def body(response: requests.Response) -> bytes | bytearray:
+def body(response: requests.Response) -> bytes | memoryview:
     """Return the body of an answer; the session has read it, within limits."""
-    content: bytearray | None = vars(response).get("body")
+    content: bytes | memoryview | None = vars(response).get("body")
     return response.content if content is None else content
 
 
@@ -93,7 +93,7 @@ def read_page(response: requests.Response, *, single: bool = False) -> Page:
     return page
 
 
-def _decode(content: bytes | bytearray) -> Page:
+def _decode(content: bytes | memoryview) -> Page:
     try:
         return _decode_page(content)
     except msgspec.ValidationError:

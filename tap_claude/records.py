@@ -10,7 +10,7 @@ import functools
 import hashlib
 import operator
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -108,12 +108,8 @@ def _array(value: object) -> list[Any]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _date_time_text(text: str) -> str:
-    return format_time(parse_time(text))
-
-
 def _date_time(value: object) -> str:
-    return _date_time_text(_string(value))
+    return format_time(parse_time(_string(value)))
 
 
 def _date(value: object) -> str:
@@ -133,18 +129,24 @@ _CONVERTERS: dict[tuple[str, str | None], tuple[Callable[[Any], Any], str]] = {
 }
 
 
-class _Field(NamedTuple):
-    """What becomes of a field of the API, wherever it stands in a row."""
+# What becomes of a field of the API, wherever it stands in a row:
+# * the class of the values that are taken as they are,
+# * the column,
+# * the maker of other values; None where the schema has no such column,
+# * whether an object is taken, or refused, as it is, and not looked into,
+# * the fields of an object that is.
+# A plain tuple: one with names takes twice as long to unpack.
+_Field = tuple["type | None", str, "Callable[[Any], Any] | None", bool, "_Fields"]
 
-    kind: type | None
-    """Class of the values that are taken as they are."""
-    column: str
-    convert: Callable[[Any], Any] | None
-    """Maker of other values; None where the schema has no such column."""
-    expected: str
-    whole: bool
-    """Whether an object is taken, or refused, as it is, and not looked into."""
-    inner: dict[str, _Field]
+
+class _Fields:
+    """The fields of an object, as far as they have been seen, and where the object stands."""
+
+    __slots__ = ("by_name", "path")
+
+    def __init__(self, path: tuple[str, ...] = ()) -> None:
+        self.path = path
+        self.by_name: dict[str, _Field] = {}
 
 
 _AS_THEY_ARE: dict[Callable[[Any], Any], type] = {
@@ -170,7 +172,7 @@ class Columns:
         self.unknown: set[str] = set()
         """Columns that rows had values for, but the schema does not have."""
         self._empty: Record = dict.fromkeys(self.names)
-        self._fields: dict[str, _Field] = {}
+        self._fields = _Fields()
         self._convert: dict[str, tuple[Callable[[Any], Any], str]] = {}
         for name, spec in schema["properties"].items():
             kind = next(kind for kind in _types(spec) if kind != "null")
@@ -201,44 +203,39 @@ class Columns:
         column cannot hold.
         """
         record = self._empty.copy()
-        self._fill(record, row, self._fields, ())
+        self._fill(record, row, self._fields)
         return record
 
-    def _fill(
-        self,
-        record: Record,
-        fields: Mapping[str, Any],
-        known: dict[str, _Field],
-        path: tuple[str, ...],
-    ) -> None:
+    def _fill(self, record: Record, fields: Mapping[str, Any], known: _Fields) -> None:
         # The hottest loop of the tap: what a name means is looked up once, not once per row.
+        by_name = known.by_name
         for name, value in fields.items():
             if value is None:
                 continue
             try:
-                kind, column, convert, expected, whole, inner = known[name]
+                kind, column, convert, whole, inner = by_name[name]
             except KeyError:
-                known[name] = self._field((*path, name))
-                kind, column, convert, expected, whole, inner = known[name]
+                by_name[name] = self._field((*known.path, name))
+                kind, column, convert, whole, inner = by_name[name]
             if value.__class__ is kind:
                 record[column] = value
             elif value.__class__ is dict and not whole:
-                self._fill(record, value, inner, (*path, name))
+                self._fill(record, value, inner)
             elif convert is None:
                 self.unknown.add(column)
             else:
                 try:
                     record[column] = convert(value)
                 except (TypeError, ValueError) as error:
-                    raise WrongValueError(column, expected, value) from error
+                    raise WrongValueError(column, self._convert[column][1], value) from error
 
     def _field(self, path: tuple[str, ...]) -> _Field:
         column = column_name(path)
-        convert, expected = self._convert.get(column, (None, ""))
+        convert, _ = self._convert.get(column, (None, ""))
         kind = None if convert is None else _AS_THEY_ARE.get(convert)
         opens = convert is None or any(name.startswith(f"{column}_") for name in self.names)
         whole = column in self.whole or not opens
-        return _Field(kind, column, convert, expected, whole, {})
+        return kind, column, convert, whole, _Fields(path)
 
     def add_dollars(self, record: Record) -> None:
         """Fill the dollar columns from their cents; null unless the currency is USD."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
 import datetime as dt
-import itertools
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -39,6 +39,7 @@ class RowReport(GroupedReport):
     """
 
     paginator = TokenPaginator
+    dated_rows = True
 
     @override
     def get_url_params(
@@ -188,6 +189,7 @@ class BucketReport(SizedReport):
 class RankedReport(SizedReport):
     """A report whose rows come by rank, not by time: a step is read whole, then told by bucket."""
 
+    dated_rows = True
     first_buckets: ClassVar[Mapping[str, int]] = {"1d": 1}
 
     @override
@@ -253,6 +255,7 @@ class SeriesReport(ReportStream):
     """A report with one row per day, for a range of days at once."""
 
     identity = ()
+    dated_rows = True
     longest: ClassVar[int]
     """Most days that a range may span."""
 
@@ -286,14 +289,18 @@ class SeriesReport(ReportStream):
             yield finished
 
 
-def _by_start(
-    rows: list[msgspec.Raw],
-) -> Iterable[tuple[str, Iterable[msgspec.Raw]]]:
+def _by_start(rows: list[msgspec.Raw]) -> Iterator[tuple[str, list[msgspec.Raw]]]:
     """Part rows in time order by their bucket; that each row is of it is seen when it is read."""
-    if not rows:
-        return ()
-    first, last = row_start(rows[0]), row_start(rows[-1])
-    return [(first, rows)] if first == last else itertools.groupby(rows, key=row_start)
+    first = 0
+    while first < len(rows):
+        text = row_start(rows[first])
+        until = bisect.bisect_right(rows, parse_time(text), first, key=_moment)
+        yield text, rows[first:until]
+        first = until
+
+
+def _moment(raw: msgspec.Raw) -> dt.datetime:
+    return parse_time(row_start(raw))
 
 
 def bucket_of(

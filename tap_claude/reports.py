@@ -11,6 +11,7 @@ import array
 import contextlib
 import datetime as dt
 import itertools
+import operator
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -107,7 +108,7 @@ class Summary:
         return sum_amounts(self._dollars)
 
 
-LARGE_BUCKET = 20_000
+LARGE_BUCKET = 10_000
 """Rows above which a bucket is read twice rather than held in memory."""
 
 
@@ -136,6 +137,8 @@ class ReportStream(ClaudeStream):
     """Whether a step can be made smaller where the API is slow or its answer too large."""
     names_newest_day: ClassVar[bool] = False
     """Whether the API refuses days that it has not got yet, and says which is the newest."""
+    dated_rows: ClassVar[bool] = False
+    """Whether each row says which bucket it is of."""
     warns_of_merged_rows: ClassVar[bool] = False
     """Whether two rows with one key are out of the ordinary."""
 
@@ -280,6 +283,7 @@ class ReportStream(ClaudeStream):
             for response in self.pages(self.bounds(step)):
                 self.note_size(step, len(body(response)))
                 yield step, response
+                del response  # it is large; only who works on it holds it
             yield step, None
 
     def _tell_place(self, start: dt.datetime) -> None:
@@ -345,7 +349,7 @@ class ReportStream(ClaudeStream):
             for part in expand(row):
                 record = conform(part)
                 given = record.get("starting_at")
-                if given is not None and given != bucket.starting_at:
+                if given != bucket.starting_at and (given is not None or self.dated_rows):
                     msg = f"a row of {given} is out of order or not of this window"
                     raise BrokenPageError(msg)
                 yield record
@@ -563,11 +567,18 @@ def _by_step(
     fetched: Iterator[tuple[Window, requests.Response | None]],
 ) -> Iterator[tuple[Window, Iterator[requests.Response]]]:
     for step, first in fetched:
-        following = (response for _, response in fetched)
-        responses = itertools.takewhile(
-            lambda response: response is not None, itertools.chain((first,), following)
-        )
-        yield step, responses  # type: ignore[misc]  # none of them is None
+        held = [first]
+        del first
+        yield step, _until_mark(held, map(operator.itemgetter(1), fetched))
+
+
+def _until_mark(
+    held: list[requests.Response | None], following: Iterator[requests.Response | None]
+) -> Iterator[requests.Response]:
+    """Yield answers, and hold none of them: they are large."""
+    while held:
+        yield held.pop()  # type: ignore[misc]  # a step has a page at least
+    yield from itertools.takewhile(lambda answer: answer is not None, following)
 
 
 def _newest_day(error: APIError, step: Window) -> dt.datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import mmap
 import os
 import tempfile
 import time
@@ -27,6 +28,11 @@ MAX_BYTES = 192 * 2**20
 PAGE_BYTES = 32 * 2**20
 """Bytes that a page should stay within, where the tap has a choice."""
 CHUNK_BYTES = 64 * 2**10
+SMALL_BYTES = 2**20
+# Windows knows no such flags, and needs none.
+_PRIVATE = (
+    {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_ANONYMOUS") else {}
+)
 
 
 class TooMuchError(Exception):
@@ -43,6 +49,8 @@ class Session(requests.Session):
         self.progress = progress
         self.shared_paths: frozenset[str] = frozenset()
         """Ends of URL paths that more than one stream asks for: these answers are kept."""
+        self.less_can_be_asked = False
+        """Whether the next request could be for less, so that no answer need be far too large."""
         self._kept = Kept()
 
     @override
@@ -55,8 +63,11 @@ class Session(requests.Session):
         until = time.monotonic() + kwargs["timeout"]
         response = super().send(request, **{**kwargs, "stream": True})
         vars(response)["sent_at"] = sent_at
-        vars(response)["body"] = _read_body(response, until)
+        vars(response)["body"] = _read_body(response, until, self._most_bytes())
         return response
+
+    def _most_bytes(self) -> int:
+        return min(MAX_BYTES, 2 * PAGE_BYTES) if self.less_can_be_asked else MAX_BYTES
 
     def keep(self, response: requests.Response) -> None:
         """Keep an answer that was found good, if another stream will ask for it."""
@@ -93,7 +104,7 @@ class Kept:
         response.status_code = HTTPStatus.OK
         response.url = request.url or ""
         response.request = request
-        vars(response)["body"] = bytearray(zlib.decompress(self._file.read(length)))
+        vars(response)["body"] = zlib.decompress(self._file.read(length))
         vars(response)["sent_at"] = sent_at
         return response
 
@@ -103,23 +114,43 @@ class Kept:
         return request.url, headers.get("x-api-key") or headers.get("authorization", "")
 
 
-def _read_body(response: requests.Response, until: float) -> bytearray:
+def _read_body(response: requests.Response, until: float, most: int) -> bytes | memoryview:
     """Read an answer, within the bytes and the time that it may take (a monotonic clock's).
+
+    A large answer gets pages of memory of its own, of which it takes what it fills: a buffer of
+    the heap is copied while it grows, and leaves a hole behind that the next one rarely fits.
+    """
+    content = mmap.mmap(-1, most, **_PRIVATE)
+    try:
+        with response:
+            size = _fill(content, response, until)
+        if size > SMALL_BYTES:
+            return memoryview(content)[:size]
+        small = content[:size]
+    except BaseException:
+        content.close()  # an error, and what it refers to, may live long
+        raise
+    content.close()
+    return small
+
+
+def _fill(content: mmap.mmap, response: requests.Response, until: float) -> int:
+    """Read an answer into memory as long as it may be; return how long it is.
 
     The timeout of requests is for each read, so that a trickle never runs into it; and reading
     in chunks of a size would wait for the chunk.
     """
-    content = bytearray()
-    with response:
-        while chunk := _read_some(response):
-            content += chunk
-            if len(content) > MAX_BYTES:
-                msg = f"an answer is larger than {MAX_BYTES // 2**20} MB"
-                raise TooMuchError(msg)
-            if time.monotonic() > until:
-                msg = "the answer took longer than request_timeout"
-                raise requests.exceptions.ReadTimeout(msg)
-    return content
+    size = 0
+    while chunk := _read_some(response):
+        if size + len(chunk) > len(content):
+            msg = f"an answer is larger than {len(content) // 2**20} MB"
+            raise TooMuchError(msg)
+        content[size : size + len(chunk)] = chunk
+        size += len(chunk)
+        if time.monotonic() > until:
+            msg = "the answer took longer than request_timeout"
+            raise requests.exceptions.ReadTimeout(msg)
+    return size
 
 
 def _read_some(response: requests.Response) -> bytes:

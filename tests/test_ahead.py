@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from simulator.server import Fault
 from tap_claude.ahead import ahead
+from tap_claude.session import Session
 from tap_claude.tap import TapClaude
 from tests.conftest import NOW, days_ago, only, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import requests
 
 PAUSE = 0.05
 
@@ -132,6 +136,30 @@ def test_the_next_step_is_asked_for_while_records_are_written(simulate: Any) -> 
     assert len(simulator.seen) == 4
 
 
+def test_a_large_page_is_gone_when_the_next_is_asked_for(
+    simulate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tap_claude.client.PAGE_BYTES", 1)
+    simulator = simulate(days=130, now=NOW)
+    config = settings(simulator, start_date=days_ago(120, NOW))
+    pages: list[weakref.ref[requests.Response]] = []
+    alive = []
+    send = Session.send
+
+    def watched(session: Session, *args: Any, **kwargs: Any) -> requests.Response:
+        alive.append(sum(page() is not None for page in pages))
+        response = send(session, *args, **kwargs)
+        pages.append(weakref.ref(response))
+        return response
+
+    monkeypatch.setattr(Session, "send", watched)
+    stream: Any = TapClaude(config=config, catalog=only(config, "messages_usage")).streams[
+        "messages_usage"
+    ]
+    assert len(list(stream.get_records(None))) > 1000
+    assert alive == [0, 0, 0, 0]
+
+
 def test_the_trial_run_asks_for_no_more_than_it_shows(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=130, now=NOW)
     config = settings(simulator, start_date=days_ago(120, NOW))
@@ -160,6 +188,16 @@ def test_an_answer_that_is_too_large_is_asked_for_in_parts(
     monkeypatch.setattr("tap_claude.session.MAX_BYTES", 1000)
     with pytest.raises(Exception, match="messages_usage: an answer is larger than"):
         read()
+    # While less can be asked for, twice the size that a page should have is too much.
+    monkeypatch.undo()
+    simulator.seen.clear()
+    monkeypatch.setattr("tap_claude.session.PAGE_BYTES", 30_000)
+    assert sorted(read()) == sorted(whole)
+    assert len(simulator.seen) == 3 + 10 + 1
+    simulator.seen.clear()
+    monkeypatch.setattr("tap_claude.session.PAGE_BYTES", 500)
+    assert sorted(read()) == sorted(whole)
+    assert len(simulator.requests("usage_report/messages")) >= 30
 
 
 def test_a_trickle_is_given_up_and_tried_again(simulate: Any, tap: Any) -> None:

@@ -243,7 +243,7 @@ def test_the_floors_are_respected_and_said_once(simulate: Any, tap: Any) -> None
     assert all(seen.status == 200 for seen in asked)
 
 
-def answer(*starts: str, more: str | None = None) -> Fault:
+def answer(*starts: str | None, more: str | None = None) -> Fault:
     """Return a page of usage rows that begin then."""
     rows = [
         {
@@ -272,8 +272,19 @@ def answer(*starts: str, more: str | None = None) -> Fault:
         [answer(days_ago(-1, RECENT))],
         [answer(days_ago(2, RECENT)[:11] + "01:00:00Z")],
         [answer("soon")],
+        [answer(days_ago(2, RECENT), days_ago(1, RECENT), days_ago(2, RECENT))],
+        [answer(days_ago(2, RECENT), None, days_ago(2, RECENT))],
     ],
-    ids=["backwards", "backwards over pages", "before", "after", "not aligned", "no time"],
+    ids=[
+        "backwards",
+        "backwards over pages",
+        "before",
+        "after",
+        "not aligned",
+        "no time",
+        "between",
+        "unsaid between",
+    ],
 )
 def test_rows_that_would_be_counted_wrong_are_an_error(
     simulate: Any, tap: Any, pages: list[Fault]
