@@ -108,7 +108,7 @@ class Summary:
         return sum_amounts(self._dollars)
 
 
-LARGE_BUCKET = 10_000
+LARGE_BUCKET = 15_000
 """Rows above which a bucket is read twice rather than held in memory."""
 
 
