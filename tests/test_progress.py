@@ -104,10 +104,10 @@ def test_every_stream_says_where_it_is(
 
 def test_a_run_prints_its_place_to_stderr(simulate: Any, tap: Any) -> None:
     """With the real interval, on a stream that is slowed down by the rate limit."""
-    simulator = simulate(days=60, now=NOW)
+    simulator = simulate(days=40, now=NOW)
     config = settings(
         simulator,
-        start_date=days_ago(45, NOW),
+        start_date=days_ago(32, NOW),
         analytics_api_key=ANALYTICS_KEY,
         requests_per_minute=75,
     )
@@ -116,6 +116,6 @@ def test_a_run_prints_its_place_to_stderr(simulate: Any, tap: Any) -> None:
     text = [line.rpartition(" | ")[2].strip() for line in run.stderr.splitlines()]
     lines = [match for line in text if (match := LINE.fullmatch(line))]
     assert 1 <= len(lines) <= 2
-    assert lines[0]["total"] == "46"
-    assert 10 < int(lines[0]["index"]) < 46
+    assert lines[0]["total"] == "33"
+    assert 10 < int(lines[0]["index"]) < 33
     assert not any(LINE.search(line) for line in run.stdout.splitlines())
