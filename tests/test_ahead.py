@@ -90,6 +90,24 @@ def test_a_large_item_comes_alone() -> None:
     assert next(items) == 3
 
 
+def test_a_large_item_is_gone_before_the_next_is_begun() -> None:
+    made: list[weakref.ref[Source]] = []
+    alive = []
+
+    def things() -> Iterator[Source]:
+        for _ in range(4):
+            alive.append(sum(thing() is not None for thing in made))
+            thing = Source([])
+            made.append(weakref.ref(thing))
+            yield thing
+            del thing
+
+    for thing in ahead(things(), at_once=lambda _: False):
+        assert thing.items == []
+        del thing
+    assert alive == [0, 0, 0, 0]
+
+
 def test_free_items_do_not_count() -> None:
     source = Source([1, None, 2, None, None, 3])
     items = ahead(iter(source), free=lambda item: item is None)

@@ -273,7 +273,7 @@ def answer(*starts: str | None, more: str | None = None) -> Fault:
         [answer(days_ago(2, RECENT)[:11] + "01:00:00Z")],
         [answer("soon")],
         [answer(days_ago(2, RECENT), days_ago(1, RECENT), days_ago(2, RECENT))],
-        [answer(days_ago(2, RECENT), None, days_ago(2, RECENT))],
+        [answer(days_ago(2, RECENT), None, *[days_ago(2, RECENT)] * 3)],
     ],
     ids=[
         "backwards",
