@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -216,6 +217,28 @@ def test_an_answer_that_is_too_large_is_asked_for_in_parts(
     monkeypatch.setattr("tap_claude.session.PAGE_BYTES", 500)
     assert sorted(read()) == sorted(whole)
     assert len(simulator.requests("usage_report/messages")) >= 30
+
+
+def test_an_answer_that_is_given_up_leaves_no_memory_behind(
+    simulate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its error may live on, and what the error refers to."""
+    made: list[mmap.mmap] = []
+
+    class Watched(mmap.mmap):
+        def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+            made.append(self := super().__new__(cls, *args, **kwargs))
+            return self
+
+    simulator = simulate(days=4, now=NOW)
+    config = settings(simulator, start_date=days_ago(3, NOW))
+    stream: Any = TapClaude(config=config).streams["messages_usage"]
+    monkeypatch.setattr("tap_claude.session.MAX_BYTES", 1000)
+    monkeypatch.setattr("tap_claude.session.mmap.mmap", Watched)
+    with pytest.raises(Exception, match="an answer is larger than"):
+        list(stream.get_records(None))
+    assert made
+    assert all(memory.closed for memory in made)
 
 
 def test_a_trickle_is_given_up_and_tried_again(simulate: Any, tap: Any) -> None:
