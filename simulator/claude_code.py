@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from simulator.organization import MODELS, ORGANIZATION_ID
+from simulator.organization import MODELS
 from simulator.query import cursor, invalid, position
 
 if TYPE_CHECKING:
@@ -102,6 +102,8 @@ def report(call: Call) -> dict[str, Any]:
     until = dt.datetime.fromisoformat(at["until"]) if at else call.now - DELAY
     start = at.get("start", 0)
     rows = records(sittings(call.facts, date), date, until)
+    for row in rows:
+        row["organization_id"] = call.facts.organization.id
     end = start + limit
     more = end < len(rows)
     following = {"start": end, "until": until.isoformat()}
@@ -141,7 +143,6 @@ def _record(date: dt.date, members: list[Sitting]) -> dict[str, Any]:
     shown = members[0].shown()
     return {
         "date": f"{date}T00:00:00Z",
-        "organization_id": ORGANIZATION_ID,
         **shown,
         "core_metrics": {
             "num_sessions": sums[0],

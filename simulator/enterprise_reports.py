@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from simulator import analytics
 from simulator.admin_lists import OLD_VERSION
 from simulator.analytics import COST_ORDERS, FAN_OUT, FILTERS, USAGE_ORDERS, Filter, Question
-from simulator.organization import ORGANIZATION_ID
 from simulator.query import WIDTHS, cursor, snap
 
 if TYPE_CHECKING:
@@ -145,7 +144,7 @@ def _envelope(call: ListCall, question: Question, data: list[Row], following: Ro
         "next_page": following and cursor(call.query, following),
     }
     if call.version == OLD_VERSION:
-        page["organization_id"] = ORGANIZATION_ID
+        page["organization_id"] = call.facts.organization.id
     return page
 
 

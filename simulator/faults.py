@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import hashlib
 import json
 import os
 import random
+import re
 import socket
 import struct
 import time
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     Deliver = Callable[[BaseHTTPRequestHandler, bytes], None]
     Change = Callable[[Any, Pairs], Any]
 
+ORGANIZATION_HEADER = "anthropic-organization-id"
 CURSORS = ("page", "after_id")
 """Parameters that ask for a page that is not the first."""
 BLOCK = b" " * 2**20
@@ -159,6 +162,8 @@ def _begin(handler: BaseHTTPRequestHandler, headers: dict[str, str]) -> None:
     handler.send_response(200)
     handler.send_header("content-type", "application/json")
     handler.send_header("connection", "close")
+    if organization := getattr(handler, "organization", None):
+        handler.send_header(ORGANIZATION_HEADER, organization)
     for name, value in headers.items():
         handler.send_header(name, value)
     handler.end_headers()
@@ -266,7 +271,18 @@ def error_body(kind: str, message: str, code: str | None = None) -> bytes:
     error: dict[str, Any] = {"type": kind, "message": message}
     if code:
         error["details"] = {"error_code": code}
-    return json.dumps({"type": "error", "error": error}).encode()
+    number = _request_number(json.dumps(error).encode())
+    return json.dumps({"type": "error", "error": error, "request_id": number}).encode()
+
+
+def request_id(body: bytes) -> str:
+    """Return a response's request id: the one in its body, or one that follows from the body."""
+    named = re.search(rb'"request_id": "(req_[0-9a-f]{24})"}$', body)
+    return named[1].decode() if named else _request_number(body)
+
+
+def _request_number(content: bytes) -> str:
+    return f"req_{hashlib.sha256(content).hexdigest()[:24]}"
 
 
 def _status(status: int, kind: str, times: int = 1, **headers: str) -> Fault:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime as dt
-import hashlib
 import json
 import socket
 import sys
@@ -28,8 +27,7 @@ from simulator import (
 )
 from simulator.directory import Directory
 from simulator.facts import Facts
-from simulator.faults import Fault, deliver, error_body
-from simulator.organization import ORGANIZATION_ID
+from simulator.faults import ORGANIZATION_HEADER, Fault, deliver, error_body, request_id
 from simulator.query import ApiError, Query
 
 if TYPE_CHECKING:
@@ -55,6 +53,9 @@ SCOPES = {
 }
 USER_MANAGEMENT = {"read:members", "read:rbac_groups"}
 """Scopes whose endpoints ``read:org_audit`` opens too."""
+OAUTH = "oauth-2025-04-20"
+"""Beta header that an OAuth access token needs."""
+JSON = "application/json"
 API_VERSIONS = ("2023-06-01", "2026-10-21")
 
 Answer = dict[str, Any]
@@ -139,7 +140,7 @@ class Seen:
 class Simulator:
     """A server on loopback. Use it as a context manager; ``url`` is where it listens."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, keywords of a test
         self,
         facts: Facts,
         *,
@@ -150,8 +151,12 @@ class Simulator:
         replay: Replay | None = None,
         directory: Directory | None = None,
         enterprise: Facts | None = None,
+        organization_header: bool = True,
     ) -> None:
-        """Bind the port (0: any free one); ``now`` stops the clock."""
+        """Bind the port (0: any free one); ``now`` stops the clock.
+
+        Without ``organization_header`` no response names its organization, as behind some proxies.
+        """
         self.facts = facts
         console = directory or Directory(facts.organization)
         # The key of Claude Enterprise belongs to another organization.
@@ -161,7 +166,13 @@ class Simulator:
             today=facts.today,
             breadth=facts.breadth,
             enterprise=True,
+            shared_people=facts.shared_people,
         )
+        self.organization_header = organization_header
+        self.organization_ids = {
+            "console": console.organization.id,
+            "enterprise": self.enterprise.organization.id,
+        }
         other = enterprise_lists.EnterpriseDirectory(self.enterprise.cast)
         self.directories = {"A": console, "O": console, "E": other}
         self.scopes = {kind: list(scopes) for kind, scopes in SCOPES.items()}
@@ -288,15 +299,7 @@ class Simulator:
 
     def _authorized(self, path: str, headers: dict[str, str]) -> tuple[Route, str, str]:
         """Return the route, the kind of the credential, and the id in the middle of the path."""
-        key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
-        if not key:
-            raise ApiError(401, "authentication_error", "x-api-key header is required")
-        kind = CREDENTIALS.get(key)
-        if kind is None:
-            message = "The API key provided is invalid or has been revoked."
-            raise ApiError(401, "authentication_error", message)
-        if "x-api-key" in headers and kind == "O":
-            raise ApiError(401, "authentication_error", "invalid x-api-key")
+        kind = authenticated(headers)
         version = headers.get("anthropic-version")
         if version not in API_VERSIONS:
             message = f"anthropic-version: header is required, one of {', '.join(API_VERSIONS)}"
@@ -314,12 +317,39 @@ class Simulator:
             raise ApiError(403, "permission_error", message, code="api_key_scope_missing")
         return route, kind, parent
 
+    def organization_id(self, headers: dict[str, str]) -> str | None:
+        """Return the organization that a response names; none to a stranger."""
+        if not self.organization_header:
+            return None
+        try:
+            kind = authenticated(headers)
+        except ApiError:
+            return None
+        return self.organization_ids["enterprise" if kind == "E" else "console"]
+
     def _in_scope(self, route: Route) -> bool:
         """Tell whether the scoped key of Claude Enterprise may read an endpoint."""
         scopes = set(self.scopes["E"])
         if "read:org_audit" in scopes:
             scopes |= USER_MANAGEMENT
         return scopes.issuperset(route.scopes)
+
+
+def authenticated(headers: dict[str, str]) -> str:
+    """Return the kind of the credential, or raise a 401. A key may come as a Bearer token too."""
+    key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
+    if not key:
+        raise ApiError(401, "authentication_error", "x-api-key header is required")
+    kind = CREDENTIALS.get(key)
+    if kind is None:
+        message = "The API key provided is invalid or has been revoked."
+        raise ApiError(401, "authentication_error", message)
+    if "x-api-key" in headers and kind == "O":
+        raise ApiError(401, "authentication_error", "invalid x-api-key")
+    if kind == "O" and OAUTH not in _list(headers.get("anthropic-beta", "")):
+        message = "OAuth authentication is currently not supported."
+        raise ApiError(401, "authentication_error", message)
+    return kind
 
 
 class _Server(ThreadingHTTPServer):
@@ -335,6 +365,8 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     # One write a response: without a buffer each header line is a packet of its own.
     wbufsize = -1
+    organization: str | None = None
+    """The organization that the response names."""
 
     def do_GET(self) -> None:
         simulator: Simulator = self.server.simulator  # type: ignore[attr-defined]
@@ -344,6 +376,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         pairs = parse_qsl(parts.query, keep_blank_values=True)
         headers = {name.lower(): value for name, value in self.headers.items()}
+        self.organization = simulator.organization_id(headers)
         fault = simulator.next_fault(parts.path, pairs)
         status, more, body = self._respond(simulator, fault, parts.path, pairs, headers)
         with simulator.lock:
@@ -391,9 +424,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)
-        self.send_header("request-id", f"req_{hashlib.sha256(body).hexdigest()[:24]}")
-        self.send_header("anthropic-organization-id", ORGANIZATION_ID)
-        for name, value in ({"content-type": "application/json"} | headers).items():
+        self.send_header("request-id", request_id(body))
+        headers = {"content-type": JSON} | headers
+        # A page of a proxy knows no organization, nor does who could not be identified.
+        if self.organization and status != 401 and headers["content-type"] == JSON:
+            headers = {ORGANIZATION_HEADER: self.organization} | headers
+        for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
