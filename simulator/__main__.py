@@ -38,6 +38,12 @@ def main() -> None:
         action="store_true",
         help="leave anthropic-organization-id out of the responses",
     )
+    parser.add_argument(
+        "--split-buckets", action="store_true", help="go on with a page's last bucket in the next"
+    )
+    parser.add_argument(
+        "--repeat-rows", action="store_true", help="begin pages with the last row of the one before"
+    )
     parser.add_argument("--fault-rate", type=float, default=0, help="share of requests to fail (0)")
     parser.add_argument("--fault-seed", type=int, default=0, help="another seed, other faults (0)")
     parser.add_argument("--replay", type=pathlib.Path, help="answer with the bodies of a directory")
@@ -61,6 +67,8 @@ def main() -> None:
         requests_per_minute=args.requests_per_minute,
         refuse_future=args.refuse_future,
         replay=Replay(args.replay) if args.replay else None,
+        split_buckets=args.split_buckets,
+        repeat_rows=args.repeat_rows,
         organization_header=not args.no_organization_header,
     )
     if args.fault_rate:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from simulator.console_reports import next_start
 from simulator.organization import MODELS
 from simulator.query import cursor, invalid, position
 
@@ -106,7 +107,7 @@ def report(call: Call) -> dict[str, Any]:
         row["organization_id"] = call.facts.organization.id
     end = start + limit
     more = end < len(rows)
-    following = {"start": end, "until": until.isoformat()}
+    following = {"start": next_start(call, start, end), "until": until.isoformat()}
     return {
         "data": rows[start:end],
         "has_more": more,

@@ -25,6 +25,7 @@ from simulator import (
     enterprise_lists,
     enterprise_reports,
 )
+from simulator.changes import LONE_SURROGATE
 from simulator.directory import Directory
 from simulator.facts import Facts
 from simulator.faults import ORGANIZATION_HEADER, Fault, deliver, error_body, request_id
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from simulator.faults import Pairs
+    from simulator.changes import Pairs
     from simulator.replay import Replay
 
 __all__ = ("ACCESS_TOKEN", "ADMIN_KEY", "ANALYTICS_KEY", "PREFIX", "ROUTES", "Fault", "Simulator")
@@ -152,10 +153,15 @@ class Simulator:
         directory: Directory | None = None,
         enterprise: Facts | None = None,
         organization_header: bool = True,
+        split_buckets: bool = False,
+        repeat_rows: bool = False,
     ) -> None:
         """Bind the port (0: any free one); ``now`` stops the clock.
 
         Without ``organization_header`` no response names its organization, as behind some proxies.
+        With ``split_buckets`` the last bucket of a page goes on in the next page, under the same
+        ``starting_at``. With ``repeat_rows`` a page of Claude Code or of the new analytics begins
+        with the last row of the page before, as where a cursor counts rows of a growing day.
         """
         self.facts = facts
         console = directory or Directory(facts.organization)
@@ -180,6 +186,8 @@ class Simulator:
         self.stopped_clock = now
         self.requests_per_minute = requests_per_minute
         self.refuse_future = refuse_future
+        self.split_buckets = split_buckets
+        self.repeat_rows = repeat_rows
         self.replay = replay
         self.faults: list[Fault] = []
         self.plan: Callable[[str, Pairs], Fault | None] | None = None
@@ -291,6 +299,8 @@ class Simulator:
             facts=self.enterprise if kind == "E" else self.facts,
             betas=frozenset(_list(headers.get("anthropic-beta", ""))),
             refuse_future=self.refuse_future,
+            split_buckets=self.split_buckets,
+            repeat_rows=self.repeat_rows,
             directory=self.directories[kind],
             version=headers["anthropic-version"],
             parent=parent,
@@ -397,10 +407,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers: dict[str, str],
     ) -> tuple[int, dict[str, str], bytes]:
         if fault and not fault.deliver and not fault.change:
-            told = fault.body
-            if told is None:
-                told = error_body("api_error", f"planned fault {fault.status}")
-            return fault.status, fault.headers, told.encode() if isinstance(told, str) else told
+            return fault.status, fault.headers, fault.content
         if (wait := simulator.over_limit()) is not None:
             body = error_body("rate_limit_error", "Number of requests has exceeded your limit")
             return 429, {"retry-after": str(wait)}, body
@@ -418,6 +425,7 @@ class _Handler(BaseHTTPRequestHandler):
             try:
                 # Decoded again: rows of the answer may be the directory's own.
                 body = _JSON.encode(fault.change(_decode(body), pairs))
+                body = body.replace(LONE_SURROGATE.encode(), rb"\ud800")
             except LookupError:
                 fault.put_off()
         return 200, {}, body
