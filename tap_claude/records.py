@@ -70,17 +70,19 @@ _MOST_DIGITS = 40  # 1e999999999 is a number too, and would fill the memory
 
 
 def _integer(value: object) -> int:
-    if (
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif (
         isinstance(value, decimal.Decimal)
         and value.adjusted() < _MOST_DIGITS
         and value == value.to_integral_value()
     ):
-        value = int(value)  # 5.0 is an integer in JSON, not to targets
-    if not isinstance(value, int) or isinstance(value, bool):
+        number = int(value)  # 5.0 is an integer in JSON, not to targets
+    else:
         raise TypeError
-    if not LEAST_INTEGER <= value <= MOST_INTEGER:
+    if not LEAST_INTEGER <= number <= MOST_INTEGER:
         raise ValueError
-    return value
+    return number
 
 
 def _number(value: object) -> float:
@@ -224,7 +226,7 @@ class Columns:
                 by_name[name] = self._field((*known.path, name))
                 kind, column, convert, whole, inner = by_name[name]
             if value.__class__ is kind:
-                if kind is int and not LEAST_INTEGER <= value <= MOST_INTEGER:
+                if kind is int and not LEAST_INTEGER <= value <= MOST_INTEGER:  # type: ignore[operator]
                     raise self._wrong(column, value)
                 record[column] = value
             elif value.__class__ is dict and not whole:
