@@ -103,6 +103,8 @@ def disturbed(kind: Kind, endpoint: Endpoint) -> Result:
             complaints += [f"second run: {text}" for text in output_complaints(run)]
         else:
             result.retries = result.requests - requests
+            if kind.may_recover and result.retries <= 0:
+                complaints.append("the wrong answer was believed")
     complaints += success_complaints(run)
     if kind.replaces:
         tables, replaced = tables.without_replacements()
