@@ -38,6 +38,8 @@ class FinishedBucket(NamedTuple):
     organization_label: str | None
     starting_at: str
     ending_at: str
+    date: str | None
+    """Day of the bucket, where the stream's rows have one."""
     bucket_width: str
     row_count: int
     total_tokens: int | None
@@ -113,5 +115,15 @@ def full_table(
     """Return what is said of a full table that was read to its end, an empty one too."""
     read_at = format_time(parse_time(extracted_at).replace(microsecond=0))
     return FinishedBucket(
-        stream, *organization, read_at, read_at, FULL, row_count, None, None, None, is_complete=True
+        stream,
+        *organization,
+        starting_at=read_at,
+        ending_at=read_at,
+        date=None,
+        bucket_width=FULL,
+        row_count=row_count,
+        total_tokens=None,
+        amount_usd=None,
+        data_refreshed_at=None,
+        is_complete=True,
     )

@@ -102,7 +102,7 @@ class DirectoryStream(ClaudeStream):
 
     def _end_of_table(self, row_count: int) -> None:
         """Say that the table is whole, for the organization that was read, or for all."""
-        if self.run.bucket_log is not None:
+        if self.run.bucket_log is not None and self.ABORT_AT_RECORD_COUNT is None:
             self.run.bucket_log.add(
                 full_table(self.name, self.identify(), row_count, self.run.extracted_at)
             )

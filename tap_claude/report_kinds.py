@@ -203,14 +203,14 @@ class BucketReport(SizedReport):
 
     def _buckets_of(self, response: requests.Response, reading: _BucketReading) -> Iterator[Bucket]:
         page = read_page(response)
-        for raw in page.data:
+        for index, raw in enumerate(page.data):
             try:
                 bucket = _decode_bucket(raw)
                 window = Window(parse_time(bucket.starting_at), parse_time(bucket.ending_at))
             except (*UNREADABLE, ValueError) as error:
                 msg = f"a bucket of the page cannot be read: {error}"
                 raise BrokenPageError(msg) from error
-            if reading.goes_on(window):
+            if index == 0 and reading.goes_on(window):
                 reading.held[-1].results.append(bucket.results)
                 continue
             yield from map(self._whole, reading.release())

@@ -244,7 +244,7 @@ class ReportStream(ClaudeStream):
 
     def _end_of_what_there_is(self, error: APIError, now: dt.datetime) -> dt.datetime:
         """Return the end of what the API has. Raises the error if it is about something else."""
-        newest = _newest_day(error, self._step, now) if self.names_newest_day else None
+        newest = _newest_day(error, self._step, self._window) if self.names_newest_day else None
         if newest is not None:
             self.logger.info("The newest day that the API has is %s.", f"{newest:%Y-%m-%d}")
             return newest + WIDTHS["1d"]
@@ -415,6 +415,7 @@ class ReportStream(ClaudeStream):
                 organization_label=identity.organization_label,
                 starting_at=bucket.starting_at,
                 ending_at=bucket.ending_at,
+                date=self.window_columns(bucket).get("date"),
                 bucket_width=self.bucket_width,
                 row_count=summary.rows,
                 total_tokens=summary.tokens if self._token_columns else None,
@@ -683,7 +684,7 @@ _STEPS_TO_TRUST = 10
 """Steps that must come through before the API is asked for more at once again."""
 _LATE = dt.timedelta(hours=1)
 """How long after its end the API may leave out a bucket."""
-_NEWEST_DAY_LAG = dt.timedelta(days=8)
+_NEWEST_DAY_LAG = dt.timedelta(days=9)
 _UNITS = {"1d": "day", "1h": "hour", "1m": "minute"}
 _DAY = re.compile(r"\b\d{4}-\d\d-\d\d\b", re.ASCII)
 _NOT_YET = re.compile(r"availab|recent|latest|newest|\blag", re.IGNORECASE)
@@ -708,7 +709,7 @@ def _until_mark(
     yield from itertools.takewhile(lambda answer: answer is not None, following)
 
 
-def _newest_day(error: APIError, step: Window, now: dt.datetime) -> dt.datetime | None:
+def _newest_day(error: APIError, step: Window, window: Window) -> dt.datetime | None:
     """Day that the API names as its newest, where a step ends later (docs: analytics/users)."""
     if error.response.status_code != HTTPStatus.BAD_REQUEST or not _NOT_YET.search(error.detail):
         return None
@@ -719,7 +720,7 @@ def _newest_day(error: APIError, step: Window, now: dt.datetime) -> dt.datetime 
     # The message may name the days that were asked for, too, or one of long ago (when the
     # organization joined, say), which is not about data that are yet to come.
     return max(
-        (day for day in named if now - _NEWEST_DAY_LAG <= day < step.end - WIDTHS["1d"]),
+        (day for day in named if window.end - _NEWEST_DAY_LAG <= day < step.end - WIDTHS["1d"]),
         default=None,
     )
 

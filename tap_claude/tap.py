@@ -225,7 +225,7 @@ class TapClaude(Tap):
 
     def report_buckets(self) -> None:
         """Write ``report_buckets`` for the buckets that have been read and written so far."""
-        if self.run.bucket_log is not None:
+        if self.run.bucket_log is not None and self.run.bucket_log.waiting:
             self.streams[ReportBuckets.name].sync()
 
     def report_failures(self) -> None:

@@ -29,11 +29,22 @@ _BASE, _STEP = dt.datetime(2026, 3, 20, 13, 37, 42, tzinfo=dt.UTC), dt.timedelta
 RECENT = _BASE + _STEP * ((dt.datetime.now(dt.UTC) - _BASE) // _STEP)
 
 
-def simulated(days: int = 10, *, breadth: int = 24, seed: int = 7, **options: Any) -> Simulator:
+def simulated(
+    days: int = 10,
+    *,
+    breadth: int = 24,
+    seed: int = 7,
+    shared_people: bool = False,
+    **options: Any,
+) -> Simulator:
     """Make a simulator with a history that ends at the real present, or at ``now``."""
     today = (options.get("now") or dt.datetime.now(dt.UTC)).date()
     facts = Facts(
-        seed=seed, first_day=today - dt.timedelta(days=days - 1), today=today, breadth=breadth
+        seed=seed,
+        first_day=today - dt.timedelta(days=days - 1),
+        today=today,
+        breadth=breadth,
+        shared_people=shared_people,
     )
     return Simulator(facts, **options)
 
@@ -52,7 +63,9 @@ class Run:
     code: int
     messages: list[dict[str, Any]]
     stderr: str
+    """Without metrics."""
     stdout: str = field(repr=False, default="")
+    whole_stderr: str = field(repr=False, default="")
 
     def records(self, stream: str) -> list[dict[str, Any]]:
         return [
@@ -116,7 +129,9 @@ def tap(tmp_path: Path) -> Callable[..., Run]:
         messages = [
             json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"type"')
         ]
-        return Run(done.returncode, messages, done.stderr, done.stdout)
+        # What a failed assertion shows should be read by people.
+        stderr = "".join(l for l in done.stderr.splitlines(True) if " METRIC: " not in l)
+        return Run(done.returncode, messages, stderr, done.stdout, done.stderr)
 
     return run
 

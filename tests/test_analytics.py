@@ -243,12 +243,18 @@ def test_the_floors_are_respected_and_said_once(simulate: Any, tap: Any) -> None
     assert all(seen.status == 200 for seen in asked)
 
 
+def end_of_day(start: str | None) -> str | None:
+    if start is None or not start.endswith("Z"):
+        return start
+    return (dt.datetime.fromisoformat(start) + dt.timedelta(days=1)).isoformat()
+
+
 def answer(*starts: str | None, more: str | None = None) -> Fault:
     """Return a page of usage rows that begin then."""
     rows = [
         {
             "starting_at": start,
-            "ending_at": start,
+            "ending_at": end_of_day(start),
             "group": {"model": "m"},
             "usage": {"total_tokens": 1},
         }

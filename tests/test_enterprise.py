@@ -225,7 +225,8 @@ def test_a_year_of_days_resumes_at_any_of_them(simulate: Any, tap: Any) -> None:
     failures = 8
     for left in range(failures, -1, -1):
         if left:
-            simulator.faults.append(Fault(400, after=rng.randrange(30, 6 * len(DAYS) // failures)))
+            after = rng.randrange(30, 6 * len(DAYS) // failures)
+            simulator.faults.append(Fault(429, headers={"retry-after": "86400"}, after=after))
         run = tap(config=config, catalog=catalog, state=state)
         assert run.code == (1 if left else 0)
         upsert(rows, run.messages)

@@ -269,7 +269,7 @@ def test_dollars_need_the_currency(currency: str | None, expected: str | None) -
 rows = st.fixed_dictionaries(
     {
         "model": texts,
-        "tokens": st.none() | st.integers(-(2**70), 2**70),
+        "tokens": st.none() | st.integers(-(2**60), 2**60),
         "requests": st.none() | st.integers(0, 5),
         "deleted": st.none() | st.booleans(),
         "amount": st.none() | amounts.map(str),
@@ -300,6 +300,18 @@ def test_merging_keeps_sums_and_ignores_order(
     assert merged(rng.sample(raw, len(raw))) == result
 
 
+def test_integers_have_64_bits() -> None:
+    """Beyond that, targets refuse or round."""
+    least, most = -(2**63), 2**63 - 1
+    assert [COLUMNS.conform({"tokens": n})["tokens"] for n in (least, most)] == [least, most]
+    for value in (most + 1, least - 1, Decimal(most + 1)):
+        with pytest.raises(WrongValueError, match="'tokens' should be an integer of at most 64"):
+            COLUMNS.conform({"tokens": value})
+    row = COLUMNS.conform({"tokens": most})
+    with pytest.raises(WrongValueError, match="'tokens'"):
+        COLUMNS.merge(row, COLUMNS.conform({"tokens": 1}))
+
+
 def test_one_row_alone_keeps_its_amount_to_the_letter() -> None:
     assert COLUMNS.conform({"amount": "0.500000"})["amount"] == "0.500000"
 
@@ -328,14 +340,17 @@ tricky = st.none() | st.sampled_from(separators)
 identities = st.tuples(
     st.sampled_from(["s", "s2"]),
     st.sampled_from(["console", "enterprise"]),
+    st.sampled_from(["c0ffee", "console", "1d"]),
     st.sampled_from(["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]),
     st.sampled_from(["1d", "1h"]),
     dimensions | st.dictionaries(st.sampled_from(["a", "b", "ab"]), tricky, max_size=3),
 )
 
 
-def row_id(stream: str, kind: str, start: str, width: str, values: dict[str, Any]) -> str:
-    return RowKey(stream, kind, start, width, values).of(values)
+def row_id(
+    stream: str, kind: str, organization: str, start: str, width: str, values: dict[str, Any]
+) -> str:
+    return RowKey(stream, (kind, organization), start, width, values).of(values)
 
 
 @given(identities, identities)
@@ -345,24 +360,21 @@ def test_row_keys_are_equal_only_for_equal_identities(left: Any, right: Any) -> 
 
 @given(identities)
 def test_row_keys_do_not_depend_on_the_order_of_dimensions(identity: Any) -> None:
-    stream, organization_type, start, width, values = identity
-    backwards = dict(reversed(values.items()))
-    assert row_id(stream, organization_type, start, width, values) == row_id(
-        stream, organization_type, start, width, backwards
-    )
+    *head, values = identity
+    assert row_id(*head, values) == row_id(*head, dict(reversed(values.items())))
 
 
 def test_null_empty_and_absent_are_three_things() -> None:
-    head: tuple[str, str, str, str] = ("s", "console", "2026-01-01T00:00:00Z", "1d")
+    head = ("s", "console", "c0ffee", "2026-01-01T00:00:00Z", "1d")
     keys = {row_id(*head, {"a": None}), row_id(*head, {"a": ""}), row_id(*head, {})}
     assert len(keys) == 3
 
 
 def test_row_keys_never_change() -> None:
     """A key that changes from one version to the next doubles every row of a warehouse."""
-    head: tuple[str, str, str, str] = ("messages_usage", "console", "2026-01-01T00:00:00Z", "1d")
+    head = ("messages_usage", "console", "c0ffee", "2026-01-01T00:00:00Z", "1d")
     values = {"model": "claude-é", "workspace_id": None}
-    assert row_id(*head, values) == "fb52f29ceb758e83e7769ac7d51a057f"
+    assert row_id(*head, values) == "d9fd36546418cc2763a9edcaf6725cc8"
     canonical = json.dumps(
         [*head, sorted(values.items())],
         ensure_ascii=False,

@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     import pytest
 
 TIMES = re.compile(r'"(time_extracted|extracted_at)":"[^"]*"')
+FULL = re.compile(r'"starting_at":"[^"]*","ending_at":"[^"]*","bucket_width":"full"')
 
 
 def lines_of(config: dict[str, Any], catalog: Any, capsysbinary: Any) -> list[str]:
     TapClaude(config=config, catalog=catalog).sync_all()
     out = capsysbinary.readouterr().out.decode()
     assert out.endswith("\n")
-    return [TIMES.sub(r'"\1":"T"', line) for line in out.splitlines()]
+    return [
+        FULL.sub('"bucket_width":"full"', TIMES.sub(r'"\1":"T"', line)) for line in out.splitlines()
+    ]
 
 
 def test_the_straight_way_prints_what_the_sdk_would(
@@ -112,6 +115,7 @@ def test_metrics_count_every_record(simulate: Any, tap: Any) -> None:
     config = settings(simulator, start_date=days_ago(59, NOW))
     run = tap(config=config, catalog=only(config, "messages_usage"))
     counted = [
-        int(match[1]) for match in re.finditer(r'"metric":"record_count","value":(\d+)', run.stderr)
+        int(match[1])
+        for match in re.finditer(r'"metric":"record_count","value":(\d+)', run.whole_stderr)
     ]
     assert sum(counted) == len(run.records("messages_usage")) > 2000

@@ -1,0 +1,148 @@
+"""report_buckets owes nothing: what a run did not report, the next one reads and reports."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from simulator.server import Fault
+from tap_claude import bucket_log
+from tap_claude.bucket_log import UNREPORTED_SINCE
+from tap_claude.tap import TapClaude
+from tests.conftest import NOW, RECENT, days_ago, environment, only, settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from simulator.server import Simulator
+
+STREAMS = ("analytics_usage", "cost_report", "messages_usage", "report_buckets", "users")
+
+
+def reported(messages: list[dict[str, Any]]) -> set[tuple[str, str]]:
+    """Return stream and start of every bucket that was reported."""
+    return {
+        (m["record"]["stream"], m["record"]["starting_at"])
+        for m in messages
+        if m["type"] == "RECORD"
+        and m["stream"] == "report_buckets"
+        and m["record"]["bucket_width"] == "1d"
+    }
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, None], ids=lambda s: str(s))
+def test_what_a_killed_run_has_not_reported_the_next_one_does(
+    simulate: Any, tap: Any, tmp_path: Path, end: signal.Signals | None
+) -> None:
+    """Killed, stopped, or left by its target after bookmarks moved: the oldest days come again."""
+    simulator: Simulator = simulate(days=70, now=RECENT)
+    config = settings(simulator, start_date=days_ago(60, RECENT), lookback_days=30)
+    catalog = only(config, *STREAMS)
+    first = tap(config=config, catalog=catalog)
+    assert UNREPORTED_SINCE not in json.dumps(first.state)
+    # A day later, its newest bucket moves the bookmarks, and so the lookback of the run after.
+    tomorrow = RECENT + dt.timedelta(days=1)
+    config["end_date"] = tomorrow.isoformat()
+    simulator.stopped_clock = tomorrow
+    for name, content in (("config", config), ("catalog", catalog), ("state", first.state)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    command = [sys.executable, "-m", "tap_claude"]
+    for name in ("config", "catalog", "state"):
+        command += [f"--{name}", str(tmp_path / f"{name}.json")]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        messages = []
+        for line in process.stdout:
+            messages.append(json.loads(line))
+            moved = messages[-1].get("value", {}).get("bookmarks", {}).get("cost_report", {})
+            if moved.get("replication_key_value") == days_ago(-1, RECENT):
+                break
+        if end is None:
+            process.stdout.close()
+        else:
+            process.send_signal(end)
+    state = [m["value"] for m in messages if m["type"] == "STATE"][-1]
+    assert not reported(messages)
+    again = tap(config=config, catalog=catalog, state=state)
+    assert again.code == 0, again.stderr
+    oldest = days_ago(30, RECENT)
+    found = reported(again.messages)
+    for stream in ("analytics_usage", "cost_report", "messages_usage"):
+        assert min(start for name, start in found if name == stream) == oldest
+    assert UNREPORTED_SINCE not in json.dumps(again.state)
+    # Nothing is owed any more: the next lookback is the usual one.
+    last = tap(config=config, catalog=catalog, state=again.state)
+    assert min(start for name, start in reported(last.messages)) == days_ago(29, RECENT)
+
+
+def test_a_stream_that_fails_owes_what_it_did_not_read(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=100, now=NOW)
+    config = settings(simulator, start_date=days_ago(95, NOW))
+    catalog = only(config, "cost_report", "report_buckets")
+    simulator.faults.append(Fault(400, path="cost_report", after=2))
+    first = tap(config=config, catalog=catalog)
+    assert first.code == 1
+    told = reported(first.messages)
+    assert len(told) == 62
+    second = tap(config=config, catalog=catalog, state=first.state)
+    assert second.code == 0
+    days = {start for _, start in told | reported(second.messages)}
+    assert days == {days_ago(day, NOW) for day in range(96)}
+
+
+def test_an_empty_full_table_is_reported_too(simulate: Any, tap: Any) -> None:
+    """Else a view could not tell that its rows of yesterday are gone."""
+    simulator = simulate(days=3, now=NOW)
+    body = '{"data": [], "has_more": false, "first_id": null, "last_id": null}'
+    simulator.faults.append(Fault(200, body=body, path="invites"))
+    simulator.faults.append(Fault(403, path="external_keys"))
+    config = settings(simulator, start_date=days_ago(2, NOW))
+    run = tap(config=config, catalog=only(config, "invites", "external_keys", "report_buckets"))
+    (row,) = run.records("report_buckets")
+    assert (row["stream"], row["bucket_width"], row["row_count"]) == ("invites", "full", 0)
+    assert row["starting_at"] == row["ending_at"] == row["extracted_at"][:19] + "Z"
+    assert row["organization_id"] == simulator.organization_ids["console"]
+    again = tap(config=config, catalog=only(config, "invites", "report_buckets"))
+    (newer,) = again.records("report_buckets")
+    assert newer["row_id"] == row["row_id"]
+    assert newer["row_count"] > 0
+
+
+def test_a_long_log_is_reported_before_the_run_ends(
+    simulate: Any, capsysbinary: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that it does not fill the memory, and a long first load that is killed does not restart."""
+    monkeypatch.setattr(bucket_log, "MOST_BUCKETS", 20)
+    simulator = simulate(days=200, now=NOW)
+    config = settings(simulator, start_date=days_ago(180, NOW), lookback_days=0)
+    simulator.faults.append(Fault(429, headers={"retry-after": "86400"}, after=3))
+    tap = TapClaude(config=config, catalog=only(config, "cost_report", "report_buckets"))
+    with pytest.raises(Exception, match="ten minutes"):
+        tap.read_all()
+    messages = [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
+    kinds = [m["type"] + m.get("stream", "") for m in messages]
+    early = kinds.index("RECORDreport_buckets")
+    assert "RECORDcost_report" in kinds[early:]
+    assert len(reported(messages)) == 93
+    state = [m["value"] for m in messages if m["type"] == "STATE"][-1]["bookmarks"]["cost_report"]
+    assert state[UNREPORTED_SINCE] == days_ago(180 - 93, NOW)
+    assert state["replication_key_value"] == days_ago(180 - 92, NOW)
+
+
+def test_nothing_is_owed_where_report_buckets_is_not_selected(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    config = settings(simulator, start_date=days_ago(2, NOW))
+    run = tap(config=config, catalog=only(config, "cost_report"))
+    assert all(UNREPORTED_SINCE not in json.dumps(state) for state in run.states)
+    owing = run.state
+    owing["bookmarks"]["cost_report"][UNREPORTED_SINCE] = days_ago(60, NOW)
+    run = tap(config=config, catalog=only(config, "cost_report"), state=owing)
+    assert UNREPORTED_SINCE not in run.state["bookmarks"]["cost_report"]
