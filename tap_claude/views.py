@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from tap_claude.bucket_log import FULL
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import TextIO
 
 BUCKETS = "report_buckets"
 """Table that lists what each run has read."""
-FULL = "full"
-"""``bucket_width`` of the rows that say that a full table was read to its end."""
+DAY = "cast(bucket.starting_at as date) = cast(kept.date as date)"
 ORGANIZATION = ("organization_id", "organization_type")
 
 HEADER = """\
 -- Current rows of every table: a view current_NAME for each table NAME.
 -- For {databases}.
--- docs/targets.md says when to use them, and how to run this file.
+-- {note} docs/targets.md says more.
 --
 -- Generated from the catalogue. To generate it again:
 --   tap-claude --discover | python -m tap_claude.views {dialect} > {file}
@@ -42,6 +43,7 @@ class Dialect(NamedTuple):
 
     file: str
     databases: str
+    note: str
     appends: bool
     """Whether a table can hold a key more than once."""
 
@@ -50,11 +52,13 @@ DIALECTS = {
     "postgres": Dialect(
         file="current_rows_postgres.sql",
         databases="PostgreSQL, whose targets replace rows by key",
+        note="Run it with the tables' schema as the search_path.",
         appends=False,
     ),
     "warehouse": Dialect(
         file="current_rows.sql",
-        databases="databases with QUALIFY: DuckDB, Snowflake, BigQuery, Redshift, Databricks",
+        databases="databases with QUALIFY: DuckDB, Snowflake, BigQuery, Redshift",
+        note="Run it in the tables' schema. Where times have a zone, the session's must be UTC.",
         appends=True,
     ),
 }
@@ -95,7 +99,7 @@ def script(catalog: Mapping[str, Any], dialect: str) -> str:
         msg = f"{BUCKETS} is not in it, or not selected"
         raise ValueError(msg)
     chosen = DIALECTS[dialect]
-    header = HEADER.format(dialect=dialect, file=chosen.file, databases=chosen.databases)
+    header = HEADER.format(dialect=dialect, **chosen._asdict())
     return "\n".join([header, *(_view(table, log, appends=chosen.appends) for table in found)])
 
 
@@ -135,7 +139,8 @@ def _newer_read(table: Table, log: Table) -> Iterable[str]:
     if table.replication_key is None:
         place = [f"bucket.bucket_width = '{FULL}'"]
     elif table.replication_key == "date":
-        place = ["cast(bucket.starting_at as date) = cast(kept.date as date)"]
+        # A time with a zone becomes a day of the session's zone: the log's own day is safer.
+        place = ["bucket.date = kept.date" if "date" in log.columns else DAY]
     elif table.replication_key == "starting_at":
         place = [
             f"bucket.{name} = kept.{name}"

@@ -1,6 +1,6 @@
 -- Current rows of every table: a view current_NAME for each table NAME.
--- For databases with QUALIFY: DuckDB, Snowflake, BigQuery, Redshift, Databricks.
--- docs/targets.md says when to use them, and how to run this file.
+-- For databases with QUALIFY: DuckDB, Snowflake, BigQuery, Redshift.
+-- Run it in the tables' schema. Where times have a zone, the session's must be UTC. docs/targets.md says more.
 --
 -- Generated from the catalogue. To generate it again:
 --   tap-claude --discover | python -m tap_claude.views warehouse > current_rows.sql
@@ -17,6 +17,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_artifacts'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and cast(bucket.starting_at as date) = cast(kept.date as date)
         and bucket.extracted_at > kept.extracted_at
@@ -31,6 +32,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_connectors'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and cast(bucket.starting_at as date) = cast(kept.date as date)
         and bucket.extracted_at > kept.extracted_at
@@ -45,6 +47,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_cost'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = kept.bucket_width
         and bucket.starting_at = kept.starting_at
@@ -60,6 +63,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_cost_report'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = kept.bucket_width
         and bucket.starting_at = kept.starting_at
@@ -75,6 +79,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_plugins'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and cast(bucket.starting_at as date) = cast(kept.date as date)
         and bucket.extracted_at > kept.extracted_at
@@ -89,6 +94,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_projects'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and cast(bucket.starting_at as date) = cast(kept.date as date)
         and bucket.extracted_at > kept.extracted_at
@@ -103,6 +109,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_skills'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and cast(bucket.starting_at as date) = cast(kept.date as date)
         and bucket.extracted_at > kept.extracted_at
@@ -117,6 +124,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_summaries'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = kept.bucket_width
         and bucket.starting_at = kept.starting_at
@@ -132,6 +140,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_usage'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = kept.bucket_width
         and bucket.starting_at = kept.starting_at
@@ -147,6 +156,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_usage_report'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = kept.bucket_width
         and bucket.starting_at = kept.starting_at
@@ -162,6 +172,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_user_cost_report'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = kept.bucket_width
         and bucket.starting_at = kept.starting_at
@@ -177,6 +188,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_user_usage_report'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = kept.bucket_width
         and bucket.starting_at = kept.starting_at
@@ -192,6 +204,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_users'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and cast(bucket.starting_at as date) = cast(kept.date as date)
         and bucket.extracted_at > kept.extracted_at
@@ -206,11 +219,12 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'api_keys'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
 )
-qualify row_number() over (partition by kept.id order by kept.extracted_at desc) = 1;
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
 
 drop view if exists current_claude_code_model_usage;
 create view current_claude_code_model_usage as
@@ -220,6 +234,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'claude_code_model_usage'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and cast(bucket.starting_at as date) = cast(kept.date as date)
         and bucket.extracted_at > kept.extracted_at
@@ -234,6 +249,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'claude_code_usage'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and cast(bucket.starting_at as date) = cast(kept.date as date)
         and bucket.extracted_at > kept.extracted_at
@@ -248,6 +264,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'cost_report'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = kept.bucket_width
         and bucket.starting_at = kept.starting_at
@@ -263,6 +280,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'effective_spend_limits'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -277,11 +295,12 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'external_keys'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
 )
-qualify row_number() over (partition by kept.id order by kept.extracted_at desc) = 1;
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
 
 drop view if exists current_federation_issuers;
 create view current_federation_issuers as
@@ -291,11 +310,12 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'federation_issuers'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
 )
-qualify row_number() over (partition by kept.id order by kept.extracted_at desc) = 1;
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
 
 drop view if exists current_federation_rules;
 create view current_federation_rules as
@@ -305,11 +325,12 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'federation_rules'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
 )
-qualify row_number() over (partition by kept.id order by kept.extracted_at desc) = 1;
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
 
 drop view if exists current_invites;
 create view current_invites as
@@ -319,11 +340,12 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'invites'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
 )
-qualify row_number() over (partition by kept.id order by kept.extracted_at desc) = 1;
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
 
 drop view if exists current_messages_usage;
 create view current_messages_usage as
@@ -333,6 +355,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'messages_usage'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = kept.bucket_width
         and bucket.starting_at = kept.starting_at
@@ -348,11 +371,12 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'organization'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
 )
-qualify row_number() over (partition by kept.id order by kept.extracted_at desc) = 1;
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
 
 drop view if exists current_rate_limits;
 create view current_rate_limits as
@@ -362,6 +386,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'rate_limits'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -376,6 +401,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'rbac_group_members'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -390,11 +416,12 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'rbac_groups'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
 )
-qualify row_number() over (partition by kept.id order by kept.extracted_at desc) = 1;
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
 
 drop view if exists current_rbac_role_permissions;
 create view current_rbac_role_permissions as
@@ -404,6 +431,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'rbac_role_permissions'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -418,11 +446,12 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'rbac_roles'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
 )
-qualify row_number() over (partition by kept.id order by kept.extracted_at desc) = 1;
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
 
 drop view if exists current_report_buckets;
 create view current_report_buckets as
@@ -439,11 +468,12 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'service_account_workspaces'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
 )
-qualify row_number() over (partition by kept.service_account_id, kept.workspace_id order by kept.extracted_at desc) = 1;
+qualify row_number() over (partition by kept.organization_id, kept.service_account_id, kept.workspace_id order by kept.extracted_at desc) = 1;
 
 drop view if exists current_service_accounts;
 create view current_service_accounts as
@@ -453,11 +483,12 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'service_accounts'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
 )
-qualify row_number() over (partition by kept.id order by kept.extracted_at desc) = 1;
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
 
 drop view if exists current_spend_limit_increase_requests;
 create view current_spend_limit_increase_requests as
@@ -467,11 +498,12 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'spend_limit_increase_requests'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
 )
-qualify row_number() over (partition by kept.id order by kept.extracted_at desc) = 1;
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
 
 drop view if exists current_spend_limits;
 create view current_spend_limits as
@@ -481,11 +513,12 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'spend_limits'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
 )
-qualify row_number() over (partition by kept.id order by kept.extracted_at desc) = 1;
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
 
 drop view if exists current_users;
 create view current_users as
@@ -495,11 +528,12 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'users'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
 )
-qualify row_number() over (partition by kept.id order by kept.extracted_at desc) = 1;
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
 
 drop view if exists current_workspace_members;
 create view current_workspace_members as
@@ -509,11 +543,12 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'workspace_members'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
 )
-qualify row_number() over (partition by kept.workspace_id, kept.user_id order by kept.extracted_at desc) = 1;
+qualify row_number() over (partition by kept.organization_id, kept.workspace_id, kept.user_id order by kept.extracted_at desc) = 1;
 
 drop view if exists current_workspace_rate_limits;
 create view current_workspace_rate_limits as
@@ -523,6 +558,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'workspace_rate_limits'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -537,8 +573,9 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'workspaces'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
 )
-qualify row_number() over (partition by kept.id order by kept.extracted_at desc) = 1;
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;

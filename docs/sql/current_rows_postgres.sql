@@ -1,6 +1,6 @@
 -- Current rows of every table: a view current_NAME for each table NAME.
 -- For PostgreSQL, whose targets replace rows by key.
--- docs/targets.md says when to use them, and how to run this file.
+-- Run it with the tables' schema as the search_path. docs/targets.md says more.
 --
 -- Generated from the catalogue. To generate it again:
 --   tap-claude --discover | python -m tap_claude.views postgres > current_rows_postgres.sql
@@ -17,6 +17,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_artifacts'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and cast(bucket.starting_at as date) = cast(kept.date as date)
         and bucket.extracted_at > kept.extracted_at
@@ -30,6 +31,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_connectors'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and cast(bucket.starting_at as date) = cast(kept.date as date)
         and bucket.extracted_at > kept.extracted_at
@@ -43,6 +45,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_cost'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = kept.bucket_width
         and bucket.starting_at = kept.starting_at
@@ -57,6 +60,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_cost_report'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = kept.bucket_width
         and bucket.starting_at = kept.starting_at
@@ -71,6 +75,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_plugins'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and cast(bucket.starting_at as date) = cast(kept.date as date)
         and bucket.extracted_at > kept.extracted_at
@@ -84,6 +89,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_projects'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and cast(bucket.starting_at as date) = cast(kept.date as date)
         and bucket.extracted_at > kept.extracted_at
@@ -97,6 +103,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_skills'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and cast(bucket.starting_at as date) = cast(kept.date as date)
         and bucket.extracted_at > kept.extracted_at
@@ -110,6 +117,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_summaries'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = kept.bucket_width
         and bucket.starting_at = kept.starting_at
@@ -124,6 +132,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_usage'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = kept.bucket_width
         and bucket.starting_at = kept.starting_at
@@ -138,6 +147,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_usage_report'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = kept.bucket_width
         and bucket.starting_at = kept.starting_at
@@ -152,6 +162,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_user_cost_report'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = kept.bucket_width
         and bucket.starting_at = kept.starting_at
@@ -166,6 +177,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_user_usage_report'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = kept.bucket_width
         and bucket.starting_at = kept.starting_at
@@ -180,6 +192,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'analytics_users'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and cast(bucket.starting_at as date) = cast(kept.date as date)
         and bucket.extracted_at > kept.extracted_at
@@ -193,6 +206,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'api_keys'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -206,6 +220,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'claude_code_model_usage'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and cast(bucket.starting_at as date) = cast(kept.date as date)
         and bucket.extracted_at > kept.extracted_at
@@ -219,6 +234,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'claude_code_usage'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and cast(bucket.starting_at as date) = cast(kept.date as date)
         and bucket.extracted_at > kept.extracted_at
@@ -232,6 +248,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'cost_report'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = kept.bucket_width
         and bucket.starting_at = kept.starting_at
@@ -246,6 +263,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'effective_spend_limits'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -259,6 +277,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'external_keys'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -272,6 +291,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'federation_issuers'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -285,6 +305,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'federation_rules'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -298,6 +319,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'invites'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -311,6 +333,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'messages_usage'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = kept.bucket_width
         and bucket.starting_at = kept.starting_at
@@ -325,6 +348,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'organization'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -338,6 +362,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'rate_limits'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -351,6 +376,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'rbac_group_members'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -364,6 +390,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'rbac_groups'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -377,6 +404,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'rbac_role_permissions'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -390,6 +418,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'rbac_roles'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -408,6 +437,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'service_account_workspaces'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -421,6 +451,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'service_accounts'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -434,6 +465,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'spend_limit_increase_requests'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -447,6 +479,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'spend_limits'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -460,6 +493,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'users'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -473,6 +507,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'workspace_members'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -486,6 +521,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'workspace_rate_limits'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
@@ -499,6 +535,7 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'workspaces'
+        and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
         and bucket.extracted_at > kept.extracted_at
