@@ -19,7 +19,7 @@ where not exists (
     where bucket.stream = 'analytics_artifacts'
         and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
-        and cast(bucket.starting_at as date) = cast(kept.date as date)
+        and bucket.date = kept.date
         and bucket.extracted_at > kept.extracted_at
 )
 qualify row_number() over (partition by kept.row_id order by kept.extracted_at desc) = 1;
@@ -34,7 +34,7 @@ where not exists (
     where bucket.stream = 'analytics_connectors'
         and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
-        and cast(bucket.starting_at as date) = cast(kept.date as date)
+        and bucket.date = kept.date
         and bucket.extracted_at > kept.extracted_at
 )
 qualify row_number() over (partition by kept.row_id order by kept.extracted_at desc) = 1;
@@ -81,7 +81,7 @@ where not exists (
     where bucket.stream = 'analytics_plugins'
         and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
-        and cast(bucket.starting_at as date) = cast(kept.date as date)
+        and bucket.date = kept.date
         and bucket.extracted_at > kept.extracted_at
 )
 qualify row_number() over (partition by kept.row_id order by kept.extracted_at desc) = 1;
@@ -96,7 +96,7 @@ where not exists (
     where bucket.stream = 'analytics_projects'
         and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
-        and cast(bucket.starting_at as date) = cast(kept.date as date)
+        and bucket.date = kept.date
         and bucket.extracted_at > kept.extracted_at
 )
 qualify row_number() over (partition by kept.row_id order by kept.extracted_at desc) = 1;
@@ -111,7 +111,7 @@ where not exists (
     where bucket.stream = 'analytics_skills'
         and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
-        and cast(bucket.starting_at as date) = cast(kept.date as date)
+        and bucket.date = kept.date
         and bucket.extracted_at > kept.extracted_at
 )
 qualify row_number() over (partition by kept.row_id order by kept.extracted_at desc) = 1;
@@ -206,7 +206,7 @@ where not exists (
     where bucket.stream = 'analytics_users'
         and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
-        and cast(bucket.starting_at as date) = cast(kept.date as date)
+        and bucket.date = kept.date
         and bucket.extracted_at > kept.extracted_at
 )
 qualify row_number() over (partition by kept.row_id order by kept.extracted_at desc) = 1;
@@ -236,7 +236,7 @@ where not exists (
     where bucket.stream = 'claude_code_model_usage'
         and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
-        and cast(bucket.starting_at as date) = cast(kept.date as date)
+        and bucket.date = kept.date
         and bucket.extracted_at > kept.extracted_at
 )
 qualify row_number() over (partition by kept.row_id order by kept.extracted_at desc) = 1;
@@ -251,7 +251,7 @@ where not exists (
     where bucket.stream = 'claude_code_usage'
         and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
-        and cast(bucket.starting_at as date) = cast(kept.date as date)
+        and bucket.date = kept.date
         and bucket.extracted_at > kept.extracted_at
 )
 qualify row_number() over (partition by kept.row_id order by kept.extracted_at desc) = 1;

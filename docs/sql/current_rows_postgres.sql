@@ -19,7 +19,7 @@ where not exists (
     where bucket.stream = 'analytics_artifacts'
         and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
-        and cast(bucket.starting_at as date) = cast(kept.date as date)
+        and bucket.date = kept.date
         and bucket.extracted_at > kept.extracted_at
 );
 
@@ -33,7 +33,7 @@ where not exists (
     where bucket.stream = 'analytics_connectors'
         and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
-        and cast(bucket.starting_at as date) = cast(kept.date as date)
+        and bucket.date = kept.date
         and bucket.extracted_at > kept.extracted_at
 );
 
@@ -77,7 +77,7 @@ where not exists (
     where bucket.stream = 'analytics_plugins'
         and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
-        and cast(bucket.starting_at as date) = cast(kept.date as date)
+        and bucket.date = kept.date
         and bucket.extracted_at > kept.extracted_at
 );
 
@@ -91,7 +91,7 @@ where not exists (
     where bucket.stream = 'analytics_projects'
         and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
-        and cast(bucket.starting_at as date) = cast(kept.date as date)
+        and bucket.date = kept.date
         and bucket.extracted_at > kept.extracted_at
 );
 
@@ -105,7 +105,7 @@ where not exists (
     where bucket.stream = 'analytics_skills'
         and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
-        and cast(bucket.starting_at as date) = cast(kept.date as date)
+        and bucket.date = kept.date
         and bucket.extracted_at > kept.extracted_at
 );
 
@@ -194,7 +194,7 @@ where not exists (
     where bucket.stream = 'analytics_users'
         and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
-        and cast(bucket.starting_at as date) = cast(kept.date as date)
+        and bucket.date = kept.date
         and bucket.extracted_at > kept.extracted_at
 );
 
@@ -222,7 +222,7 @@ where not exists (
     where bucket.stream = 'claude_code_model_usage'
         and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
-        and cast(bucket.starting_at as date) = cast(kept.date as date)
+        and bucket.date = kept.date
         and bucket.extracted_at > kept.extracted_at
 );
 
@@ -236,7 +236,7 @@ where not exists (
     where bucket.stream = 'claude_code_usage'
         and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
-        and cast(bucket.starting_at as date) = cast(kept.date as date)
+        and bucket.date = kept.date
         and bucket.extracted_at > kept.extracted_at
 );
 
