@@ -49,6 +49,12 @@ CONFIG_SCHEMA = th.PropertiesList(
         ),
     ),
     th.Property(
+        "organization_label",
+        th.StringType,
+        title="Organization label",
+        description="The name that a human gives the organization; on every row.",
+    ),
+    th.Property(
         "start_date",
         th.DateTimeType,
         title="Start date",
@@ -141,6 +147,16 @@ CONFIG_SCHEMA = th.PropertiesList(
         description=(
             "Further streams: a report with dimensions, bucket width and filters of its own. The"
             " settings above do not touch them."
+        ),
+    ),
+    th.Property(
+        "legacy_reports",
+        th.BooleanType,
+        default=False,
+        title="Legacy reports",
+        description=(
+            "Offer the four legacy Enterprise reports. They repeat the numbers of analytics_usage"
+            " and analytics_cost."
         ),
     ),
     th.Property(
@@ -442,17 +458,14 @@ def privacy_warnings(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def key_warnings(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for every key whose prefix suggests another kind.
+    """Yield a line for every key whose prefix says that it belongs in another setting.
 
-    Only a hint: the API takes personal and service-account keys on some Admin endpoints too.
+    Personal and service-account keys are Admin API credentials too, so they are not named here.
     """
     if str(config.get("analytics_api_key", "")).startswith("sk-ant-admin"):
-        yield "analytics_api_key looks like an Admin API key, which belongs into admin_api_key"
-    admin = str(config.get("admin_api_key", ""))
-    if admin.startswith("sk-ant-oat"):
-        yield "admin_api_key looks like an OAuth token, which belongs into access_token"
-    elif admin.startswith("sk-ant-") and not admin.startswith("sk-ant-admin"):
-        yield "admin_api_key does not look like an Admin API key (sk-ant-admin01-...)"
+        yield "analytics_api_key looks like an Admin API key, which belongs in admin_api_key"
+    if str(config.get("admin_api_key", "")).startswith("sk-ant-oat"):
+        yield "admin_api_key looks like an OAuth token, which belongs in access_token"
 
 
 def _suggest(name: str, allowed: Iterable[str]) -> str:

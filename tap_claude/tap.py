@@ -36,7 +36,7 @@ from tap_claude.settings import (
     report_warnings,
     unknown_settings,
 )
-from tap_claude.streams import REPORTS, STREAMS, ReportBuckets
+from tap_claude.streams import REPORTS, STREAMS, LegacyReport, ReportBuckets
 from tap_claude.writer import BlockWriter
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ class TapClaude(Tap):
         self.run = Run(self.config, started_at, self.logger)
         everything = credential_for(self.config, CREDENTIALS) is None
 
-        def reachable(stream: type[ClaudeStream]) -> bool:
+        def offered(stream: type[ClaudeStream]) -> bool:
+            if issubclass(stream, LegacyReport) and not self.config.get("legacy_reports"):
+                return False
             return everything or credential_for(self.config, stream.credentials) is not None
 
         reports = [
@@ -77,9 +79,9 @@ class TapClaude(Tap):
             *(
                 REPORTS[report.report](self, run=self.run, report=report)
                 for report in reports
-                if reachable(REPORTS[report.report])
+                if offered(REPORTS[report.report])
             ),
-            *(stream(self, run=self.run) for stream in STREAMS.values() if reachable(stream)),
+            *(stream(self, run=self.run) for stream in STREAMS.values() if offered(stream)),
         ]
 
     @property

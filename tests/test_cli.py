@@ -35,7 +35,7 @@ def config(simulator: Simulator) -> dict[str, Any]:
 
 
 def test_discover_needs_no_secret_and_no_call(simulator: Simulator, tap: Any) -> None:
-    run = tap("--discover")
+    run = tap("--discover", config={"legacy_reports": True})
     assert run.code == 0
     streams = [s["stream"] for s in json.loads(run.stdout)["streams"]]
     assert sorted(streams) == sorted({*REPORTS, *STREAMS})

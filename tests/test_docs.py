@@ -113,6 +113,7 @@ class Warehouse:
             self.simulator,
             access_token=ACCESS_TOKEN,
             analytics_api_key=ANALYTICS_KEY,
+            legacy_reports=True,
             start_date=start.isoformat(),
             reports=ready_reports(),
         )

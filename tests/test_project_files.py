@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
 import shlex
-from importlib.metadata import version
+import sys
+import tomllib
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +18,6 @@ import yaml
 from click.testing import CliRunner
 
 from tap_claude.client import CREDENTIALS, SECRETS
-from tap_claude.streams import REPORTS, STREAMS, LegacyBucketReport, LegacyUserReport
 from tap_claude.tap import TapClaude
 
 if TYPE_CHECKING:
@@ -144,19 +146,8 @@ def test_definition_asks_for_one_of_the_credentials(definition: dict[str, Any]) 
 
 
 @each_definition
-def test_definition_leaves_out_the_legacy_reports_and_nothing_else(
-    definition: dict[str, Any],
-) -> None:
-    everything, *excluded = definition["select"]
-    assert everything == "*.*"
-    legacy = [
-        name
-        for name, stream in STREAMS.items()
-        if issubclass(stream, (LegacyBucketReport, LegacyUserReport))
-    ]
-    assert len(legacy) == 4
-    assert excluded == [f"!{name}.*" for name in legacy]
-    assert not REPORTS.keys() & set(legacy)
+def test_definition_selects_whatever_is_offered(definition: dict[str, Any]) -> None:
+    assert definition.get("select", ["*.*"]) == ["*.*"]
 
 
 @each_definition
@@ -191,6 +182,30 @@ def test_meltano_knows_the_plugin_without_a_hub(plugin: dict[str, Any]) -> None:
     assert {"namespace", "pip_url", "executable"} <= plugin.keys()
     assert [setting["name"] for setting in plugin["settings"] if "kind" not in setting] == []
     assert plugin.get("config", {}).keys() <= {setting["name"] for setting in plugin["settings"]}
+
+
+# -- pyproject.toml
+
+
+def imported_packages() -> Iterator[str]:
+    """Name the packages that the tap imports, without Python's own."""
+    for path in (ROOT / "tap_claude").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            for name in names:
+                package = name.partition(".")[0]
+                # jsonschema is imported for the type checker only.
+                if package not in {*sys.stdlib_module_names, "tap_claude", "jsonschema"}:
+                    yield package
+
+
+def test_each_imported_package_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {re.split(r"[\[<>=]", line)[0] for line in project["dependencies"]}
+    owners = packages_distributions()
+    assert declared == {owners[package][0].replace("_", "-") for package in imported_packages()}
 
 
 # -- .env.example

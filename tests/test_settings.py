@@ -211,9 +211,8 @@ def test_secrets_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ({"start_dat": "2026-01-01"}, "did you mean start_date?"),
         (report(report="analytics_cost", group_by=["token_type"]), "costs that are no tokens"),
-        ({"admin_api_key": "sk-ant-api03-x"}, "does not look like an Admin API key"),
-        ({"admin_api_key": "sk-ant-oat01-x"}, "belongs into access_token"),
-        ({"analytics_api_key": "sk-ant-admin01-x"}, "belongs into admin_api_key"),
+        ({"admin_api_key": "sk-ant-oat01-x"}, "belongs in access_token"),
+        ({"analytics_api_key": "sk-ant-admin01-x"}, "belongs in admin_api_key"),
     ],
     ids=str,
 )
@@ -222,6 +221,38 @@ def test_what_is_only_suspicious_is_a_warning(
 ) -> None:
     assert errors({**KEY, **config}) == []
     assert says in caplog.text
+
+
+@pytest.mark.parametrize("key", ["sk-ant-api03-x", "sk-ant-sa01-x", "sk-ant-admin01-x"])
+def test_personal_and_service_account_keys_are_no_cause_for_a_warning(
+    key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert errors({"admin_api_key": key}) == []
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+LEGACY = {
+    "analytics_cost_report",
+    "analytics_usage_report",
+    "analytics_user_cost_report",
+    "analytics_user_usage_report",
+}
+
+
+def test_the_catalogue_offers_legacy_reports_only_where_they_are_asked_for() -> None:
+    for credentials in ({}, {"analytics_api_key": "x"}, {**KEY, "analytics_api_key": "x"}):
+        for setting in ({}, {"legacy_reports": False}, {"legacy_reports": None}):
+            assert not LEGACY & _offered({**credentials, **setting})
+        assert _offered({**credentials, "legacy_reports": True}) >= LEGACY
+    assert not LEGACY & _offered({**KEY, "legacy_reports": True})
+
+
+def test_a_custom_report_cannot_take_the_name_of_a_legacy_report() -> None:
+    assert "taken" in errors({**KEY, **report(name="analytics_cost_report")})[0]
+
+
+def _offered(config: dict[str, Any]) -> set[str]:
+    return set(TapClaude(config=config, validate_config=False).streams)
 
 
 def test_the_catalogue_offers_what_the_credentials_reach() -> None:
@@ -234,14 +265,10 @@ def test_the_catalogue_offers_what_the_credentials_reach() -> None:
     enterprise = {
         "analytics_artifacts",
         "analytics_connectors",
-        "analytics_cost_report",
         "analytics_plugins",
         "analytics_projects",
         "analytics_skills",
         "analytics_summaries",
-        "analytics_usage_report",
-        "analytics_user_cost_report",
-        "analytics_user_usage_report",
         "analytics_users",
         "effective_spend_limits",
         "rbac_group_members",
@@ -252,7 +279,7 @@ def test_the_catalogue_offers_what_the_credentials_reach() -> None:
         "spend_limits",
     }
     both = {"analytics_cost", "analytics_usage", "invites", "report_buckets", "users"}
-    console = {*REPORTS, *STREAMS} - oauth - enterprise
+    console = {*REPORTS, *STREAMS} - oauth - enterprise - LEGACY
     offered = {
         name: set(TapClaude(config={name: "x"}).streams)
         for name in ("admin_api_key", "access_token", "analytics_api_key")
