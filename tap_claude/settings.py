@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 import ipaddress
 import re
@@ -20,7 +21,6 @@ from tap_claude.client import (
 from tap_claude.windows import WIDTHS, parse_time
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Iterable, Iterator, Mapping
 
 CONFIG_SCHEMA = th.PropertiesList(
@@ -241,6 +241,9 @@ CONFIG_SCHEMA = th.PropertiesList(
 LEAST_KEY = 16
 """Fewest characters of ``pseudonymize_key``."""
 
+FARTHEST_START = dt.timedelta(hours=26)
+"""How far ahead ``start_date`` may be: today's date can be tomorrow's in UTC, and clocks differ."""
+
 # The standard filters, where a report has them.
 STANDARD_FILTERS = ("models", "workspace_ids", "api_key_ids")
 
@@ -340,8 +343,8 @@ def _time_problems(config: Mapping[str, Any], now: dt.datetime) -> Iterator[str]
     start, end = times.get("start_date"), times.get("end_date")
     if start and end and end <= start:
         yield "end_date: must be after start_date, it is exclusive"
-    elif start and start >= now:
-        yield "start_date: lies in the future, there is nothing to read yet"
+    elif start and start >= now + FARTHEST_START:
+        yield "start_date: is in the future; there is nothing to read yet"
 
 
 def _url_problems(url: str) -> Iterator[str]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY
+from tap_claude.directory import DirectoryStream
 from tap_claude.streams import REPORTS, STREAMS
 from tests.conftest import NOW, days_ago, environment, only, settings
 
@@ -113,6 +115,23 @@ def test_config_from_the_environment(simulator: Simulator, tap: Any) -> None:
     assert run.code == 0, run.stderr
     assert {r["model"] for r in run.records("messages_usage")} == {"claude-opus-4-6"}
     assert len(run.records("total")) == 5
+
+
+def test_a_start_date_of_tomorrow_reads_no_report(simulate: Any, tap: Any) -> None:
+    """A date of today in a time zone that is ahead of UTC."""
+    config = settings(
+        simulate(days=2),
+        access_token=ACCESS_TOKEN,
+        analytics_api_key=ANALYTICS_KEY,
+        start_date=days_ago(-1),
+        legacy_reports=True,
+    )
+    run = tap(config=config)
+    assert run.code == 0, run.stderr
+    assert not run.errors
+    read = {message["stream"] for message in run.messages if message["type"] == "RECORD"}
+    assert read
+    assert read <= {name for name, stream in STREAMS.items() if issubclass(stream, DirectoryStream)}
 
 
 def test_selection(tap: Any, config: dict[str, Any]) -> None:

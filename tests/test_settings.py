@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -16,6 +17,10 @@ KEY = {"admin_api_key": "sk-ant-admin01-x"}
 
 def report(**fields: Any) -> dict[str, Any]:
     return {"reports": [{"name": "mine", "report": "messages_usage", **fields}]}
+
+
+def hours_ahead(hours: int) -> str:
+    return (dt.datetime.now(dt.UTC) + dt.timedelta(hours=hours)).isoformat()
 
 
 def errors(config: dict[str, Any]) -> list[str]:
@@ -35,6 +40,7 @@ def errors(config: dict[str, Any]) -> list[str]:
         ({"start_date": "2026-02-01", "end_date": "2026-02-01"}, ["end_date", "after start_date"]),
         ({"start_date": "2026-02-02", "end_date": "2026-02-01"}, ["end_date", "after start_date"]),
         ({"start_date": "2999-01-01"}, ["start_date", "future"]),
+        ({"start_date": hours_ahead(27)}, ["start_date", "future"]),
         ({"bucket_width": "2d"}, ["bucket_width", "1m", "1h", "1d"]),
         ({"lookback_days": -1}, ["lookback_days", "minimum of 0"]),
         ({"lookback_days": "7"}, ["lookback_days", "integer"]),
@@ -140,6 +146,7 @@ def test_wrong_settings(config: dict[str, Any], says: list[str]) -> None:
     "config",
     [
         {"start_date": "2026-01-01"},
+        {"start_date": hours_ahead(25)},
         {"start_date": "2026-01-01T00:00:00Z", "end_date": "2026-01-01T00:00:01Z"},
         {"lookback_days": 0},
         {"lookback_days": None},
