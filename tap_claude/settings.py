@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import ipaddress
+import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -238,6 +239,12 @@ CONFIG_SCHEMA = th.PropertiesList(
     ),
 ).to_dict()
 
+BOOLEANS = {
+    **dict.fromkeys(("true", "1", "yes", "on"), True),
+    **dict.fromkeys(("false", "0", "no", "off"), False),
+}
+"""What a boolean may be in an environment variable, in capitals too."""
+
 LEAST_KEY = 16
 """Fewest characters of ``pseudonymize_key``."""
 
@@ -426,6 +433,28 @@ def _report_problems(where: str, entry: Mapping[str, Any], declared: Declaration
             f"{where}.bucket_width: {declared.name} has no buckets of {width}, only "
             f"{', '.join(declared.page_buckets)}"
         )
+
+
+def from_environment(texts: Mapping[str, str], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the texts of environment variables into values; what is empty is not set.
+
+    A text that cannot be what the schema demands stays as it is, so that validation names it.
+    """
+    properties = schema["properties"]
+    return {name: _value_of(text, properties[name]) for name, text in texts.items() if text}
+
+
+def _value_of(text: str, schema: Mapping[str, Any]) -> Any:
+    types = schema.get("type", ())
+    if "boolean" in types:
+        return BOOLEANS.get(text.strip().lower(), text)
+    if not {"integer", "number", "array", "object"}.intersection(types):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        is_list = "string" in schema.get("items", {}).get("type", ()) and text[0] not in '[{"'
+        return [part.strip() for part in text.split(",")] if is_list else text
 
 
 def unknown_settings(config: Mapping[str, Any], known: Iterable[str]) -> Iterator[str]:

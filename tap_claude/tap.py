@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 from singer_sdk import Tap
+from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 from typing_extensions import override
 
@@ -29,6 +31,7 @@ from tap_claude.settings import (
     CONFIG_SCHEMA,
     custom_reports,
     default_report,
+    from_environment,
     key_warnings,
     privacy_warnings,
     problems,
@@ -104,21 +107,27 @@ class TapClaude(Tap):
 
     # -- settings
 
+    @classproperty
+    def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805
+        # The SDK's own parser fails without the setting's name, and takes any text for false.
+        schema = cls.config_jsonschema
+        cls.append_builtin_config(schema)
+        as_text = {"properties": {name: {"type": "string"} for name in schema["properties"]}}
+        return from_environment(parse_environment_config(as_text, cls._env_var_prefix), schema)
+
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         # The SDK's own messages print the values, secrets too, and it knows types only.
         config, schema = self._config, self.config_jsonschema
         for name in [name for name, value in config.items() if value is None or value == ""]:
             del config[name]  # as if it were not set, so that its default holds
-        errors = [
+        errors = for_discovery = [
             _line(error) for error in DEFAULT_JSONSCHEMA_VALIDATOR(schema).iter_errors(config)
         ]
         if not errors:
             super()._validate_config(raise_errors=raise_errors)  # fills in the defaults
-            errors = [
-                *problems(config, now=dt.datetime.now(dt.UTC)),
-                *report_problems(config, REPORTS, taken=TAKEN),
-            ]
+            for_discovery = [*report_problems(config, REPORTS, taken=TAKEN)]
+            errors = [*problems(config, now=dt.datetime.now(dt.UTC)), *for_discovery]
         warnings = [*unknown_settings(config, schema["properties"])]
         if not errors:
             warnings += [
@@ -128,8 +137,8 @@ class TapClaude(Tap):
             ]
         for warning in warnings:
             self.logger.warning("%s", warning)
-        # The catalogue depends on the reports, so not even discovery goes on with wrong ones.
-        if errors and (raise_errors or any(error.startswith("reports") for error in errors)):
+        # The catalogue depends on types and reports, so discovery does not go on with wrong ones.
+        if for_discovery or (errors and raise_errors):
             msg = "Config validation failed"
             raise ConfigValidationError(msg, errors=errors, schema=schema)
         return errors
@@ -228,12 +237,29 @@ class TapClaude(Tap):
         sys.exit(128 + signum)
 
 
+TYPES = {
+    "array": "an array",
+    "boolean": "true or false",
+    "integer": "an integer",
+    "number": "a number",
+    "object": "an object",
+    "string": "a string",
+}
+"""How the errors of JSON Schema's types are told."""
+
+
 def _line(error: ValidationError) -> str:
     path = "".join(
         f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path
     ).removeprefix(".")
     if path in SECRETS:
         return f"{path}: must be a string"
+    if error.validator == "type":
+        allowed: Any = error.validator_value
+        kinds = [TYPES[name] for name in TYPES if name in allowed]
+        is_text = isinstance(error.instance, str) and kinds[0] in {"an array", "an object"}
+        hint = "; in an environment variable, write it as JSON" if is_text else ""
+        return f"{path}: must be {' or '.join(kinds)}{hint}"
     return printable(f"{path}: {error.message}" if path else error.message)
 
 
@@ -258,8 +284,13 @@ def one_line_errors(logger: logging.Logger) -> Iterator[None]:
     """Turn what ends a run into one line and exit code 1; a traceback only at level debug."""
     try:
         yield
-    except (ConfigValidationError, click.exceptions.Exit, click.ClickException):
-        raise  # click and the SDK print these well
+    except (click.exceptions.Exit, click.ClickException):
+        raise  # click prints these well
+    except ConfigValidationError as error:
+        # The SDK prints these for a run, but not for --test.
+        for line in error.errors:
+            logger.error("%s", line)  # noqa: TRY400
+        sys.exit(1)
     except BrokenPipeError:
         # Nothing can be written any more, not even by the interpreter's last flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

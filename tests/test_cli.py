@@ -117,6 +117,43 @@ def test_config_from_the_environment(simulator: Simulator, tap: Any) -> None:
     assert len(run.records("total")) == 5
 
 
+def environ(**more: str) -> dict[str, str]:
+    """Return settings in the environment, with an API that no run can reach."""
+    basics = {"ADMIN_API_KEY": SECRET, "BASE_URL": "http://127.0.0.1:9"}
+    return {f"TAP_CLAUDE_{name}": value for name, value in {**basics, **more}.items()}
+
+
+@pytest.mark.parametrize("option", [[], ["--test"], ["--discover"]], ids=str)
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("REPORTS", "not json", "reports: must be an array; in an environment variable, write"),
+        ("LEGACY_REPORTS", "maybe", "legacy_reports: must be true or false"),
+        ("REQUESTS_PER_MINUTE", "abc", "requests_per_minute: must be an integer"),
+        ("REQUEST_TIMEOUT", "0", "request_timeout: 0 is less than the minimum of 1"),
+        ("MODELS", "[claude", "models: must be an array"),
+        ("STREAM_MAPS", "x", "stream_maps: must be an object"),
+    ],
+)
+def test_a_wrong_value_in_the_environment_is_named(
+    option: list[str], name: str, text: str, says: str, tap: Any
+) -> None:
+    run = tap("--config=ENV", *option, env=environ(**{name: text}))
+    assert run.code == 1
+    assert says in " ".join(run.errors)
+    assert len(run.errors) == 1
+    assert "Traceback" not in run.stderr
+    assert SECRET not in run.stderr
+    assert not run.stdout
+
+
+def test_a_secret_in_the_wrong_variable_is_not_printed(tap: Any) -> None:
+    run = tap("--config=ENV", env=environ(REQUEST_TIMEOUT=SECRET, LEGACY_REPORTS=SECRET))
+    assert run.code == 1
+    assert len(run.errors) == 2
+    assert SECRET not in run.stderr
+
+
 def test_a_start_date_of_tomorrow_reads_no_report(simulate: Any, tap: Any) -> None:
     """A date of today in a time zone that is ahead of UTC."""
     config = settings(

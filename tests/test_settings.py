@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from typing import Any
 
 import pytest
@@ -193,6 +194,43 @@ def test_what_is_null_or_empty_has_its_default(nothing: Any) -> None:
     custom = TapClaude(config={**KEY, **report(group_by=None, filters=None)})
     mine: Any = custom.streams["mine"]
     assert (mine.report.group_by, mine.report.bucket_width) == ((), "1d")
+
+
+def in_environment(monkeypatch: pytest.MonkeyPatch, **texts: str) -> Any:
+    """Return the settings of a tap that takes them from these variables."""
+    env = {f"TAP_CLAUDE_{name.upper()}": text for name, text in texts.items()}
+    # A copy, since the SDK adds what a .env file further up holds.
+    monkeypatch.setattr(os, "environ", env)
+    return TapClaude(config=dict(KEY), parse_env_config=True).config
+
+
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = dict.fromkeys(CONFIG_SCHEMA["properties"], "")
+    assert in_environment(monkeypatch, **empty) == in_environment(monkeypatch)
+    assert in_environment(monkeypatch, **empty)["emit_activate_version_messages"] is True
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("legacy_reports", "True", True),
+        ("legacy_reports", "on", True),
+        ("legacy_reports", "NO", False),
+        ("emit_activate_version_messages", "0", False),
+        ("requests_per_minute", "7", 7),
+        ("models", '["a", "b"]', ["a", "b"]),
+        ("models", "a, b", ["a", "b"]),
+        ("models", "a", ["a"]),
+        ("api_key_ids", '[""]', [""]),
+        ("organization_label", "7", "7"),
+        ("stream_maps", "{}", {}),
+        ("reports", "[]", []),
+    ],
+)
+def test_a_variable_has_the_type_of_the_setting(
+    name: str, text: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert in_environment(monkeypatch, **{name: text})[name] == value
 
 
 def test_a_credential_is_needed() -> None:
