@@ -39,6 +39,7 @@ from tap_claude.settings import (
     report_warnings,
     unknown_settings,
 )
+from tap_claude.state_file import read_state
 from tap_claude.streams import REPORTS, STREAMS, LegacyReport, ReportBuckets
 from tap_claude.writer import BlockWriter
 
@@ -167,7 +168,7 @@ class TapClaude(Tap):
             tap = cls(
                 config=config.config if config else {},
                 parse_env_config=bool(config and config.parse_env),
-                state=_read_json(state, "--state"),
+                state=_read_state(state),
                 catalog=_read_json(catalog, "--catalog"),
             )
             # What is loaded by now stays, and rows have no cycles: looking for some would take a
@@ -277,6 +278,16 @@ def _read_json(file: Any, option: str) -> Any:
         msg = f"{option}: must hold a JSON object"
         raise click.ClickException(msg)
     return content
+
+
+def _read_state(file: Any) -> dict[str, Any] | None:
+    if file is None:
+        return None
+    try:
+        return read_state(file.read())
+    except ValueError as error:
+        msg = printable(f"--state: {error}")
+        raise click.ClickException(msg) from error
 
 
 @contextlib.contextmanager

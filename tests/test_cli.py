@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY
 from tap_claude.directory import DirectoryStream
+from tap_claude.state_file import read_state
 from tap_claude.streams import REPORTS, STREAMS
 from tests.conftest import NOW, days_ago, environment, only, settings
 
@@ -243,6 +245,7 @@ def test_batch_mode_bookmarks_only_what_was_handed_over(
         (["--config", "GOOD", "--state", "BROKEN"], "--state: is not JSON"),
         (["--config", "GOOD", "--catalog", "BROKEN"], "--catalog: is not JSON"),
         (["--config", "GOOD", "--state", "LIST"], "--state: must hold a JSON object"),
+        (["--config", "GOOD", "--state", "LINES"], "--state: has several lines"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -252,6 +255,7 @@ def test_unreadable_files_are_named_in_one_line(
     for name, text in (
         ("BROKEN", "{"),
         ("LIST", "[]"),
+        ("LINES", '{"bookmarks": {}}\n' * 2),
         ("GOOD", json.dumps({"admin_api_key": SECRET, "base_url": "http://127.0.0.1:9"})),
     ):
         (tmp_path / name).write_text(text)
@@ -260,6 +264,56 @@ def test_unreadable_files_are_named_in_one_line(
     assert says in run.stderr
     assert "Traceback" not in run.stderr
     assert not run.stdout
+
+
+BOOKMARKS = {"cost_report": {"replication_key": "starting_at", "replication_key_value": "x"}}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"bookmarks": BOOKMARKS},
+        {"bookmarks": BOOKMARKS, "currently_syncing": None},
+        {"type": "STATE", "value": {"bookmarks": BOOKMARKS}},
+        {"singer_state": {"bookmarks": BOOKMARKS}},
+    ],
+    ids=["bare", "more", "message", "meltano"],
+)
+def test_a_state_is_found_in_what_users_have(content: Any) -> None:
+    assert read_state(json.dumps(content, indent=2))["bookmarks"] == BOOKMARKS
+
+
+@pytest.mark.parametrize("text", ["{}", '{"singer_state": {}}', '{"bookmarks": {}}\n'])
+def test_a_state_may_be_empty(text: str) -> None:
+    assert read_state(text).get("bookmarks", {}) == {}
+
+
+def test_partitions_that_are_null_are_none() -> None:
+    state = read_state('{"bookmarks": {"analytics_cost": {"partitions": null}}}')
+    assert state == {"bookmarks": {"analytics_cost": {}}}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is not JSON"),
+        ("[]", "must hold a JSON object; expected is a Singer state"),
+        ('{"streams": []}', "holds no state; expected is a Singer state"),
+        ('{"cost_report": "2026-01-01"}', "holds no state"),
+        ('{"type": "STATE"}', "holds no state"),
+        ('{"type": "RECORD", "record": {}}', "holds no state"),
+        ('{"singer_state": null}', "holds no state"),
+        ('{"bookmarks": []}', "bookmarks must be an object"),
+        ('{"bookmarks": null}', "bookmarks must be an object"),
+        ('{"bookmarks": {"cost_report": "2026-01-01"}}', "bookmarks.cost_report must be"),
+        ('{"bookmarks": {"users": {"partitions": {}}}}', "bookmarks.users.partitions must be"),
+        ('{"bookmarks": {"users": {"partitions": [{}]}}}', "bookmarks.users.partitions must be"),
+        ('{"bookmarks": {}}\n{"bookmarks": {}}\n', "has several lines; the newest"),
+    ],
+)
+def test_what_is_no_state_is_refused(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(says)):
+        read_state(text)
 
 
 @pytest.mark.parametrize("value", ["soon", 5, ["x"]])
