@@ -53,6 +53,10 @@ if TYPE_CHECKING:
     from tap_claude.client import ClaudeStream
 
 TAKEN = (*REPORTS, *STREAMS)
+NOTHING_SELECTED = (
+    "No stream is selected, so nothing is read. With Meltano, add '*.*' to select: lines that begin"
+    ' with ! only leave out. In a catalogue, a stream is selected by "selected": true.'
+)
 GC_THRESHOLD = 20_000
 """Containers after which the garbage collector looks for cycles; Python's default is 700."""
 
@@ -171,6 +175,8 @@ class TapClaude(Tap):
                 state=_read_state(state),
                 catalog=_read_json(catalog, "--catalog"),
             )
+            if not any(stream.selected for stream in tap.streams.values()):
+                cls.logger.warning(NOTHING_SELECTED)
             # What is loaded by now stays, and rows have no cycles: looking for some would take a
             # twentieth of a run, and a twentieth of a second at its end.
             gc.freeze()

@@ -190,6 +190,16 @@ def test_selection(tap: Any, config: dict[str, Any]) -> None:
         assert {"row_id", "starting_at", "output_tokens"} <= set(columns)
 
 
+def test_a_run_without_a_selected_stream_says_so(tap: Any, config: dict[str, Any]) -> None:
+    run = tap(config=config, catalog=only(config))
+    assert run.code == 0, run.stderr
+    assert "No stream is selected" in run.stderr
+    assert "'*.*'" in run.stderr
+    assert not run.schemas
+    one = tap(config=config, catalog=only(config, "organization"))
+    assert "No stream is selected" not in one.stderr
+
+
 def test_stream_maps_and_flattening(tap: Any, config: dict[str, Any]) -> None:
     maps = {"cost_report": {"cents": "amount", "amount": None, "__filter__": "model is not None"}}
     run = tap(
