@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions, version
@@ -17,8 +18,10 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from simulator.server import ADMIN_KEY
 from tap_claude.client import CREDENTIALS, SECRETS
 from tap_claude.tap import TapClaude
+from tests.conftest import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,6 +158,39 @@ def test_definition_names_the_tap(definition: dict[str, Any]) -> None:
     assert definition["name"] == definition["executable"] == ABOUT["name"]
     assert definition["namespace"] == ABOUT["name"].replace("-", "_")
     assert definition["description"] == ABOUT["description"]
+
+
+def test_meltano_test_reads_each_stream(simulate: Any, tmp_path: Path) -> None:
+    """``meltano test tap-claude`` in a project that has the definition, and runs this checkout."""
+    definition = DEFINITIONS["meltano"]
+    assert definition["commands"] == DEFINITIONS["hub"]["commands"]
+    simulator = simulate(days=3)
+    executable = tmp_path / "tap-claude-of-this-checkout"
+    executable.write_text(
+        f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m tap_claude "$@"\n'
+    )
+    executable.chmod(0o755)
+    names = ("name", "namespace", "commands", "capabilities", "settings")
+    extractor = {name: definition[name] for name in names} | {"executable": str(executable)}
+    project = {"project_id": "test", "plugins": {"extractors": [extractor]}}
+    (tmp_path / "meltano.yml").write_text(yaml.safe_dump(project))
+    done = subprocess.run(
+        [Path(sys.executable).with_name("meltano"), "test", "--no-install", "tap-claude"],
+        cwd=tmp_path,
+        env=environment(
+            MELTANO_CLI_DISABLE_VERSION_CHECK="true",
+            MELTANO_SEND_ANONYMOUS_USAGE_STATS="false",
+            TAP_CLAUDE_ADMIN_API_KEY=ADMIN_KEY,
+            TAP_CLAUDE_BASE_URL=simulator.url,
+            TAP_CLAUDE_REQUESTS_PER_MINUTE="0",
+        ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 test(s) successful" in done.stdout
+    assert simulator.requests("usage_report/messages")
 
 
 def test_hub_has_the_python_versions() -> None:
