@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chaos import world
 from chaos.tap import (
@@ -21,6 +20,8 @@ from chaos.tap import (
 from simulator.faults import KINDS, FixedWindow, Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from simulator.server import Simulator
 
 AT_ONCE = 2
@@ -50,11 +51,16 @@ BYSTANDERS = ("invites", "rate_limits", "report_buckets", "workspaces")
 """Streams that are read beside each: some before it, some after it."""
 
 
+Settings = tuple[tuple[str, Any], ...]
+
+
 @functools.cache
-def undisturbed(endpoint: Endpoint) -> tuple[Tables, int]:
-    """Return the right rows, and how many requests they take."""
+def undisturbed(endpoint: Endpoint, settings: Settings = ()) -> tuple[Tables, int]:
+    """Return the right rows with some settings, and how many requests they take."""
     with world.simulator() as served:
-        run = world.read(served, (endpoint.stream, *BYSTANDERS), both=endpoint.both)
+        run = world.read(
+            served, (endpoint.stream, *BYSTANDERS), both=endpoint.both, more=dict(settings)
+        )
     wrong = [*output_complaints(run), *success_complaints(run)]
     tables = Tables()
     tables.load(run.messages)
@@ -66,15 +72,21 @@ def undisturbed(endpoint: Endpoint) -> tuple[Tables, int]:
 
 def disturbed(kind: Kind, endpoint: Endpoint) -> Result:
     """Run the tap with one kind of fault on one endpoint."""
-    right, requests = undisturbed(endpoint)
-    selected = (endpoint.stream, *BYSTANDERS)
+    right, requests = undisturbed(endpoint, tuple(kind.settings.items()))
+    read = functools.partial(
+        world.read,
+        selected=(endpoint.stream, *BYSTANDERS),
+        both=endpoint.both,
+        more=kind.settings,
+    )
     is_permanent = kind.is_permanent and not (kind.splits and endpoint.several_buckets)
     tables = Tables()
     with world.simulator() as served:
         fault = kind.fault(endpoint.path, after=1)
         served.faults.append(fault)
-        run = world.read(served, selected, both=endpoint.both)
+        run = read(served)
         tables.load(run.messages)
+        is_permanent = is_permanent and not (kind.may_recover and run.code == 0)
         result = Result(kind.name, fault.hits, runs=1, requests=len(served.seen))
         complaints = output_complaints(run)
         if not fault.hits:
@@ -83,20 +95,46 @@ def disturbed(kind: Kind, endpoint: Endpoint) -> Result:
             result.retries = _repeated(served)
             complaints += error_complaints(run, kind, [endpoint.stream])
             complaints += bookmark_complaints(tables, right)
-            if kind.spares_others:
+            if not kind.ends_run:
                 complaints += difference(tables.only(BYSTANDERS), right.only(BYSTANDERS))
             served.faults.clear()
-            run = world.read(served, selected, tables.state, both=endpoint.both)
+            run = read(served, state=tables.state)
             tables.load(run.messages)
             complaints += [f"second run: {text}" for text in output_complaints(run)]
         else:
             result.retries = result.requests - requests
+            if kind.may_recover and result.retries <= 0:
+                complaints.append("the wrong answer was believed")
     complaints += success_complaints(run)
+    if kind.replaces:
+        tables, replaced = tables.without_replacements()
+        complaints += [] if replaced else ["no text has U+FFFD in it"]
     complaints += difference(tables, right)
     result.survived = int(not complaints)
     result.ends["one error, then resumed" if is_permanent else "tried again"] = 1
     result.complaints = [f"{kind.name}, {endpoint.stream}: {text}" for text in complaints]
     return result
+
+
+def split_buckets(endpoint: Endpoint) -> Result:
+    """Run the tap against a server that goes on with a page's last bucket in the next page."""
+    right, requests = undisturbed(endpoint)
+    tables = Tables()
+    with world.simulator(split_buckets=True) as served:
+        run = world.read(served, (endpoint.stream, *BYSTANDERS))
+        tables.load(run.messages)
+    complaints = [*output_complaints(run), *success_complaints(run), *difference(tables, right)]
+    name = "buckets that go on in the next page"
+    return Result(
+        name,
+        injected=len(served.requests(endpoint.path)) - 1,
+        runs=1,
+        survived=int(not complaints),
+        requests=len(served.seen),
+        retries=len(served.seen) - requests,
+        ends=Counter(["read in one go"]),
+        complaints=[f"{name}: {text}" for text in complaints],
+    )
 
 
 def rate_limited(requests: int, seconds: float) -> Result:
@@ -127,18 +165,22 @@ def rate_limited(requests: int, seconds: float) -> Result:
 
 def scripted(*, short: bool) -> list[Result]:
     """Run them all, or in short each kind on one endpoint."""
-    pairs = (
-        zip(KINDS, itertools.cycle(ENDPOINTS), strict=False)
-        if short
-        else itertools.product(KINDS, ENDPOINTS)
-    )
     results = {kind.name: Result(kind.name) for kind in KINDS}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(undisturbed, ENDPOINTS))
         limited = pool.submit(rate_limited, 5, 5 if short else 60)
-        for result in pool.map(lambda pair: disturbed(*pair), pairs):
+        split = pool.submit(split_buckets, ENDPOINTS[0])
+        for result in pool.map(lambda pair: disturbed(*pair), _pairs(short=short)):
             results[result.fault].add(result)
-        return [*results.values(), limited.result()]
+        return [*results.values(), limited.result(), split.result()]
+
+
+def _pairs(*, short: bool) -> Iterator[tuple[Kind, Endpoint]]:
+    """Yield each kind with the endpoints that it is for, or in short with one of them."""
+    for number, kind in enumerate(KINDS):
+        fitting = [endpoint for endpoint in ENDPOINTS if kind.fits(endpoint.path)]
+        for endpoint in [fitting[number % len(fitting)]] if short else fitting:
+            yield kind, endpoint
 
 
 def _repeated(served: Simulator) -> int:

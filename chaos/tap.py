@@ -27,6 +27,8 @@ DEADLINE = 60.0
 """Seconds after which a run is said never to end."""
 MEMORY = 3 * 2**29
 """Bytes that a run may ask for, where that can be limited: 1 GB joined of its parts is more."""
+REPLACEMENT = "\ufffd"
+"""What stands for characters that no database holds."""
 TYPES = {"SCHEMA", "RECORD", "STATE", "ACTIVATE_VERSION"}
 
 
@@ -135,6 +137,21 @@ class Tables:
                 if stream != "report_buckets" or row["stream"] in chosen
             }
         return tables
+
+    def without_replacements(self) -> tuple[Tables, int]:
+        """Return the rows without U+FFFD in their text, and how many rows had it."""
+        tables, count = Tables(), 0
+        for stream, rows in self.rows.items():
+            tables.rows[stream] = {key: _without_replacements(row) for key, row in rows.items()}
+            count += sum(tables.rows[stream][key] != row for key, row in rows.items())
+        return tables, count
+
+
+def _without_replacements(row: Row) -> Row:
+    return {
+        name: value.replace(REPLACEMENT, "") if isinstance(value, str) else value
+        for name, value in row.items()
+    }
 
 
 # -- what may be wrong

@@ -13,7 +13,7 @@ from simulator.facts import Facts
 from simulator.server import ADMIN_KEY, ANALYTICS_KEY, PREFIX, Simulator
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
 DAYS = 5
 PATIENCE = 5
@@ -32,6 +32,8 @@ PAGE_SIZES = {
     "usage_report/claude_code": 8,
 }
 PAGE_SIZE = 20
+HOURS = 24
+"""Page size of a report by the hour."""
 
 
 class SmallPages(Simulator):
@@ -42,7 +44,8 @@ class SmallPages(Simulator):
     ) -> dict[str, Any]:
         """Answer with a small page."""
         endpoint = path.removeprefix(PREFIX)
-        most = PAGE_SIZES.get(endpoint, PAGE_SIZE)
+        hourly = ("bucket_width", "1h") in pairs
+        most = HOURS if hourly else PAGE_SIZES.get(endpoint, PAGE_SIZE)
         small = [
             (name, str(min(most, int(value))) if name == "limit" else value)
             for name, value in pairs
@@ -113,8 +116,8 @@ def read(
     *,
     both: bool = False,
     deadline: float = 60,
+    more: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Run the tap against a simulator."""
-    return run_tap(
-        config(served.url, both=both), catalog(selected, both=both), state, deadline=deadline
-    )
+    """Run the tap against a simulator, with ``more`` settings."""
+    settings = {**config(served.url, both=both), **(more or {})}
+    return run_tap(settings, catalog(selected, both=both), state, deadline=deadline)

@@ -28,6 +28,22 @@ def main() -> None:
     parser.add_argument(
         "--refuse-future", action="store_true", help="refuse an ending_at in the future"
     )
+    parser.add_argument(
+        "--shared-people",
+        action="store_true",
+        help="the same people, workspaces and keys whatever the seed",
+    )
+    parser.add_argument(
+        "--no-organization-header",
+        action="store_true",
+        help="leave anthropic-organization-id out of the responses",
+    )
+    parser.add_argument(
+        "--split-buckets", action="store_true", help="go on with a page's last bucket in the next"
+    )
+    parser.add_argument(
+        "--repeat-rows", action="store_true", help="begin pages with the last row of the one before"
+    )
     parser.add_argument("--fault-rate", type=float, default=0, help="share of requests to fail (0)")
     parser.add_argument("--fault-seed", type=int, default=0, help="another seed, other faults (0)")
     parser.add_argument("--replay", type=pathlib.Path, help="answer with the bodies of a directory")
@@ -37,7 +53,13 @@ def main() -> None:
         parser.error("--now: needs a time zone, for example 2026-01-01T12:00:00Z")
     today = (args.now or dt.datetime.now(dt.UTC)).date()
     first_day = args.first_day or today - dt.timedelta(days=args.days - 1)
-    facts = Facts(seed=args.seed, first_day=first_day, today=today, breadth=args.breadth)
+    facts = Facts(
+        seed=args.seed,
+        first_day=first_day,
+        today=today,
+        breadth=args.breadth,
+        shared_people=args.shared_people,
+    )
     simulator = Simulator(
         facts,
         port=args.port,
@@ -45,6 +67,9 @@ def main() -> None:
         requests_per_minute=args.requests_per_minute,
         refuse_future=args.refuse_future,
         replay=Replay(args.replay) if args.replay else None,
+        split_buckets=args.split_buckets,
+        repeat_rows=args.repeat_rows,
+        organization_header=not args.no_organization_header,
     )
     if args.fault_rate:
         simulator.plan = FaultPlan(args.fault_seed, args.fault_rate)

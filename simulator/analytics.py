@@ -9,7 +9,16 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from simulator.attribution import CATEGORIES
-from simulator.console_reports import DELAY, GEOS, SPEEDS, TIERS, WINDOWS, amount_text, time_text
+from simulator.console_reports import (
+    DELAY,
+    GEOS,
+    SPEEDS,
+    TIERS,
+    WINDOWS,
+    amount_text,
+    next_start,
+    time_text,
+)
 from simulator.facts import COUNTERS
 from simulator.query import WIDTHS, Query, cursor, invalid, position, snap
 
@@ -233,7 +242,11 @@ def _answer(
             row = {**_bounds(question, group), "group": {**shown, **more_values}, report: values}
             data.append(row)
     more = stop < len(groups)
-    following = {**place, "page": place["page"] + 1, "start": stop}
+    following = {
+        **place,
+        "page": place["page"] + 1,
+        "start": next_start(call, place["start"], stop),
+    }
     return {
         "data": data,
         "has_more": more,

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from simulator.organization import MODELS, ORGANIZATION_ID
+from simulator.console_reports import next_start
+from simulator.organization import MODELS
 from simulator.query import cursor, invalid, position
 
 if TYPE_CHECKING:
@@ -102,9 +103,11 @@ def report(call: Call) -> dict[str, Any]:
     until = dt.datetime.fromisoformat(at["until"]) if at else call.now - DELAY
     start = at.get("start", 0)
     rows = records(sittings(call.facts, date), date, until)
+    for row in rows:
+        row["organization_id"] = call.facts.organization.id
     end = start + limit
     more = end < len(rows)
-    following = {"start": end, "until": until.isoformat()}
+    following = {"start": next_start(call, start, end), "until": until.isoformat()}
     return {
         "data": rows[start:end],
         "has_more": more,
@@ -141,7 +144,6 @@ def _record(date: dt.date, members: list[Sitting]) -> dict[str, Any]:
     shown = members[0].shown()
     return {
         "date": f"{date}T00:00:00Z",
-        "organization_id": ORGANIZATION_ID,
         **shown,
         "core_metrics": {
             "num_sessions": sums[0],

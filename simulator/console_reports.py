@@ -60,6 +60,10 @@ class Call:
     facts: Facts
     betas: frozenset[str]
     refuse_future: bool = False
+    split_buckets: bool = False
+    """Whether the last bucket of a page goes on in the next one."""
+    repeat_rows: bool = False
+    """Whether a page begins with the last row of the one before."""
 
 
 def usage(call: Call) -> dict[str, Any]:
@@ -130,7 +134,7 @@ def _buckets(
     starting_at = query.time("starting_at", required=True)
     ending_at = query.time("ending_at")
     limit = query.integer("limit", default_limit, 1, most)
-    start_text = position(query).get("start")
+    place = position(query)
     query.done()
     assert starting_at is not None
     if call.refuse_future and ending_at and ending_at > call.now:
@@ -142,7 +146,7 @@ def _buckets(
             "Invalid date range: ending date must be after starting date", should_retry=False
         )
     end = min(end, snap(call.now, width) + width)
-    start = dt.datetime.fromisoformat(start_text) if start_text else start
+    start = dt.datetime.fromisoformat(place["start"]) if place else start
     data: list[dict[str, Any]] = []
     while start < end and len(data) < limit:
         visible = call.facts.between(start, min(start + width, call.now - DELAY))
@@ -154,12 +158,36 @@ def _buckets(
             }
         )
         start += width
+    shown = cut_buckets(data, place.get("shown", 0), split=call.split_buckets)
+    if shown:
+        start -= width
+    following = {"start": start.isoformat(), "shown": shown}
     more = start < end
     return {
         "data": data,
         "has_more": more,
-        "next_page": cursor(query, {"start": start.isoformat()}) if more else None,
+        "next_page": cursor(query, following) if more else None,
     }
+
+
+def cut_buckets(data: list[dict[str, Any]], shown: int, *, split: bool) -> int:
+    """Leave out what a page before has shown of the first bucket, and perhaps half of the last.
+
+    Return how many results of the last bucket are shown if it goes on in the next page, else 0.
+    """
+    if shown:
+        data[0]["results"] = data[0]["results"][shown:]
+    results = data[-1]["results"] if data else []
+    half = len(results) // 2
+    if not split or not half or (shown and len(data) == 1):
+        return 0
+    data[-1]["results"] = results[:half]
+    return half
+
+
+def next_start(call: Call, start: int, stop: int) -> int:
+    """Return where the page after ``start`` to ``stop`` begins."""
+    return stop - 1 if call.repeat_rows and stop - start > 1 else stop
 
 
 def _legacy(fact: Fact, dimension: str) -> str | None:

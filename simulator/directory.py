@@ -6,7 +6,7 @@ import datetime as dt
 import random
 from typing import TYPE_CHECKING, Any
 
-from simulator.organization import DEFAULT_WORKSPACE, MODELS, ORGANIZATION_ID, new_id
+from simulator.organization import DEFAULT_WORKSPACE, MODELS, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +64,7 @@ class Directory:
         self.seed = organization.seed
         self.roles = ENTERPRISE_ROLES if enterprise else CONSOLE_ROLES
         self.enterprise = enterprise
-        self.me = {"id": ORGANIZATION_ID, "name": "Example Organization", "type": "organization"}
+        self.me = {"id": organization.id, "name": "Example Organization", "type": "organization"}
         self.users = self._users(users)
         self.invites = self._invites(others)
         self.external_keys = self._external_keys(others)

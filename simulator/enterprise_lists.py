@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.admin_lists import OLD_VERSION, check_known, cursor_page, not_found
 from simulator.directory import Directory, Row, filled, moments, text_at
-from simulator.organization import ORGANIZATION_ID, new_id
+from simulator.organization import new_id
 from simulator.query import Query, invalid
 
 if TYPE_CHECKING:
@@ -75,7 +75,10 @@ class EnterpriseDirectory(Directory):
         """Return what a role allows, on every kind of resource."""
         rng = self._rng(role_id)
         resources: list[tuple[str, Row]] = [
-            ("capability_access_all", {"type": "organization", "organization_id": ORGANIZATION_ID}),
+            (
+                "capability_access_all",
+                {"type": "organization", "organization_id": self.organization.id},
+            ),
             ("interactive", {"type": "all_connectors"}),
         ]
         for number in range(rng.randrange(1, 9)):

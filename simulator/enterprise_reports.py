@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from simulator import analytics
 from simulator.admin_lists import OLD_VERSION
 from simulator.analytics import COST_ORDERS, FAN_OUT, FILTERS, USAGE_ORDERS, Filter, Question
-from simulator.organization import ORGANIZATION_ID
+from simulator.console_reports import cut_buckets
 from simulator.query import WIDTHS, cursor, snap
 
 if TYPE_CHECKING:
@@ -94,8 +94,10 @@ def _by_bucket(call: ListCall, report: str) -> Row:
         row = analytics.bounds(first, first + width)
         data.append({**row, "results": _top(question, groups.get(first, ()))})
         first += width
-    following = {**place, "start": place["start"] + limit} if stop < end else None
-    return _envelope(call, question, data, following)
+    shown = cut_buckets(data, place.get("shown", 0), split=call.split_buckets)
+    number = place["start"] + len(data) - bool(shown)
+    following = {**place, "start": number, "shown": shown}
+    return _envelope(call, question, data, following if first < end or shown else None)
 
 
 def _by_user(call: ListCall, report: str) -> Row:
@@ -145,7 +147,7 @@ def _envelope(call: ListCall, question: Question, data: list[Row], following: Ro
         "next_page": following and cursor(call.query, following),
     }
     if call.version == OLD_VERSION:
-        page["organization_id"] = ORGANIZATION_ID
+        page["organization_id"] = call.facts.organization.id
     return page
 
 

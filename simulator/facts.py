@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from simulator.attribution import Actor, Cast
-from simulator.organization import MODELS, Key, Organization
+from simulator.organization import MODELS, Key, Organization, organization_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,16 +111,27 @@ class Facts:
         today: dt.date,
         breadth: int = 24,
         enterprise: bool = False,
+        shared_people: bool = False,
     ) -> None:
-        """Set the stage: ``breadth`` is the number of facts on an ordinary day."""
+        """Set the stage: ``breadth`` is the number of facts on an ordinary day.
+
+        With ``shared_people`` the people, workspaces and keys do not depend on the seed: two
+        organizations of different seeds then list the same ids, but differ in their UUIDs and in
+        what they use.
+        """
         self.seed = seed
         self.first_day = first_day
         self.today = today
         self.breadth = breadth
         self.enterprise = enterprise
+        self.shared_people = shared_people
         self.revision = 0
         """Raise it, and the last 30 days differ: values, rows more and fewer, one day empty."""
-        self.organization = Organization(seed, breadth)
+        self.organization = Organization(
+            int(enterprise) if shared_people else seed,
+            breadth,
+            id_=organization_id(seed, enterprise=enterprise),
+        )
         self.cast = Cast(self.organization, enterprise=enterprise)
         # A long silence, in histories that have room for it. It is tied to the first day, so that
         # a history that grows stays what it was.

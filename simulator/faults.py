@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import hashlib
 import json
 import os
 import random
+import re
 import socket
 import struct
 import time
@@ -17,16 +19,33 @@ from dataclasses import dataclass
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
+from simulator import changes
+from simulator.changes import CURSORS
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from http.server import BaseHTTPRequestHandler
 
-    Pairs = Sequence[tuple[str, str]]
-    Deliver = Callable[[BaseHTTPRequestHandler, bytes], None]
-    Change = Callable[[Any, Pairs], Any]
+    from simulator.changes import Change, Pairs
 
-CURSORS = ("page", "after_id")
-"""Parameters that ask for a page that is not the first."""
+    Deliver = Callable[[BaseHTTPRequestHandler, bytes], None]
+
+ORGANIZATION_HEADER = "anthropic-organization-id"
+FOREVER = 10**9
+ERROR_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    409: "conflict_error",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+"""What the API calls an error of a status; all others are an ``api_error``."""
 BLOCK = b" " * 2**20
 
 
@@ -37,6 +56,8 @@ class Fault:
     status: int = 500
     headers: dict[str, str] = dataclasses.field(default_factory=dict)
     body: str | bytes | None = None
+    """Without one: the API's error of the status, with ``message``."""
+    message: str = ""
     path: str = ""
     """Only to requests whose path ends so; empty means any."""
     times: int = 1
@@ -58,6 +79,14 @@ class Fault:
         """Tell whether a request may get it."""
         has_cursor = any(name in CURSORS for name, _ in pairs)
         return path.endswith(self.path) and (has_cursor or not self.needs_cursor)
+
+    @property
+    def content(self) -> bytes:
+        """The body to send."""
+        if self.body is None:
+            message = self.message or f"planned fault {self.status}"
+            return error_body(ERROR_TYPES.get(self.status, "api_error"), message)
+        return self.body.encode() if isinstance(self.body, str) else self.body
 
     def put_off(self) -> None:
         """Take a hit back: the fault waits for the next request."""
@@ -112,6 +141,16 @@ def trickle(seconds: float) -> Deliver:
     return deliver
 
 
+def mute(seconds: float) -> Deliver:
+    """Send nothing for so long, then close the connection."""
+
+    def deliver(handler: BaseHTTPRequestHandler, body: bytes) -> None:  # noqa: ARG001
+        handler.close_connection = True
+        time.sleep(seconds)
+
+    return deliver
+
+
 def oversized(size: int = 2**30, *, encoded: bool = False) -> Deliver:
     """Send the right answer with so many spaces in it, plain or as a gzip bomb."""
 
@@ -159,6 +198,8 @@ def _begin(handler: BaseHTTPRequestHandler, headers: dict[str, str]) -> None:
     handler.send_response(200)
     handler.send_header("content-type", "application/json")
     handler.send_header("connection", "close")
+    if organization := getattr(handler, "organization", None):
+        handler.send_header(ORGANIZATION_HEADER, organization)
     for name, value in headers.items():
         handler.send_header(name, value)
     handler.end_headers()
@@ -169,67 +210,6 @@ def _begin(handler: BaseHTTPRequestHandler, headers: dict[str, str]) -> None:
 def _deflated(data: bytes, flush: int) -> bytes:
     compressor = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     return compressor.compress(data) + compressor.flush(flush)
-
-
-# -- changes of the right answer
-
-
-def repeat_cursor(answer: Any, pairs: Pairs) -> Any:
-    """Point to the page that was asked for."""
-    cursor = next(value for name, value in pairs if name in CURSORS)
-    return {**answer, "has_more": True, _cursor_field(answer): cursor}
-
-
-def drop_cursor(answer: Any, pairs: Pairs) -> Any:  # noqa: ARG001
-    """Say that there is more, but not where."""
-    if "data" not in answer:
-        raise LookupError
-    return {**answer, "has_more": True, _cursor_field(answer): None}
-
-
-def drop_data(answer: Any, pairs: Pairs) -> Any:  # noqa: ARG001
-    """Leave the rows out, and nothing in their place."""
-    return {name: value for name, value in answer.items() if name not in {"data", "summaries"}}
-
-
-def null_row(answer: Any, pairs: Pairs) -> Any:  # noqa: ARG001
-    """Put null in the place of the first row."""
-    if not answer.get("data"):
-        raise LookupError
-    return {**answer, "data": [None, *answer["data"][1:]]}
-
-
-WRONG_VALUES = {
-    "uncached_input_tokens": "many",
-    "amount": "twelve",
-    "num_sessions": "many",
-    "email": 5,
-    "email_address": 5,
-    "user_id": 5,
-}
-
-
-def wrong_value(answer: Any, pairs: Pairs) -> Any:  # noqa: ARG001
-    """Give one field of one row a value of another type."""
-    for name, value in WRONG_VALUES.items():
-        if _replace_first(answer.get("data"), name, value):
-            return answer
-    raise LookupError
-
-
-def _replace_first(part: Any, name: str, value: Any) -> bool:
-    if isinstance(part, dict):
-        if part.get(name) is not None:
-            part[name] = value
-            return True
-        part = part.values()
-    elif not isinstance(part, list):
-        return False
-    return any(_replace_first(inner, name, value) for inner in part)
-
-
-def _cursor_field(answer: Any) -> str:
-    return "last_id" if "last_id" in answer else "next_page"
 
 
 # -- kinds
@@ -245,8 +225,16 @@ class Kind:
     """Pattern of the one line that ends the run; empty: tried again, and nothing is lost."""
     splits: bool = False
     """Whether a report that asks for several buckets survives: it asks for fewer, or the rest."""
-    spares_others: bool = False
-    """Whether the other streams are read all the same."""
+    may_recover: bool = False
+    """Whether a client does as well that asks again, and gets the right answer."""
+    ends_run: bool = False
+    """Whether the other streams may stay unread: the API is down, or wants no more requests."""
+    paths: tuple[str, ...] = ()
+    """The endpoints that it is for, as the ends of their paths; empty: all."""
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What the client has to be told."""
+    replaces: bool = False
+    """Whether a text comes with U+FFFD in it."""
     weight: float = 1
     """How often random plans choose it; 0: never."""
 
@@ -254,6 +242,10 @@ class Kind:
     def is_permanent(self) -> bool:
         """Tell whether it ends a run."""
         return bool(self.error)
+
+    def fits(self, path: str) -> bool:
+        """Tell whether it is for an endpoint."""
+        return not self.paths or path.endswith(self.paths)
 
     def fault(self, path: str = "", *, after: int = 0) -> Fault:
         """Make a fault for requests whose path ends so."""
@@ -266,16 +258,27 @@ def error_body(kind: str, message: str, code: str | None = None) -> bytes:
     error: dict[str, Any] = {"type": kind, "message": message}
     if code:
         error["details"] = {"error_code": code}
-    return json.dumps({"type": "error", "error": error}).encode()
+    number = _request_number(json.dumps(error).encode())
+    return json.dumps({"type": "error", "error": error, "request_id": number}).encode()
 
 
-def _status(status: int, kind: str, times: int = 1, **headers: str) -> Fault:
+def request_id(body: bytes) -> str:
+    """Return a response's request id: the one in its body, or one that follows from the body."""
+    named = re.search(rb'"request_id": "(req_[0-9a-f]{24})"}$', body)
+    return named[1].decode() if named else _request_number(body)
+
+
+def _request_number(content: bytes) -> str:
+    return f"req_{hashlib.sha256(content).hexdigest()[:24]}"
+
+
+def _status(status: int, times: int = 1, **headers: str) -> Fault:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Fault(status, named, error_body(kind, f"planned fault {status}"), times=times)
+    return Fault(status, named, times=times)
 
 
-def _limited(**headers: str) -> Fault:
-    return _status(429, "rate_limit_error", 1, **headers)
+def _limited(times: int = 1, **headers: str) -> Fault:
+    return _status(429, times, **headers)
 
 
 def _in(seconds: float) -> dt.datetime:
@@ -291,10 +294,35 @@ def _expired_cursor(times: int) -> Fault:
     return Fault(400, body=body, times=times, needs_cursor=True)
 
 
-FOREVER = 10**9
 _LATER = "later|come back|retry-after"
 _TOO_BIG = "too (big|large|long)|larger than|bigger than|more than|over"
-_HTML = "<html><head><title>502 Bad Gateway</title></head><body>cloudflare</body></html>"
+_NOT_ASKED_FOR = "bucket|width|starting_at|ending_at|day|date|asked|requested|malformed"
+_TOO_LARGE = "64|too (big|large)|integer|field|column"
+_BUCKETED = ("usage_report/messages",)
+_WITH_COUNTS = ("usage_report/messages", "usage_report/claude_code", "analytics/users")
+_WITH_NAMES = ("organizations/users",)
+
+
+def _html(status: int, title: str, times: int = 1) -> Fault:
+    page = f"<html><head><title>{status} {title}</title></head><body>cloudflare</body></html>"
+    return Fault(status, {"content-type": "text/html"}, page, times=times)
+
+
+def _changed(change: Change) -> Fault:
+    return Fault(200, change=change)
+
+
+def _malformed(name: str, change: Change, *paths: str, **settings: str) -> Kind:
+    return Kind(
+        name,
+        lambda: _changed(change),
+        error=_NOT_ASKED_FOR,
+        may_recover=True,
+        paths=paths,
+        settings=settings,
+        weight=0 if settings else 1,
+    )
+
 
 KINDS = (
     Kind("429, retry-after in seconds", lambda: _limited(retry_after="1")),
@@ -308,43 +336,77 @@ KINDS = (
         "429, reset time in the past",
         lambda: _limited(anthropic_ratelimit_requests_reset=_in(-60).isoformat()),
     ),
-    Kind("429, retry-after of a day", lambda: _limited(retry_after="86400"), error=_LATER),
-    Kind("500", lambda: _status(500, "api_error")),
+    Kind(
+        "429, retry-after: 0, three times",
+        lambda: _limited(3, retry_after="0"),
+    ),
+    Kind(
+        "429, retry-after as a date that no clock holds",
+        lambda: _limited(retry_after="Fri, 31 Dec 9999 23:59:59 -2359"),
+        weight=0.3,
+    ),
+    Kind(
+        "429, retry-after as a date of a clock that lags",
+        lambda: _limited(retry_after=format_datetime(_in(-3600), usegmt=True)),
+        weight=0.3,
+    ),
+    Kind(
+        "429, retry-after of a day",
+        lambda: _limited(retry_after="86400"),
+        error=_LATER,
+        ends_run=True,
+    ),
+    Kind("500", lambda: _status(500)),
     Kind(
         "500, x-should-retry: false",
-        lambda: _status(500, "api_error", x_should_retry="false"),
+        lambda: _status(500, x_should_retry="false"),
         error="HTTP 500",
+        ends_run=True,
     ),
     Kind(
         "500 that lasts",
-        lambda: _status(500, "api_error", FOREVER, retry_after="0"),
+        lambda: _status(500, FOREVER, retry_after="0"),
         error="HTTP 500",
+        ends_run=True,
         weight=0,
     ),
-    Kind("502 with an HTML body", lambda: Fault(502, {"content-type": "text/html"}, _HTML)),
-    Kind("503", lambda: _status(503, "overloaded_error")),
-    Kind("504", lambda: _status(504, "timeout_error")),
-    Kind("529", lambda: _status(529, "overloaded_error")),
-    Kind("408", lambda: _status(408, "timeout_error")),
-    Kind("409", lambda: _status(409, "conflict_error")),
+    Kind("502 with an HTML body", lambda: _html(502, "Bad Gateway")),
+    Kind("503", lambda: _status(503)),
+    Kind("504", lambda: _status(504)),
+    Kind("529", lambda: _status(529)),
+    Kind("408", lambda: _status(408)),
+    Kind("409", lambda: _status(409)),
     Kind(
         "401 in mid-run",
-        lambda: _status(401, "authentication_error", FOREVER),
+        lambda: _status(401, FOREVER),
         error="HTTP 401 .*check the setting (admin|analytics)_api_key",
         weight=0,
     ),
     Kind(
         "403 in mid-run",
-        lambda: _status(403, "permission_error", FOREVER),
+        lambda: _status(403, FOREVER),
         error="HTTP 403 .*The stream needs .*[Ll]eave it out",
-        spares_others=True,
         weight=0,
     ),
     Kind(
         "404 in mid-run",
-        lambda: _status(404, "not_found_error", FOREVER),
+        lambda: _status(404, FOREVER),
         error="HTTP 404 .*The stream needs .*[Ll]eave it out",
-        spares_others=True,
+        weight=0,
+    ),
+    Kind("400 in mid-run", lambda: _status(400, FOREVER), error="HTTP 400", weight=0),
+    Kind(
+        "403 with the page of a firewall",
+        lambda: _html(403, "Forbidden", FOREVER),
+        error="HTTP 403",
+        settings={"on_permission_error": "skip"},
+        weight=0,
+    ),
+    Kind(
+        "404 with the page of a wrong URL",
+        lambda: _html(404, "Not Found", FOREVER),
+        error="HTTP 404",
+        settings={"on_permission_error": "skip"},
         weight=0,
     ),
     Kind("connections refused for a second", lambda: Fault(0, deliver=refused(1))),
@@ -353,6 +415,7 @@ KINDS = (
     Kind("body cut off", lambda: Fault(200, deliver=cut_off)),
     Kind("chunked body cut off", lambda: Fault(200, deliver=cut_off_chunked)),
     Kind("slow trickle", lambda: Fault(200, deliver=trickle(0.3)), weight=0.1),
+    Kind("a server that says nothing", lambda: Fault(0, deliver=mute(8)), weight=0.05),
     Kind(
         "gzip bomb, 1 MB that become 1 GB",
         lambda: Fault(200, deliver=oversized(encoded=True)),
@@ -371,13 +434,13 @@ KINDS = (
     Kind("a list instead of a page", lambda: _page("[]")),
     Kind("null instead of a page", lambda: _page("null")),
     Kind("an error with status 200", lambda: _page(error_body("api_error", "planned fault"))),
-    Kind("a page without data", lambda: Fault(200, change=drop_data)),
+    Kind("a page without data", lambda: _changed(changes.drop_data)),
     Kind(
         "a cursor that repeats",
-        lambda: Fault(200, change=repeat_cursor, needs_cursor=True),
+        lambda: Fault(200, change=changes.repeat_cursor, needs_cursor=True),
         error="twice",
     ),
-    Kind("has_more without a cursor", lambda: Fault(200, change=drop_cursor), "has_more"),
+    Kind("has_more without a cursor", lambda: _changed(changes.drop_cursor), "has_more"),
     Kind("a cursor that expires", lambda: _expired_cursor(1)),
     Kind(
         "a cursor that expires again",
@@ -386,11 +449,42 @@ KINDS = (
         splits=True,
         weight=0,
     ),
-    Kind("a value of the wrong type", lambda: Fault(200, change=wrong_value), "field '"),
+    Kind("a value of the wrong type", lambda: _changed(changes.wrong_value), "field '"),
     Kind(
         "a row that is null",
-        lambda: Fault(200, change=null_row),
+        lambda: _changed(changes.null_row),
         "cannot be read|not of this|no starting_at",
+    ),
+    Kind(
+        "an integer beyond 64 bits",
+        lambda: _changed(changes.huge_integer),
+        error=_TOO_LARGE,
+        paths=_WITH_COUNTS,
+    ),
+    Kind(
+        "a lone surrogate in a name",
+        lambda: _changed(changes.add_to_name(changes.LONE_SURROGATE)),
+        paths=_WITH_NAMES,
+        replaces=True,
+        weight=0,
+    ),
+    Kind(
+        "a NUL in a name",
+        lambda: _changed(changes.add_to_name(changes.NUL)),
+        paths=_WITH_NAMES,
+        replaces=True,
+        weight=0,
+    ),
+    _malformed("one bucket for the whole range", changes.one_bucket, *_BUCKETED),
+    _malformed("days for hours", changes.days_for_hours, *_BUCKETED, bucket_width="1h"),
+    _malformed("rows that end a month later", changes.end_a_month_later, "analytics/cost"),
+    _malformed("rows of another day", changes.other_day, "usage_report/claude_code"),
+    _malformed("a page without its first bucket", changes.drop_first_bucket, *_BUCKETED),
+    _malformed(
+        "a page without a bucket in the middle",
+        changes.drop_middle_bucket,
+        *_BUCKETED,
+        bucket_width="1h",
     ),
     Kind(
         "redirect to another host",
@@ -462,7 +556,7 @@ class FaultPlan:
         fitting = [
             (kind, fault)
             for kind in KINDS
-            if kind.weight and kind.is_permanent == permanent
+            if kind.weight and kind.is_permanent == permanent and kind.fits(path)
             # A second one in the same window would not be transient.
             if (fault := kind.fault()).fits(path, pairs)
             and (permanent or not fault.needs_cursor or path not in self._expired)

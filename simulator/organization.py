@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+import uuid
 from dataclasses import dataclass
 from decimal import Decimal
 
 DEFAULT_WORKSPACE = "wrkspc_01default0000000000000000"
-ORGANIZATION_ID = "5f1e7a52-3c84-4d0e-9a77-000000000001"
+_NAMESPACE = uuid.UUID("5f1e7a52-3c84-4d0e-9a77-000000000001")
 _FIRST_NAMES = ("Ada", "Ben", "Chidi", "Dana", "Emre", "Fatima", "Goran", "Hana", "Ivo", "Jun")
 _LAST_NAMES = ("Abe", "Bauer", "Costa", "Diaz", "Endo", "Faye", "Garcia", "Haddad", "Ito", "Jonas")
 
@@ -52,9 +53,11 @@ class Person:
 class Organization:
     """The cast, from a seed; breadth scales how many there are of each."""
 
-    def __init__(self, seed: int, breadth: int) -> None:
+    def __init__(self, seed: int, breadth: int, *, id_: str = "") -> None:
         """Name everybody. The default workspace is always the first."""
         self.seed = seed
+        self.id = id_ or organization_id(seed)
+        """UUID of the organization; two may have the same cast."""
         rng = random.Random(f"organization:{seed}")
         self.workspaces = [
             DEFAULT_WORKSPACE,
@@ -76,6 +79,12 @@ class Organization:
         last = _LAST_NAMES[(7 * number + number // count) % count]
         namesake = number // count**2 or ""
         return Person(f"{first} {last}", f"{first}.{last}{namesake}@example.com".lower())
+
+
+def organization_id(seed: int, *, enterprise: bool = False) -> str:
+    """Return the UUID of a seed's organization; each kind has its own."""
+    kind = "enterprise" if enterprise else "console"
+    return str(uuid.uuid5(_NAMESPACE, f"{kind}:{seed}"))
 
 
 def new_id(rng: random.Random, prefix: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime as dt
-import hashlib
 import json
 import socket
 import sys
@@ -26,10 +25,10 @@ from simulator import (
     enterprise_lists,
     enterprise_reports,
 )
+from simulator.changes import LONE_SURROGATE
 from simulator.directory import Directory
 from simulator.facts import Facts
-from simulator.faults import Fault, deliver, error_body
-from simulator.organization import ORGANIZATION_ID
+from simulator.faults import ORGANIZATION_HEADER, Fault, deliver, error_body, request_id
 from simulator.query import ApiError, Query
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from simulator.faults import Pairs
+    from simulator.changes import Pairs
     from simulator.replay import Replay
 
 __all__ = ("ACCESS_TOKEN", "ADMIN_KEY", "ANALYTICS_KEY", "PREFIX", "ROUTES", "Fault", "Simulator")
@@ -55,6 +54,9 @@ SCOPES = {
 }
 USER_MANAGEMENT = {"read:members", "read:rbac_groups"}
 """Scopes whose endpoints ``read:org_audit`` opens too."""
+OAUTH = "oauth-2025-04-20"
+"""Beta header that an OAuth access token needs."""
+JSON = "application/json"
 API_VERSIONS = ("2023-06-01", "2026-10-21")
 
 Answer = dict[str, Any]
@@ -139,7 +141,7 @@ class Seen:
 class Simulator:
     """A server on loopback. Use it as a context manager; ``url`` is where it listens."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, keywords of a test
         self,
         facts: Facts,
         *,
@@ -150,8 +152,17 @@ class Simulator:
         replay: Replay | None = None,
         directory: Directory | None = None,
         enterprise: Facts | None = None,
+        organization_header: bool = True,
+        split_buckets: bool = False,
+        repeat_rows: bool = False,
     ) -> None:
-        """Bind the port (0: any free one); ``now`` stops the clock."""
+        """Bind the port (0: any free one); ``now`` stops the clock.
+
+        Without ``organization_header`` no response names its organization, as behind some proxies.
+        With ``split_buckets`` the last bucket of a page goes on in the next page, under the same
+        ``starting_at``. With ``repeat_rows`` a page of Claude Code or of the new analytics begins
+        with the last row of the page before, as where a cursor counts rows of a growing day.
+        """
         self.facts = facts
         console = directory or Directory(facts.organization)
         # The key of Claude Enterprise belongs to another organization.
@@ -161,7 +172,13 @@ class Simulator:
             today=facts.today,
             breadth=facts.breadth,
             enterprise=True,
+            shared_people=facts.shared_people,
         )
+        self.organization_header = organization_header
+        self.organization_ids = {
+            "console": console.organization.id,
+            "enterprise": self.enterprise.organization.id,
+        }
         other = enterprise_lists.EnterpriseDirectory(self.enterprise.cast)
         self.directories = {"A": console, "O": console, "E": other}
         self.scopes = {kind: list(scopes) for kind, scopes in SCOPES.items()}
@@ -169,6 +186,8 @@ class Simulator:
         self.stopped_clock = now
         self.requests_per_minute = requests_per_minute
         self.refuse_future = refuse_future
+        self.split_buckets = split_buckets
+        self.repeat_rows = repeat_rows
         self.replay = replay
         self.faults: list[Fault] = []
         self.plan: Callable[[str, Pairs], Fault | None] | None = None
@@ -280,6 +299,8 @@ class Simulator:
             facts=self.enterprise if kind == "E" else self.facts,
             betas=frozenset(_list(headers.get("anthropic-beta", ""))),
             refuse_future=self.refuse_future,
+            split_buckets=self.split_buckets,
+            repeat_rows=self.repeat_rows,
             directory=self.directories[kind],
             version=headers["anthropic-version"],
             parent=parent,
@@ -288,15 +309,7 @@ class Simulator:
 
     def _authorized(self, path: str, headers: dict[str, str]) -> tuple[Route, str, str]:
         """Return the route, the kind of the credential, and the id in the middle of the path."""
-        key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
-        if not key:
-            raise ApiError(401, "authentication_error", "x-api-key header is required")
-        kind = CREDENTIALS.get(key)
-        if kind is None:
-            message = "The API key provided is invalid or has been revoked."
-            raise ApiError(401, "authentication_error", message)
-        if "x-api-key" in headers and kind == "O":
-            raise ApiError(401, "authentication_error", "invalid x-api-key")
+        kind = authenticated(headers)
         version = headers.get("anthropic-version")
         if version not in API_VERSIONS:
             message = f"anthropic-version: header is required, one of {', '.join(API_VERSIONS)}"
@@ -314,12 +327,39 @@ class Simulator:
             raise ApiError(403, "permission_error", message, code="api_key_scope_missing")
         return route, kind, parent
 
+    def organization_id(self, headers: dict[str, str]) -> str | None:
+        """Return the organization that a response names; none to a stranger."""
+        if not self.organization_header:
+            return None
+        try:
+            kind = authenticated(headers)
+        except ApiError:
+            return None
+        return self.organization_ids["enterprise" if kind == "E" else "console"]
+
     def _in_scope(self, route: Route) -> bool:
         """Tell whether the scoped key of Claude Enterprise may read an endpoint."""
         scopes = set(self.scopes["E"])
         if "read:org_audit" in scopes:
             scopes |= USER_MANAGEMENT
         return scopes.issuperset(route.scopes)
+
+
+def authenticated(headers: dict[str, str]) -> str:
+    """Return the kind of the credential, or raise a 401. A key may come as a Bearer token too."""
+    key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
+    if not key:
+        raise ApiError(401, "authentication_error", "x-api-key header is required")
+    kind = CREDENTIALS.get(key)
+    if kind is None:
+        message = "The API key provided is invalid or has been revoked."
+        raise ApiError(401, "authentication_error", message)
+    if "x-api-key" in headers and kind == "O":
+        raise ApiError(401, "authentication_error", "invalid x-api-key")
+    if kind == "O" and OAUTH not in _list(headers.get("anthropic-beta", "")):
+        message = "OAuth authentication is currently not supported."
+        raise ApiError(401, "authentication_error", message)
+    return kind
 
 
 class _Server(ThreadingHTTPServer):
@@ -335,6 +375,8 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     # One write a response: without a buffer each header line is a packet of its own.
     wbufsize = -1
+    organization: str | None = None
+    """The organization that the response names."""
 
     def do_GET(self) -> None:
         simulator: Simulator = self.server.simulator  # type: ignore[attr-defined]
@@ -344,6 +386,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         pairs = parse_qsl(parts.query, keep_blank_values=True)
         headers = {name.lower(): value for name, value in self.headers.items()}
+        self.organization = simulator.organization_id(headers)
         fault = simulator.next_fault(parts.path, pairs)
         status, more, body = self._respond(simulator, fault, parts.path, pairs, headers)
         with simulator.lock:
@@ -364,10 +407,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers: dict[str, str],
     ) -> tuple[int, dict[str, str], bytes]:
         if fault and not fault.deliver and not fault.change:
-            told = fault.body
-            if told is None:
-                told = error_body("api_error", f"planned fault {fault.status}")
-            return fault.status, fault.headers, told.encode() if isinstance(told, str) else told
+            return fault.status, fault.headers, fault.content
         if (wait := simulator.over_limit()) is not None:
             body = error_body("rate_limit_error", "Number of requests has exceeded your limit")
             return 429, {"retry-after": str(wait)}, body
@@ -385,15 +425,19 @@ class _Handler(BaseHTTPRequestHandler):
             try:
                 # Decoded again: rows of the answer may be the directory's own.
                 body = _JSON.encode(fault.change(_decode(body), pairs))
+                body = body.replace(LONE_SURROGATE.encode(), rb"\ud800")
             except LookupError:
                 fault.put_off()
         return 200, {}, body
 
     def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)
-        self.send_header("request-id", f"req_{hashlib.sha256(body).hexdigest()[:24]}")
-        self.send_header("anthropic-organization-id", ORGANIZATION_ID)
-        for name, value in ({"content-type": "application/json"} | headers).items():
+        self.send_header("request-id", request_id(body))
+        headers = {"content-type": JSON} | headers
+        # A page of a proxy knows no organization, nor does who could not be identified.
+        if self.organization and status != 401 and headers["content-type"] == JSON:
+            headers = {ORGANIZATION_HEADER: self.organization} | headers
+        for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("content-length", str(len(body)))
         self.end_headers()

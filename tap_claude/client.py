@@ -7,16 +7,14 @@ import email.utils
 import functools
 import math
 import random
-import re
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import backoff
 import msgspec
 import requests
-from singer_sdk.authenticators import APIKeyAuthenticator, BearerTokenAuthenticator
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
@@ -26,12 +24,13 @@ from singer_sdk.streams import RESTStream
 from typing_extensions import override
 
 from tap_claude.ahead import ahead
+from tap_claude.organizations import HEADER, Identity, Organizations, OtherOrganizationError
 from tap_claude.pagination import (
     UNREADABLE,
     BrokenPageError,
     CursorPaginator,
-    PagingError,
     body,
+    id_in,
     read_page,
 )
 from tap_claude.progress import Progress
@@ -43,6 +42,7 @@ from tap_claude.records import (
     Columns,
     WrongValueError,
 )
+from tap_claude.redaction import printable
 from tap_claude.session import PAGE_BYTES, Session, TooMuchError
 from tap_claude.throttle import Throttle
 from tap_claude.writer import BlockWriter
@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Auth, Context
     from singer_sdk.singerlib import SchemaMessage
+
+    from tap_claude.bucket_log import BucketLog
 
 DEFAULT_BASE_URL = "https://api.anthropic.com"
 DEFAULT_ANTHROPIC_VERSION = "2023-06-01"
@@ -71,6 +73,9 @@ ORGANIZATION_TYPE = {
     "analytics_api_key": "enterprise",
 }
 
+OAUTH_BETA = "oauth-2025-04-20"
+"""Beta header of every request with a Bearer token; the official SDK sends it, too."""
+
 RETRIED = frozenset({408, 409, 429, 529})
 # 400s that say: this organization may not read this (`error.details.error_code`).
 REFUSING_CODES = frozenset(
@@ -84,17 +89,22 @@ REFUSING_CODES = frozenset(
 MAX_WAIT = 60.0
 MAX_RETRY_AFTER = 600.0
 """Seconds: whoever is asked to wait longer comes back in another run."""
+MALFORMED_TRIES = 8
+"""Tries of a request whose response is not a page: about a minute, then the stream has failed."""
 T = TypeVar("T")
 
 
 class APIError(FatalAPIError):
     """An answer that no retry will better."""
 
-    def __init__(self, message: str, response: requests.Response, detail: str) -> None:
-        """Keep the status and the API's own words beside the message."""
+    def __init__(
+        self, message: str, response: requests.Response, detail: str, *, is_down: bool = False
+    ) -> None:
+        """Keep the status and the API's own words; ``is_down`` where no stream can be read."""
         super().__init__(message)
         self.response = response
         self.detail = detail
+        self.is_down = is_down
 
     @property
     def lost_cursor(self) -> bool:
@@ -122,10 +132,21 @@ class Run:
         )
         self.version = int(started_at.timestamp())
         self.progress = Progress(logger)
-        self.session = Session(Throttle(config.get("requests_per_minute", 50)), self.progress)
+        self.pseudonymizes = config.get("pseudonymize_users", "none") != "none"
+        self.session = Session(
+            Throttle(config.get("requests_per_minute", 50)),
+            self.progress,
+            on_disk=not self.pseudonymizes,
+        )
+        self.kinds = tuple(
+            dict.fromkeys(ORGANIZATION_TYPE[name] for name in CREDENTIALS if config.get(name))
+        )
+        self.organizations = Organizations(config.get("organization_label"), self.kinds)
+        self.bucket_log: BucketLog | None = None
+        """None where ``report_buckets`` is not selected."""
         self.refusals: dict[tuple[str, str], str] = {}
-        self.finished: list[Any] = []
-        """The buckets that report streams have read to their end, and written."""
+        self.failures: dict[tuple[str, str], str] = {}
+        """What ended a stream for good, for one kind of organization: a line each."""
 
 
 def credential_for(
@@ -138,19 +159,24 @@ def credential_for(
     return None
 
 
-def printable(text: str, secrets: Iterable[str] = ()) -> str:
-    """Make text from outside fit for a log: one short line, no escapes, no secrets."""
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    line = " ".join(text.split())
-    return re.sub(r"[^\x20-\x7e]", lambda match: ascii(match[0])[1:-1], line)[:300]
-
-
 def restore_decimals(schema: dict[str, Any]) -> None:
     """Give every dollar column of a schema its precision and scale."""
     for spec in schema.get("properties", {}).values():
         if spec.get("format") == DECIMAL_FORMAT:
             spec |= {"precision": DECIMAL_PRECISION, "scale": DECIMAL_SCALE}
+
+
+class _HeaderAuth(requests.auth.AuthBase):
+    """Puts a credential into a header. The SDK's way rewrites the URL and loses empty values."""
+
+    def __init__(self, name: str, value: str) -> None:
+        """Take the header."""
+        self._name, self._value = name, value
+
+    @override
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        r.headers[self._name] = self._value
+        return r
 
 
 class _RareCounter(Counter):
@@ -254,8 +280,11 @@ class ClaudeStream(RESTStream[str | None]):
             "accept": "application/json",
             "anthropic-version": self.config.get("anthropic_version", DEFAULT_ANTHROPIC_VERSION),
         }
+        betas = [OAUTH_BETA] if self._credential == "access_token" else []
         if self.beta:
-            headers["anthropic-beta"] = self.beta
+            betas.append(self.beta)
+        if betas:
+            headers["anthropic-beta"] = ",".join(betas)
         return headers
 
     @property
@@ -266,8 +295,8 @@ class ClaudeStream(RESTStream[str | None]):
             msg = f"{self.name}: no credential is set; it needs {self.needs}"
             raise FatalAPIError(msg)
         if name == "access_token":
-            return BearerTokenAuthenticator(token=self.config[name])
-        return APIKeyAuthenticator(key="x-api-key", value=self.config[name], location="header")
+            return _HeaderAuth("authorization", f"Bearer {self.config[name]}")
+        return _HeaderAuth("x-api-key", self.config[name])
 
     @property
     def _credential(self) -> str | None:
@@ -287,11 +316,11 @@ class ClaudeStream(RESTStream[str | None]):
         # the selection, the stream maps and an encoding by steps, for each record. Where these
         # would change nothing but drop columns, the record goes straight to the writer.
         writer = self._straight_to
+        for name in self._deselected:
+            del record[name]
         if writer is None:
             super()._write_record_message(record)
             return
-        for name in self._deselected:
-            del record[name]
         writer.write_record(self.name, record, self._stream_version)
         self.state_manager.is_flushed = False
 
@@ -315,8 +344,13 @@ class ClaudeStream(RESTStream[str | None]):
         (first, *others) = self.stream_maps
         plain = type(first) is SameRecordTransform and not first.flattening_enabled and not others
         self._straight_to = writer if plain and isinstance(writer, BlockWriter) else None
+        # The catalogue may be of an older version, and lack columns.
+        catalogued = self.effective_schema.get("properties", {})
         self._deselected = [
-            name for name in self.columns.names if not self.mask["properties", name]
+            name
+            for name in self.columns.names
+            if name not in catalogued
+            or (self._straight_to is not None and not self.mask["properties", name])
         ]
 
     def flush(self) -> None:
@@ -345,36 +379,37 @@ class ClaudeStream(RESTStream[str | None]):
                 raise RetriableAPIError(msg, response) from error
             self.run.session.keep(response)
             return
-        kind, code, detail = _error_fields(response)
+        problem = _api_error(response)
         message = self.response_error_message(response)
         if _retriable(response):
             if (_retry_after(response) or 0) > MAX_RETRY_AFTER:
                 message += "; the API asks to wait for more than ten minutes, so run again later"
-                raise APIError(message, response, detail)
+                raise APIError(message, response, problem.detail, is_down=True)
             raise RetriableAPIError(message, response)
-        if (
+        if problem.is_of_api and (
             response.status_code in {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
-            or code in REFUSING_CODES
+            or problem.code in REFUSING_CODES
         ):
-            raise RefusedError(message, response, detail)
-        if kind == "authentication_error" or response.status_code == HTTPStatus.UNAUTHORIZED:
+            raise RefusedError(message, response, problem.detail)
+        if problem.kind == "authentication_error" or (
+            response.status_code == HTTPStatus.UNAUTHORIZED
+        ):
             message += f"; check the setting {self._credential}"
-        raise APIError(message, response, detail)
+        elif not problem.is_of_api and not response.is_redirect:
+            message += "; this is not a response of the API: check base_url, proxies and firewalls"
+        raise APIError(message, response, problem.detail)
 
     @override
     def response_error_message(self, response: requests.Response) -> str:
-        kind, _, detail = _error_fields(response)
+        error = _api_error(response)
+        detail = error.detail
         if response.is_redirect:
             detail = "redirects are not followed; check the setting base_url"
         request_id = response.headers.get("request-id")
-        message = f"{self.name}: HTTP {response.status_code} {kind}: {detail}".rstrip(": ")
+        message = f"{self.name}: HTTP {response.status_code} {error.kind}: {detail}".rstrip(": ")
         if request_id:
             message += f" (request {request_id})"
-        return printable(message, self._secrets)
-
-    @property
-    def _secrets(self) -> list[str]:
-        return [self.config[name] for name in SECRETS if self.config.get(name)]
+        return printable(message)
 
     @override
     def get_new_paginator(self) -> CursorPaginator | SinglePagePaginator:
@@ -385,9 +420,43 @@ class ClaudeStream(RESTStream[str | None]):
         """Yield the response itself: `read` wants whole pages."""
         yield response
 
-    def pages(self, context: Mapping[str, Any]) -> Iterable[requests.Response]:
-        """Yield the pages of one chain of requests; ``context`` goes to `get_url_params`."""
-        return self.request_records(context)  # type: ignore[return-value]
+    def pages(self, context: Mapping[str, Any]) -> Iterator[requests.Response]:
+        """Yield the pages of one chain of requests; ``context`` goes to `get_url_params`.
+
+        By the first page, the run knows the organization.
+        """
+        responses: Iterable[Any] = self.request_records(context)
+        for response in responses:
+            self.run.organizations.learn(
+                self.organization_type,
+                self._credential or "",
+                response.headers.get(HEADER),
+                self._ask_organization,
+            )
+            yield response
+            del response  # it is large; only who works on it holds it
+
+    def _ask_organization(self) -> str | None:
+        """Ask for the id of the organization (docs: api/admin/organizations/me).
+
+        None where the API does not say: Enterprise keys may not ask, nor does every proxy pass it.
+        """
+        request = self.build_prepared_request(
+            method="GET", url=f"{self.url_base}me", headers=self.http_headers
+        )
+
+        def ask() -> str | None:
+            response = self.run.session.send(request, timeout=self.timeout, allow_redirects=False)
+            if _retriable(response):
+                raise RetriableAPIError(self.response_error_message(response), response)
+            return id_in(response)
+
+        answer: str | None = self.request_decorator(ask)()
+        return answer
+
+    def identify(self) -> Identity:
+        """Return the organization of the records that are being read, and keep it in the state."""
+        return self.run.organizations.identify(self.organization_type, self.stream_state)
 
     def ahead(
         self, items: Iterator[tuple[T, requests.Response | None]]
@@ -447,20 +516,39 @@ class ClaudeStream(RESTStream[str | None]):
                 f"{error}. The stream needs {self.needs}. To leave it out, add "
                 f"'!{self.name}.*' to select, or set on_permission_error to skip."
             )
-        except (PagingError, BrokenPageError, WrongValueError, TooMuchError) as error:
+        except OtherOrganizationError as error:
             msg = f"{self.name}: {error}"
             raise FatalAPIError(msg) from error
-        except RecursionError as error:
-            msg = f"{self.name}: a row of the API is nested too deeply"
-            raise FatalAPIError(msg) from error
-        except requests.RequestException as error:
-            host = urlsplit(self.url_base).netloc
-            reason = printable(str(error), self._secrets)
-            msg = f"{self.name}: no usable answer from {host}: {reason}"
-            raise FatalAPIError(msg) from error
+        except Exception as error:
+            if _ends_run(error):
+                raise self._end_of_run(error) from error
+            self.fail(error)
         finally:
             progress.stop()
             self.flush()
+
+    def fail(self, error: Exception) -> None:
+        """Remember what ended the stream for good; the run goes on with the others."""
+        text = str(error) or type(error).__name__
+        if isinstance(error, RecursionError):
+            text = "a row of the API is nested too deeply"
+        elif isinstance(error, WrongValueError) and self._pseudonyms:
+            text = error.without_value
+        text = printable(text)
+        line = text if text.startswith(f"{self.name}: ") else f"{self.name}: {text}"
+        self.run.failures[self.name, self.organization_type] = line
+        if not self._pseudonyms:
+            self.logger.debug("The stream has failed.", exc_info=error)
+
+    def _end_of_run(self, error: Exception) -> Exception:
+        """Return an error that ends the run, with the host that cannot be reached."""
+        if not isinstance(error, requests.RequestException):
+            return error
+        host = urlsplit(self.url_base).netloc
+        msg = f"{self.name}: no usable answer from {host}: {printable(str(error))}"
+        if _is_about_certificate(error):
+            msg += "; REQUESTS_CA_BUNDLE names the file of the certificates to trust"
+        return FatalAPIError(msg)
 
     def _shared_paths(self) -> frozenset[str]:
         selected = [
@@ -473,15 +561,24 @@ class ClaudeStream(RESTStream[str | None]):
 
     @override
     def request_decorator(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        malformed = 0
+
         def once(*args: Any) -> Any:
+            nonlocal malformed
             self.run.session.less_can_be_asked = self.less_can_be_asked
             try:
-                return func(*args)
+                response = func(*args)
             except (requests.exceptions.ReadTimeout, RetriableAPIError) as error:
+                malformed += _is_malformed(error)
                 # To ask a slow query again is no use while it can be made smaller.
                 if not self.less_can_be_asked or not _slow(error):
                     raise
                 raise TooMuchError(str(error)) from error
+            malformed = 0
+            return response
+
+        def gives_up(error: Exception) -> bool:
+            return _is_about_certificate(error) or malformed >= MALFORMED_TRIES
 
         # As the SDK does it, but without a second ERROR line when the tries are over.
         return backoff.on_exception(
@@ -495,6 +592,9 @@ class ClaudeStream(RESTStream[str | None]):
                 requests.exceptions.Timeout,
             ),
             max_tries=self.backoff_max_tries,
+            # A mute server holds a run for half an hour, not for every try.
+            max_time=lambda: MAX_RETRY_AFTER + 4 * self.timeout,
+            giveup=gives_up,
             on_backoff=self.backoff_handler,
             jitter=self.backoff_jitter,
             logger=None,
@@ -507,14 +607,19 @@ class ClaudeStream(RESTStream[str | None]):
 
     @override
     def backoff_wait_generator(self) -> Generator[float, Any, None]:
-        """Wait as long as ``retry-after`` says, else exponentially longer with full jitter."""
+        """Wait as long as ``retry-after`` says, else exponentially longer with full jitter.
+
+        From the second try on, what it says is not believed where it is less: it may be 0.
+        """
         error = yield  # type: ignore[misc]  # backoff primes the generator
         attempt = 0
         while True:
-            limit = min(MAX_WAIT, self.backoff_base * 2**attempt)
-            attempt += 1
+            wait = random.uniform(0, min(MAX_WAIT, self.backoff_base * 2**attempt))  # noqa: S311
             after = _retry_after(getattr(error, "response", None))
-            error = yield random.uniform(0, limit) if after is None else after  # noqa: S311
+            if after is not None:
+                wait = max(after, wait) if attempt else after
+            attempt += 1
+            error = yield wait
 
     @override
     def backoff_jitter(self, value: float) -> float:
@@ -524,7 +629,7 @@ class ClaudeStream(RESTStream[str | None]):
     @override
     def backoff_handler(self, details: Details) -> None:
         self.run.progress.retries += 1
-        error = printable(str(details.get("exception")), self._secrets)
+        error = printable(str(details.get("exception")))
         self.logger.warning(
             "Retrying in %.1f s (attempt %d of %d): %s",
             details.get("wait", 0),
@@ -565,19 +670,52 @@ def _retry_after(response: requests.Response | None) -> float | None:
     except ValueError:
         try:
             moment = email.utils.parsedate_to_datetime(text)
-        except ValueError:
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=dt.UTC)
+            seconds = (moment - dt.datetime.now(dt.UTC)).total_seconds()
+        except (ValueError, OverflowError):
             return None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=dt.UTC)
-        seconds = (moment - dt.datetime.now(dt.UTC)).total_seconds()
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _error_fields(response: requests.Response) -> tuple[str, str, str]:
-    """Type, code and message of an error body; empty where the body is not the API's."""
+class _APIErrorBody(NamedTuple):
+    """An error response: type, code and message of the API's own error object, if it is one."""
+
+    kind: str
+    code: str
+    detail: str
+    is_of_api: bool
+
+
+def _api_error(response: requests.Response) -> _APIErrorBody:
+    """Read an error response (docs: api/errors)."""
     try:
         error = msgspec.json.decode(body(response))["error"]
         details = error.get("details") or {}
-        return str(error["type"]), str(details.get("error_code", "")), str(error["message"])
+        code = str(details.get("error_code", ""))
+        return _APIErrorBody(str(error["type"]), code, str(error["message"]), is_of_api=True)
     except (*UNREADABLE, LookupError, TypeError, AttributeError):
-        return response.reason or "", "", ""
+        return _APIErrorBody(response.reason or "", "", "", is_of_api=False)
+
+
+def _is_malformed(error: Exception) -> bool:
+    """Whether a response came, but was not what the API documents."""
+    return isinstance(error, requests.exceptions.ContentDecodingError) or (
+        isinstance(error, RetriableAPIError)
+        and error.response is not None
+        and error.response.status_code == HTTPStatus.OK
+    )
+
+
+def _is_about_certificate(error: Exception) -> bool:
+    return (
+        isinstance(error, requests.exceptions.SSLError)
+        and "certificate verify failed" in str(error).lower()
+    )
+
+
+def _ends_run(error: Exception) -> bool:
+    """Whether no stream can be read or written: the API is down, or standard output is broken."""
+    if isinstance(error, APIError):
+        return error.is_down
+    return isinstance(error, (RetriableAPIError, OSError)) and not _is_malformed(error)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
+from tap_claude.bucket_log import full_table
 from tap_claude.client import APIError, ClaudeStream, RefusedError
+from tap_claude.organizations import known_kinds
 from tap_claude.pagination import CursorPaginator, decode_row, read_page
 from tap_claude.records import RowKey
 
@@ -25,11 +27,14 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+# Statuses that are about one parent of a child list, as long as others answer.
+_OF_ONE_PARENT = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
+
 
 class DirectoryStream(ClaudeStream):
     """A full table: every row of a list, or of a list per parent."""
 
-    primary_keys: tuple[str, ...] = ("id",)
+    primary_keys: tuple[str, ...] = ("organization_id", "id")
     state_partitioning_keys = ()  # nothing to remember per parent or organization
 
     page_size: ClassVar[int | None] = 1000
@@ -72,27 +77,47 @@ class DirectoryStream(ClaudeStream):
     def read(self, context: Context | None) -> Iterator[Row]:
         if self.config.get("emit_activate_version_messages", True):
             self._stream_version = self.run.version  # records carry it from here on
-        found = False
-        gone: RefusedError | None = None
+        row_count = 0
         parent_ids = self._parent_ids()
         if self.parent:
             self.run.progress.expect(len(parent_ids), "list")
+        refusals: list[APIError] = []
         for index, parent_id in enumerate(parent_ids):
             self.run.progress.at(parent_id or "", index)
             try:
-                for row in self.rows({"parent_id": parent_id} if parent_id else {}):
-                    yield from self._records(row, parent_id)
-                found = True
-            except RefusedError as error:
-                if parent_id is None or error.response.status_code != HTTPStatus.NOT_FOUND:
+                for record in self._records_of(parent_id):
+                    row_count += 1
+                    yield record
+            except APIError as error:
+                if parent_id is None or error.response.status_code not in _OF_ONE_PARENT:
                     raise
-                self.logger.warning("%s is gone since it was listed; it is left out.", parent_id)
-                gone = error
-        if gone is not None and not found:
-            raise gone  # not the parents are missing, but the list: nothing was read
+                refusals.append(error)
+                if len(refusals) == len(parent_ids):
+                    raise  # not the parents are refused, but the list: nothing was read
+                self.logger.warning("%s: %s is left out: %s", self.name, parent_id, error)
+        if refusals:
+            self._report_left_out(refusals, len(parent_ids))
+        else:
+            self._end_of_table(row_count)
+
+    def _end_of_table(self, row_count: int) -> None:
+        """Say that the table is whole, for the organization that was read, or for all."""
+        if self.run.bucket_log is not None:
+            self.run.bucket_log.add(
+                full_table(self.name, self.identify(), row_count, self.run.extracted_at)
+            )
         self._whole.add(self.organization_type)
-        if self._whole >= set(self.organization_types):
+        if self._whole >= set(self.organization_types) | known_kinds(self.stream_state):
             self._activate_version()
+
+    def _report_left_out(self, refusals: Sequence[APIError], parents: int) -> None:
+        """End the run with an error if parents were refused that exist."""
+        others = [e for e in refusals if e.response.status_code != HTTPStatus.NOT_FOUND]
+        if others:
+            line = f"{others[0]}; {len(refusals)} of {parents} lists were left out"
+            skippable = all(isinstance(error, RefusedError) for error in others)
+            kept = self.run.refusals if skippable else self.run.failures
+            kept[self.name, self.organization_type] = line
 
     def rows(self, context: Mapping[str, Any]) -> Iterator[Row]:
         """Yield the API's rows of one list; some come again where the API lost its place."""
@@ -118,18 +143,23 @@ class DirectoryStream(ClaudeStream):
         parent.organization_type = self.organization_type
         return list(dict.fromkeys(row["id"] for row in parent.rows({})))
 
-    def _records(self, row: Row, parent_id: str | None) -> Iterator[Row]:
-        for part in self.expand(row):
-            record = self.conform(part)
-            if self.parent_column:
-                record[self.parent_column] = parent_id
-            if self.row_key:
-                key = RowKey(self.name, self.organization_type, "", "", self.row_key)
-                record["row_id"] = key.of(record)
-            self.columns.add_dollars(record)
-            record["organization_type"] = self.organization_type
-            record["extracted_at"] = self.run.extracted_at
-            yield record
+    def _records_of(self, parent_id: str | None) -> Iterator[Row]:
+        """Yield the records of one list."""
+        for row in self.rows({"parent_id": parent_id} if parent_id else {}):
+            for part in self.expand(row):
+                yield self._record(part, parent_id)
+
+    def _record(self, row: Row, parent_id: str | None) -> Row:
+        identity = self.identify()
+        record = self.conform(row)
+        if self.parent_column and record[self.parent_column] is None:
+            record[self.parent_column] = parent_id
+        if self.row_key:
+            record["row_id"] = RowKey(self.name, identity[:2], "", "", self.row_key).of(record)
+        self.columns.add_dollars(record)
+        record.update(identity._asdict())
+        record["extracted_at"] = self.run.extracted_at
+        return record
 
     # -- rows that are gone
 

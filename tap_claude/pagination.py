@@ -6,6 +6,8 @@ Only the paging fields say when to stop: an empty page is not the end of the dat
 from __future__ import annotations
 
 import contextlib
+import itertools
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +61,15 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # Numbers with a fraction are money: a float would not hold them.
 exact = Decimal
 
+# JSON escapes, one at a time, so that an escaped backslash is not taken for the start of one; of
+# surrogates a whole pair, which is one character.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<lost>u(?:[dD][89a-fA-F][0-9a-fA-F]{2}|0000))|.)",
+    re.DOTALL,
+)
+_RARE_ESCAPE = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
+
 _decode_page = msgspec.json.Decoder(Page).decode
 _decode_old_summaries = msgspec.json.Decoder(_OldSummaries).decode
 _decode_single = msgspec.json.Decoder(_Single).decode
@@ -73,6 +84,17 @@ def body(response: requests.Response) -> bytes | memoryview:
     return response.content if content is None else content
 
 
+def without_lost_characters(content: bytes | memoryview) -> bytes | memoryview:
+    """Replace what JSON can escape and targets cannot hold by U+FFFD.
+
+    That is NUL, which PostgreSQL refuses, and surrogates without their other half, which are no
+    text at all. Content without any comes back as it is.
+    """
+    if not _RARE_ESCAPE.search(content):
+        return content
+    return _ESCAPE.sub(lambda match: rb"\ufffd" if match["lost"] else match[0], content)
+
+
 def read_page(response: requests.Response, *, single: bool = False) -> Page:
     """Decode a response, once. Raises `BrokenPageError` for anything that is no page.
 
@@ -80,12 +102,13 @@ def read_page(response: requests.Response, *, single: bool = False) -> Page:
     """
     fields = vars(response)
     if "page" not in fields:
+        content = without_lost_characters(body(response))
         try:
             if single:
-                _decode_single(body(response))
-                fields["page"] = Page([msgspec.Raw(body(response))], has_more=False)
+                _decode_single(content)
+                fields["page"] = Page([msgspec.Raw(content)], has_more=False)
             else:
-                fields["page"] = _decode(body(response))
+                fields["page"] = _decode(content)
         except UNREADABLE as error:
             msg = f"the response is not a page of data: {error}"
             raise BrokenPageError(msg) from error
@@ -103,6 +126,16 @@ def _decode(content: bytes | memoryview) -> Page:
         raise
 
 
+def id_in(response: requests.Response) -> str | None:
+    """Return the id of the object that a response is; None if it is none, or an error."""
+    if not response.ok:
+        return None
+    try:
+        return _decode_single(body(response)).id
+    except UNREADABLE:
+        return None
+
+
 def decode_row(raw: msgspec.Raw) -> dict[str, Any]:
     """Decode an item of a page. Raises `BrokenPageError` if it is no object."""
     try:
@@ -117,14 +150,15 @@ AT_ONCE_BYTES = 4 * 2**20
 AT_ONCE_ROWS = 500
 
 
-def part_rows(raw: msgspec.Raw) -> Sequence[dict[str, Any] | msgspec.Raw]:
-    """Take a list of rows apart, and decode them too unless it is large.
+def part_rows(*lists: msgspec.Raw) -> Sequence[dict[str, Any] | msgspec.Raw]:
+    """Take the rows of a bucket apart, and decode them too unless they are many bytes.
 
     Raises `BrokenPageError`.
     """
-    decode = _decode_rows if len(memoryview(raw)) < AT_ONCE_BYTES else _part_rows
-    rows: Sequence[dict[str, Any] | msgspec.Raw] = _decoded(raw, decode)
-    return rows
+    small = sum(len(memoryview(raw)) for raw in lists) < AT_ONCE_BYTES
+    decode = _decode_rows if small else _part_rows
+    parts: list[list[Any]] = [_decoded(raw, decode) for raw in lists]
+    return parts[0] if len(parts) == 1 else list(itertools.chain.from_iterable(parts))
 
 
 def decoded(rows: Sequence[dict[str, Any] | msgspec.Raw]) -> Iterator[dict[str, Any]]:

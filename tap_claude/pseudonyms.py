@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 # Good enough to find an address in other text; it need not tell whether mail would arrive.
-_ADDRESS = re.compile(r"[^\s@<>\"'(),:;/\\]+@[\w-]+(?:\.[\w-]+)+")
+ADDRESS = re.compile(r"[^\s@<>\"'(),:;/\\]+@[\w-]+(?:\.[\w-]+)+")
 _ID = re.compile(r"(?:.*_)?ids?")
 
 
@@ -50,7 +50,7 @@ class Pseudonyms:
         if isinstance(value, str):
             if "@" not in value:
                 return value
-            return _ADDRESS.sub(lambda match: pseudonym(self._key, match[0]), value)
+            return ADDRESS.sub(lambda match: pseudonym(self._key, match[0]), value)
         if isinstance(value, dict):
             return {
                 self._without_addresses(name): self._without_addresses(part)

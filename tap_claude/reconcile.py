@@ -182,5 +182,5 @@ def main(
             lines, good = show(comparison, limit)
             holds &= good
             click.echo("\n".join(lines))
-        tap.report_refusals()
+        tap.report_failures()
         sys.exit(0 if holds else 1)

@@ -59,22 +59,30 @@ class WrongValueError(ValueError):
 
     def __init__(self, column: str, expected: str, value: object) -> None:
         """Name the column, what it takes and (shortened, escaped) what came."""
-        super().__init__(f"field '{column}' should be {expected}, but is {value!a:.60}")
+        needed = f"field '{column}' should be {expected}"
+        super().__init__(f"{needed}, but is {value!a:.60}")
+        self.without_value = f"{needed}, but is a {type(value).__name__}"
 
 
+LEAST_INTEGER, MOST_INTEGER = -(2**63), 2**63 - 1
+"""What a target's 64-bit integer column can hold."""
 _MOST_DIGITS = 40  # 1e999999999 is a number too, and would fill the memory
 
 
 def _integer(value: object) -> int:
-    if type(value) is int:
-        return value
-    if (
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif (
         isinstance(value, decimal.Decimal)
         and value.adjusted() < _MOST_DIGITS
         and value == value.to_integral_value()
     ):
-        return int(value)  # 5.0 is an integer in JSON, not to targets
-    raise TypeError
+        number = int(value)  # 5.0 is an integer in JSON, not to targets
+    else:
+        raise TypeError
+    if not LEAST_INTEGER <= number <= MOST_INTEGER:
+        raise ValueError
+    return number
 
 
 def _number(value: object) -> float:
@@ -118,7 +126,7 @@ def _date(value: object) -> str:
 
 _CONVERTERS: dict[tuple[str, str | None], tuple[Callable[[Any], Any], str]] = {
     ("string", DECIMAL_FORMAT): (_string, "a decimal as text"),
-    ("integer", None): (_integer, "an integer"),
+    ("integer", None): (_integer, "an integer of at most 64 bits"),
     ("string", None): (_string, "a string"),
     ("string", "date-time"): (_date_time, "an RFC 3339 time"),
     ("string", "date"): (_date, "a date"),
@@ -218,6 +226,8 @@ class Columns:
                 by_name[name] = self._field((*known.path, name))
                 kind, column, convert, whole, inner = by_name[name]
             if value.__class__ is kind:
+                if kind is int and not LEAST_INTEGER <= value <= MOST_INTEGER:  # type: ignore[operator]
+                    raise self._wrong(column, value)
                 record[column] = value
             elif value.__class__ is dict and not whole:
                 self._fill(record, value, inner)
@@ -227,7 +237,10 @@ class Columns:
                 try:
                     record[column] = convert(value)
                 except (TypeError, ValueError) as error:
-                    raise WrongValueError(column, self._convert[column][1], value) from error
+                    raise self._wrong(column, value) from error
+
+    def _wrong(self, column: str, value: object) -> WrongValueError:
+        return WrongValueError(column, self._convert[column][1], value)
 
     def _field(self, path: tuple[str, ...]) -> _Field:
         column = column_name(path)
@@ -256,6 +269,8 @@ class Columns:
                 into[name] = right if left is None else left
             elif name in self.counters:
                 into[name] = left + right
+                if not LEAST_INTEGER <= into[name] <= MOST_INTEGER:
+                    raise self._wrong(name, into[name])
             elif name in self.money.values():
                 into[name] = add_amounts(left, right)
             elif name in self.whole:
@@ -377,7 +392,7 @@ def values_of(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[An
 class RowKey:
     """Maker of row keys in one bucket: 32 hex characters of a SHA-256 over what identifies a row.
 
-    That is stream, organization, bucket and dimensions; these count by name and value, in any
+    That is stream, organization, bucket and dimensions. Dimensions count by name and value, in any
     order; null, "" and absent are three things. No metric is part of it, so a restated row keeps
     its key.
     """
@@ -385,13 +400,13 @@ class RowKey:
     def __init__(
         self,
         stream: str,
-        organization_type: str,
+        organization: tuple[str, str],
         starting_at: str,
         bucket_width: str,
         dimensions: Iterable[str],
     ) -> None:
-        """Hash what all rows of the bucket have in common."""
-        common = _encode([stream, organization_type, starting_at, bucket_width])
+        """Hash what all rows of the bucket have in common; an organization is (type, id)."""
+        common = _encode([stream, *organization, starting_at, bucket_width])
         self._common = hashlib.sha256(common[:-1] + b",")
         self._names = sorted(dimensions)
         self._values = values_of(self._names)

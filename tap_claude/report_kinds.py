@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import bisect
 import datetime as dt
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import msgspec
 from typing_extensions import override
 
-from tap_claude.client import printable
 from tap_claude.pagination import (
     UNREADABLE,
     BrokenPageError,
@@ -135,6 +134,45 @@ class _RawBucket(msgspec.Struct):
 _decode_bucket = msgspec.json.Decoder(_RawBucket).decode
 
 
+class _Part(NamedTuple):
+    """A bucket as far as it was read; a page may end in its middle."""
+
+    response: requests.Response
+    window: Window
+    results: list[msgspec.Raw]
+
+
+class _BucketReading:
+    """Where the reading of a step is: buckets follow each other without a gap."""
+
+    def __init__(self, step: Window, width: dt.timedelta) -> None:
+        self._step, self._width = step, width
+        self._due = step.start
+        self.held: list[_Part] = []
+        """The newest bucket, unless it was released."""
+
+    def goes_on(self, window: Window) -> bool:
+        """Whether a bucket is the one that the page before ended with."""
+        return bool(self.held) and self.held[-1].window == window
+
+    def hold(self, part: _Part) -> None:
+        """Take the next bucket. Raises `BrokenPageError` if it is not the one that is due."""
+        start, end = part.window
+        if start != self._due or end - start != self._width or end > self._step.end:
+            msg = (
+                f"a bucket is from {format_time(start)} to {format_time(end)}, where one of"
+                f" {self._width} from {format_time(self._due)} on should be"
+            )
+            raise BrokenPageError(msg)
+        self._due = end
+        self.held.append(part)
+
+    def release(self) -> Iterator[_Part]:
+        """Yield the newest bucket, now that it is whole."""
+        while self.held:
+            yield self.held.pop()
+
+
 class BucketReport(SizedReport):
     """A report whose pages are lists of buckets, empty ones included (docs: usage-cost-api).
 
@@ -159,19 +197,32 @@ class BucketReport(SizedReport):
     def buckets(
         self, step: Window, responses: Iterable[requests.Response]
     ) -> Iterator[Iterable[Bucket]]:
-        return map(self._buckets_of, responses)
+        reading = _BucketReading(step, self.width)
+        for response in responses:
+            yield self._buckets_of(response, reading)
 
-    def _buckets_of(self, response: requests.Response) -> Iterator[Bucket]:
-        for raw in read_page(response).data:
+    def _buckets_of(self, response: requests.Response, reading: _BucketReading) -> Iterator[Bucket]:
+        page = read_page(response)
+        for raw in page.data:
             try:
                 bucket = _decode_bucket(raw)
-                start, end = parse_time(bucket.starting_at), parse_time(bucket.ending_at)
+                window = Window(parse_time(bucket.starting_at), parse_time(bucket.ending_at))
             except (*UNREADABLE, ValueError) as error:
                 msg = f"a bucket of the page cannot be read: {error}"
                 raise BrokenPageError(msg) from error
-            rows = part_rows(bucket.results)
-            self._warn_of_cut(bucket.starting_at, len(rows))
-            yield bucket_of(response, start, end, rows)
+            if reading.goes_on(window):
+                reading.held[-1].results.append(bucket.results)
+                continue
+            yield from map(self._whole, reading.release())
+            reading.hold(_Part(response, window, [bucket.results]))
+        # Only the next page says whether its first bucket goes on with the last one of this page.
+        if page.has_more is not True and not isinstance(page.next_page, str):
+            yield from map(self._whole, reading.release())
+
+    def _whole(self, part: _Part) -> Bucket:
+        rows = part_rows(*part.results)
+        self._warn_of_cut(format_time(part.window.start), len(rows))
+        return bucket_of(part.response, *part.window, rows)
 
     def _warn_of_cut(self, starting_at: str, groups: int) -> None:
         if self._cut_off or self.most_groups is None or groups < self.most_groups:
@@ -180,7 +231,7 @@ class BucketReport(SizedReport):
         self.logger.warning(
             "The bucket of %s has %d groups, at which the API cuts off: smaller groups may be"
             " missing. The stream %s has them all.",
-            printable(starting_at),
+            starting_at,
             groups,
             self.instead,
         )
@@ -256,6 +307,7 @@ class SeriesReport(ReportStream):
 
     identity = ()
     dated_rows = True
+    may_begin_late = True
     longest: ClassVar[int]
     """Most days that a range may span."""
 

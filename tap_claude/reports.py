@@ -11,15 +11,18 @@ import array
 import contextlib
 import datetime as dt
 import itertools
+import json
+import logging
 import operator
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk.exceptions import FatalAPIError
 from typing_extensions import override
 
+from tap_claude.bucket_log import FULL, UNREPORTED_SINCE, FinishedBucket
 from tap_claude.client import (
     ORGANIZATION_TYPE,
     APIError,
@@ -66,21 +69,6 @@ class Bucket:
     data_refreshed_at: str | None = None
 
 
-class FinishedBucket(NamedTuple):
-    """What ``report_buckets`` says of a bucket."""
-
-    stream: str
-    organization_type: str
-    starting_at: str
-    ending_at: str
-    bucket_width: str
-    row_count: int
-    total_tokens: int | None
-    amount_usd: str | None
-    data_refreshed_at: str | None
-    is_complete: bool
-
-
 class Summary:
     """Counts and sums of the records of a bucket."""
 
@@ -108,6 +96,8 @@ class Summary:
         return sum_amounts(self._dollars)
 
 
+QUESTION = "report"
+"""Entry of a bookmark: what was asked for when it began."""
 LARGE_BUCKET = 15_000
 """Rows above which a bucket is read twice rather than held in memory."""
 
@@ -139,8 +129,11 @@ class ReportStream(ClaudeStream):
     """Whether the API refuses days that it has not got yet, and says which is the newest."""
     dated_rows: ClassVar[bool] = False
     """Whether each row says which bucket it is of."""
-    warns_of_merged_rows: ClassVar[bool] = False
-    """Whether two rows with one key are out of the ordinary."""
+    may_begin_late: ClassVar[bool] = False
+    """Whether the API leaves out the days before an organization existed."""
+    anonymous_columns: ClassVar[tuple[str, ...]] = ()
+    """Columns that are all null in rows of people whom the API cannot name: these may share a key.
+    """
 
     def __init__(self, tap: Tap, *, run: Run, name: str | None = None, width: str = "1d") -> None:
         """Set up a report with buckets of that width."""
@@ -148,6 +141,7 @@ class ReportStream(ClaudeStream):
         self.bucket_width = width
         self.width = WIDTHS[width]
         self._merged_rows = 0
+        """Rows with one key that the API should have told apart."""
         self._step = self._window = Window(EPOCH, EPOCH)
         self._finished_until = EPOCH
         """End of the newest bucket that was read, of those without a gap before them."""
@@ -198,16 +192,23 @@ class ReportStream(ClaudeStream):
         """Return the replication key's value for a bucket."""
         return bucket.starting_at
 
+    def question(self) -> Row | None:
+        """Return what decides which rows there are; a bookmark is of one question only."""
+        return None
+
     # -- reading
 
     @override
     def read(self, context: Context | None) -> Iterator[Row]:
         now = dt.datetime.now(dt.UTC)
+        self._merged_rows = 0
+        self._check_question(context)
         window = self._range(context, now)
         if window is None:
-            self.logger.info("Nothing to read: the bookmark is at or after end_date.")
+            self.logger.info("Nothing to read: the bookmark or start_date is at or after the end.")
             return
         self._window = window
+        self._owe(window.start, context)
         total = (window.end - window.start) // self.width
         self.run.progress.expect(total, _UNITS[self.bucket_width])
         cursor_lost_at: dt.datetime | None = None
@@ -228,10 +229,12 @@ class ReportStream(ClaudeStream):
                     cursor_lost_at = window.start
                 else:
                     window = Window(window.start, self._end_of_what_there_is(error, now))
-        if self._merged_rows and self.warns_of_merged_rows:
+        self._settle(window.end)
+        if self._merged_rows:
             self.logger.warning(
-                "%d rows had all identifying fields in common with another row of their bucket;"
-                " they were added up.",
+                "%s: %d rows had all identifying fields in common with another row of their bucket;"
+                " they were added up. If the API repeated them, the sums are too high.",
+                self.name,
                 self._merged_rows,
             )
 
@@ -241,7 +244,7 @@ class ReportStream(ClaudeStream):
 
     def _end_of_what_there_is(self, error: APIError, now: dt.datetime) -> dt.datetime:
         """Return the end of what the API has. Raises the error if it is about something else."""
-        newest = _newest_day(error, self._step) if self.names_newest_day else None
+        newest = _newest_day(error, self._step, now) if self.names_newest_day else None
         if newest is not None:
             self.logger.info("The newest day that the API has is %s.", f"{newest:%Y-%m-%d}")
             return newest + WIDTHS["1d"]
@@ -251,6 +254,7 @@ class ReportStream(ClaudeStream):
         return floor(now, self.width)
 
     def _read_window(self, window: Window, context: Context | None) -> Iterator[Row]:
+        is_begun = False
         for step, responses in _by_step(self.ahead(self._fetch(window))):
             self._tell_place(step.start)
             for finished in self.buckets(step, responses):
@@ -264,16 +268,31 @@ class ReportStream(ClaudeStream):
                             # Before the SDK takes the deselected columns out of the record.
                             summary.add(record)
                             yield record
-                        self.run.finished.append(self._finished(bucket, summary))
-                        if start < window.end:
-                            newest = max(newest, self.bookmark_of(bucket))
-                            self._finished_until = max(self._finished_until, end)
+                        self._log(bucket, summary)
+                        if self.may_begin_late and not is_begun:
+                            self._finished_until = start
+                        is_begun = True
+                        # What comes after a gap does not count: the gap is asked for again.
+                        if start <= self._finished_until < end:
+                            newest = self.bookmark_of(bucket)
+                            self._finished_until = end
                 except Exception:
                     self._advance_bookmark(newest, context)  # to the last bucket that was whole
                     raise
                 # Here the last record of the page has been written.
                 self._advance_bookmark(newest, context)
                 self.flush()
+                self._settle(None)
+            if self._finished_until < step.end and not (self.may_begin_late and not is_begun):
+                is_due = self._finished_until + self.width < dt.datetime.now(dt.UTC) - _LATE
+                quiet = self.names_newest_day or not is_due
+                self.logger.log(
+                    logging.INFO if quiet else logging.WARNING,
+                    "%s: the API gives no bucket of %s; the next run asks again from there.",
+                    self.name,
+                    format_time(self._finished_until),
+                )
+                return
 
     def _fetch(self, window: Window) -> Iterator[tuple[Window, requests.Response | None]]:
         """Yield the pages of all steps, and None after each, perhaps one ahead of the records."""
@@ -292,11 +311,20 @@ class ReportStream(ClaudeStream):
 
     def _range(self, context: Context | None, now: dt.datetime) -> Window | None:
         days = self.config.get("lookback_days")
+        bookmark = self._bookmark(context)
+        if bookmark is not None and bookmark > now:
+            self.logger.warning(
+                "%s: the bookmark %s lies in the future (a wrong clock?); it is taken as now.",
+                self.name,
+                format_time(bookmark),
+            )
+            bookmark = now
         window = read_range(
             now=now,
             width=self.width,
-            bookmark=self._bookmark(context),
+            bookmark=bookmark,
             lookback=dt.timedelta(days=self.lookback_days if days is None else days),
+            unreported_since=self._unreported_since(context),
             start_date=_configured_time(self.config, "start_date"),
             end_date=_configured_time(self.config, "end_date"),
         )
@@ -310,16 +338,11 @@ class ReportStream(ClaudeStream):
 
     def _records(self, bucket: Bucket) -> Iterator[Row]:
         """Yield the records of one bucket, rows with one key merged."""
-        key = RowKey(
-            self.name,
-            self.organization_type,
-            bucket.starting_at,
-            self.bucket_width,
-            self.identity,
-        )
+        identity = self.identify()
+        key = RowKey(self.name, identity[:2], bucket.starting_at, self.bucket_width, self.identity)
         constants = {
             **self.window_columns(bucket),
-            "organization_type": self.organization_type,
+            **identity._asdict(),
             "is_complete": bucket.is_complete,
             "extracted_at": self.run.extracted_at,
         }
@@ -335,8 +358,8 @@ class ReportStream(ClaudeStream):
             if repeated is not None and row_id[:16] not in repeated:
                 yield self._finish(record, row_id, constants)
             elif row_id in merged:
+                self._merged_rows += self._is_named(record)
                 self.columns.merge(merged[row_id], record)
-                self._merged_rows += 1
             else:
                 merged[row_id] = record
         for row_id, record in merged.items():
@@ -345,71 +368,154 @@ class ReportStream(ClaudeStream):
     def _parts(self, bucket: Bucket) -> Iterator[Row]:
         """Yield the rows of a bucket as records, not yet merged."""
         conform, expand = self.conform, self.expand
+        day = bucket.starting_at[:10]
         for row in decoded(bucket.rows):
             for part in expand(row):
                 record = conform(part)
+                # What was asked for is stamped on no row that says something else.
                 given = record.get("starting_at")
                 if given != bucket.starting_at and (given is not None or self.dated_rows):
                     msg = f"a row of {given} is out of order or not of this window"
                     raise BrokenPageError(msg)
+                for name, asked in (("ending_at", bucket.ending_at), ("date", day)):
+                    given = record.get(name)
+                    if given is not None and given != asked:
+                        msg = f"a row of {bucket.starting_at} has {name} {given}, not {asked}"
+                        raise BrokenPageError(msg)
                 yield record
+
+    def _is_named(self, record: Row) -> bool:
+        """Whether the API should have told a row apart from all others of its bucket."""
+        names = [name for name in self.anonymous_columns if name in self.identity]
+        return not names or any(record[name] is not None for name in names)
 
     def _finish(self, record: Row, row_id: str, constants: Row) -> Row:
         if self.columns.money:
             self.columns.add_dollars(record)
-        record["row_id"] = row_id
+        own_organization = record["organization_id"]
         record.update(constants)
+        record["row_id"] = row_id
+        if own_organization is not None:  # a parent's key reads rows of its organizations
+            record["organization_id"] = own_organization
         return record
 
-    def _finished(self, bucket: Bucket, summary: Summary) -> FinishedBucket:
-        """Return what ``report_buckets`` says of a bucket whose records have been written."""
-        return FinishedBucket(
-            stream=self.name,
-            organization_type=self.organization_type,
-            starting_at=bucket.starting_at,
-            ending_at=bucket.ending_at,
-            bucket_width=self.bucket_width,
-            row_count=summary.rows,
-            total_tokens=summary.tokens if self._token_columns else None,
-            amount_usd=summary.amount_usd if "amount_usd" in self.columns.names else None,
-            data_refreshed_at=bucket.data_refreshed_at,
-            is_complete=bucket.is_complete,
+    # -- report_buckets
+
+    def _log(self, bucket: Bucket, summary: Summary) -> None:
+        """Note what ``report_buckets`` says of a bucket whose records have been written."""
+        log = self.run.bucket_log
+        if log is None:
+            return
+        identity = self.identify()
+        log.add(
+            FinishedBucket(
+                stream=self.name,
+                organization_type=identity.organization_type,
+                organization_id=identity.organization_id,
+                organization_label=identity.organization_label,
+                starting_at=bucket.starting_at,
+                ending_at=bucket.ending_at,
+                bucket_width=self.bucket_width,
+                row_count=summary.rows,
+                total_tokens=summary.tokens if self._token_columns else None,
+                amount_usd=summary.amount_usd if "amount_usd" in self.columns.names else None,
+                data_refreshed_at=bucket.data_refreshed_at,
+                is_complete=bucket.is_complete,
+            )
+        )
+
+    def _owe(self, start: dt.datetime, context: Context | None) -> None:
+        """Keep in the state from where on ``report_buckets`` has yet to report buckets."""
+        log = self.run.bucket_log
+        if log is None or self.replication_method != "INCREMENTAL":
+            for part in self._parts_of_state(context):
+                part.pop(UNREPORTED_SINCE, None)
+            return
+        parts = [*self._parts_of_state(context), self.get_context_state(context)]
+        log.owe(parts, start)
+
+    def _settle(self, end: dt.datetime | None) -> None:
+        """Say that all up to ``end`` was read, or report early if the log has grown long."""
+        log = self.run.bucket_log
+        if log is None:
+            return
+        if end is not None:
+            log.settle()
+        # In BATCH mode records may not have left yet, and the report would claim them.
+        elif log.is_long and self.get_batch_config(self.config) is None:
+            log.report()
+
+    def _unreported_since(self, context: Context | None) -> dt.datetime | None:
+        if self.run.bucket_log is None:
+            return None
+        return min(
+            (
+                self._time_of(part, UNREPORTED_SINCE)
+                for part in self._parts_of_state(context)
+                if part.get(UNREPORTED_SINCE)
+            ),
+            default=None,
         )
 
     # -- bookmark
 
-    def _bookmark(self, context: Context | None) -> dt.datetime | None:
-        """Return the newest bookmark of the organization that is being read.
+    def _parts_of_state(self, context: Context | None) -> list[Row]:
+        """Return the parts of the stream's state that are of the organization being read.
 
         One organization has the stream's state to itself, two have a partition each; a credential
         that comes or goes must cost neither of them its place.
         """
-        if self.replication_method != "INCREMENTAL":
-            return None
         state = self.stream_state
         mine = {"organization_type": self.organization_type}
-        found = [part for part in state.get("partitions", ()) if part["context"] == mine]
+        found = [part for part in state.get("partitions") or () if part["context"] == mine]
         # Without a name in the state, a bookmark is of the one organization that there was.
         if state.get("organization_type", None if context else self.organization_type) == (
             self.organization_type
         ):
             found.append(state)
+        return found
+
+    def _bookmark(self, context: Context | None) -> dt.datetime | None:
+        """Return the newest bookmark of the organization that is being read."""
+        if self.replication_method != "INCREMENTAL":
+            return None
         moments = [
-            self._bookmark_time(part["replication_key_value"])
-            for part in found
+            self._time_of(part, "replication_key_value")
+            for part in self._parts_of_state(context)
             if part.get("replication_key_value") is not None
         ]
         return max(moments, default=None)
 
-    def _bookmark_time(self, value: Any) -> dt.datetime:
+    def _time_of(self, state: Row, name: str) -> dt.datetime:
         try:
-            return parse_time(value)
+            return parse_time(state[name])
         except (AttributeError, TypeError, ValueError) as error:
             msg = (
-                f"{self.name}: the state's replication_key_value {value!a:.60} is not a time; "
-                "mend it, or remove the stream's bookmark to read from start_date again"
+                f"{self.name}: the state's {name} {state[name]!a:.60} is not a time; fix it, or"
+                " delete the stream's bookmark to read from start_date again"
             )
             raise FatalAPIError(msg) from error
+
+    def _check_question(self, context: Context | None) -> None:
+        """Refuse a bookmark of rows that were grouped, filtered or cut otherwise than now."""
+        question = self.question()
+        if question is None or self.replication_method != "INCREMENTAL":
+            return
+        for part in self._parts_of_state(context):
+            before = part.get(QUESTION)
+            if before is None or before == question:
+                continue
+            changed = [
+                f"{name} is {json.dumps(question[name])}, but was {json.dumps(before.get(name))}"
+                for name in question
+                if question[name] != before.get(name)
+            ]
+            msg = (
+                f"{self.name}: {'; '.join(changed)} when its bookmark began. Rows of both would"
+                " share a table and be counted twice: give the report a new name, or delete the"
+                " stream's bookmark and empty its table"
+            )
+            raise FatalAPIError(msg)
 
     def _advance_bookmark(self, starting_at: str, context: Context | None) -> None:
         """Move the bookmark to a bucket read to its end, never back, and write it."""
@@ -417,10 +523,18 @@ class ReportStream(ClaudeStream):
             return
         state = self.get_context_state(context)
         bookmark = self._bookmark(context)
-        if not starting_at or (bookmark is not None and parse_time(starting_at) <= bookmark):
+        if not starting_at:
+            return
+        if bookmark is not None and bookmark > dt.datetime.now(dt.UTC):
+            # Set by a wrong clock, it would pass over all that comes until then.
+            for part in self._parts_of_state(context):
+                part.pop("replication_key_value", None)
+        elif bookmark is not None and parse_time(starting_at) <= bookmark:
             return
         state["replication_key"] = self.replication_key
         state["replication_key_value"] = starting_at
+        if question := self.question():
+            state[QUESTION] = question
         if not context and len({ORGANIZATION_TYPE[name] for name in self.credentials}) > 1:
             state["organization_type"] = self.organization_type
         # In BATCH mode the records may not have left yet: the SDK writes state after each batch.
@@ -485,6 +599,15 @@ class GroupedReport(ReportStream):
         self.beta = ",".join(sorted(betas)) or self.beta
 
     @override
+    def question(self) -> Row:
+        filters = {name: sorted(values) for name, values in sorted(self.report.filters.items())}
+        return {
+            "group_by": sorted(self.report.group_by),
+            "filters": filters,
+            "bucket_width": self.bucket_width,
+        }
+
+    @override
     def get_url_params(
         self, context: Mapping[str, Any] | None, next_page_token: str | None
     ) -> dict[str, Any]:
@@ -520,11 +643,8 @@ class GroupedReport(ReportStream):
         return buckets > 1
 
 
-class BucketLog(ClaudeStream):
-    """The buckets that the other streams have read in this run, after all of them.
-
-    They are told last, so that a bucket is never said to be newer than its rows.
-    """
+class BucketLogStream(ClaudeStream):
+    """The buckets that the other streams have read and written in this run."""
 
     primary_keys = ("row_id",)
     state_partitioning_keys = ()
@@ -535,19 +655,23 @@ class BucketLog(ClaudeStream):
         return None
 
     @override
-    def read(self, context: Context | None) -> Iterator[Row]:
-        for bucket in self.run.finished:
+    def get_records(self, context: Context | None) -> Iterator[Row]:
+        log = self.run.bucket_log
+        if log is None:
+            return
+        self._choose_way()
+        for bucket in log.waiting:
             record = bucket._asdict()
-            key = RowKey(
-                self.name,
-                bucket.organization_type,
-                bucket.starting_at,
-                bucket.bucket_width,
-                ("stream",),
-            )
+            # Of a full table, the newest reading is the one that counts.
+            start = "" if bucket.bucket_width == FULL else bucket.starting_at
+            organization = (bucket.organization_type, bucket.organization_id)
+            key = RowKey(self.name, organization, start, bucket.bucket_width, ("stream",))
             record["row_id"] = key.of(record)
             record["extracted_at"] = self.run.extracted_at
             yield {name: record[name] for name in self.columns.names}
+        self.flush()
+        log.reported()
+        self.state_manager.is_flushed = False  # the state owes less now
 
 
 def _configured_time(config: Mapping[str, Any], name: str) -> dt.datetime | None:
@@ -557,6 +681,9 @@ def _configured_time(config: Mapping[str, Any], name: str) -> dt.datetime | None
 _NO_LIMIT = 2**31
 _STEPS_TO_TRUST = 10
 """Steps that must come through before the API is asked for more at once again."""
+_LATE = dt.timedelta(hours=1)
+"""How long after its end the API may leave out a bucket."""
+_NEWEST_DAY_LAG = dt.timedelta(days=8)
 _UNITS = {"1d": "day", "1h": "hour", "1m": "minute"}
 _DAY = re.compile(r"\b\d{4}-\d\d-\d\d\b", re.ASCII)
 _NOT_YET = re.compile(r"availab|recent|latest|newest|\blag", re.IGNORECASE)
@@ -581,7 +708,7 @@ def _until_mark(
     yield from itertools.takewhile(lambda answer: answer is not None, following)
 
 
-def _newest_day(error: APIError, step: Window) -> dt.datetime | None:
+def _newest_day(error: APIError, step: Window, now: dt.datetime) -> dt.datetime | None:
     """Day that the API names as its newest, where a step ends later (docs: analytics/users)."""
     if error.response.status_code != HTTPStatus.BAD_REQUEST or not _NOT_YET.search(error.detail):
         return None
@@ -589,8 +716,12 @@ def _newest_day(error: APIError, step: Window) -> dt.datetime | None:
     for text in _DAY.findall(error.detail):
         with contextlib.suppress(ValueError):
             named.append(parse_time(text))
-    # The message may name the days that were asked for, too.
-    return max((day for day in named if day + WIDTHS["1d"] < step.end), default=None)
+    # The message may name the days that were asked for, too, or one of long ago (when the
+    # organization joined, say), which is not about data that are yet to come.
+    return max(
+        (day for day in named if now - _NEWEST_DAY_LAG <= day < step.end - WIDTHS["1d"]),
+        default=None,
+    )
 
 
 def _refuses_future(error: APIError) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import io
+import ipaddress
 import mmap
 import os
 import tempfile
@@ -28,6 +31,10 @@ MAX_BYTES = 192 * 2**20
 PAGE_BYTES = 32 * 2**20
 """Bytes that a page should stay within, where the tap has a choice."""
 CHUNK_BYTES = 64 * 2**10
+CONNECT_TIMEOUT = 10.0
+"""Seconds to wait for a connection; ``request_timeout`` is for what follows."""
+KEPT_IN_MEMORY = 16 * 2**20
+"""Most bytes of answers, compressed, that are kept where there is no disk for them."""
 SMALL_BYTES = 2**20
 # Windows knows no such flags, and needs none.
 _PRIVATE = (
@@ -42,8 +49,11 @@ class TooMuchError(Exception):
 class Session(requests.Session):
     """One connection pool, one rate limiter and one memory for all streams of a run."""
 
-    def __init__(self, throttle: Throttle, progress: Progress) -> None:
-        """Every request of the session waits for the throttle and is counted, retries too."""
+    def __init__(self, throttle: Throttle, progress: Progress, *, on_disk: bool = True) -> None:
+        """Every request of the session waits for the throttle and is counted, retries too.
+
+        Answers that several streams ask for are kept on disk, or in memory as far as that goes.
+        """
         super().__init__()
         self.throttle = throttle
         self.progress = progress
@@ -51,7 +61,7 @@ class Session(requests.Session):
         """Ends of URL paths that more than one stream asks for: these answers are kept."""
         self.less_can_be_asked = False
         """Whether the next request could be for less, so that no answer need be far too large."""
-        self._kept = Kept()
+        self._kept = Kept(on_disk=on_disk)
 
     @override
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
@@ -60,11 +70,23 @@ class Session(requests.Session):
         self.throttle.wait()
         self.progress.requests += 1
         sent_at = dt.datetime.now(dt.UTC)
-        until = time.monotonic() + kwargs["timeout"]
-        response = super().send(request, **{**kwargs, "stream": True})
+        timeout: float = kwargs["timeout"]
+        until = time.monotonic() + timeout
+        kwargs |= {"stream": True, "timeout": (min(CONNECT_TIMEOUT, timeout), timeout)}
+        response = super().send(request, **{**kwargs, **self._surroundings(request.url or "")})
         vars(response)["sent_at"] = sent_at
         vars(response)["body"] = _read_body(response, until, self._most_bytes())
         return response
+
+    def _surroundings(self, url: str) -> dict[str, Any]:
+        """Return proxies and certificates as the environment names them.
+
+        Requests looks at ``REQUESTS_CA_BUNDLE`` only for what it has prepared itself.
+        """
+        merged: dict[str, Any] = dict(self.merge_environment_settings(url, {}, None, None, None))
+        # A proxy is another machine, and would get the key of a loopback server.
+        local = is_loopback(urlsplit(url).hostname)
+        return {"proxies": {} if local else merged["proxies"], "verify": merged["verify"]}
 
     def _most_bytes(self) -> int:
         return min(MAX_BYTES, 2 * PAGE_BYTES) if self.less_can_be_asked else MAX_BYTES
@@ -77,21 +99,38 @@ class Session(requests.Session):
 
 
 class Kept:
-    """Answers that another stream will ask for again, in a file that goes with the process."""
+    """Answers that another stream will ask for again, in a file that goes with the process.
 
-    def __init__(self) -> None:
+    Without a disk they are in memory, and from a certain size on not kept: they are asked for
+    again.
+    """
+
+    def __init__(self, *, on_disk: bool = True) -> None:
         """Begin with nothing kept and no file."""
+        self._on_disk = on_disk
         self._file: IO[bytes] | None = None
         self._places: dict[tuple[str | None, str], tuple[int, int, dt.datetime]] = {}
 
     def put(self, request: requests.PreparedRequest, response: requests.Response) -> None:
-        """Keep the body of an answer."""
+        """Keep the body of an answer, if there is room."""
         if self._file is None:
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the run
-            weakref.finalize(self, self._file.close)
-        start = self._file.seek(0, os.SEEK_END)
-        length = self._file.write(zlib.compress(body(response), level=1))
-        self._places[self._key(request)] = (start, length, vars(response)["sent_at"])
+            self._file = self._open()
+        packed = zlib.compress(body(response), level=1)
+        with contextlib.suppress(OSError):  # a full disk
+            start = self._file.seek(0, os.SEEK_END)
+            if isinstance(self._file, io.BytesIO) and start + len(packed) > KEPT_IN_MEMORY:
+                return
+            self._file.write(packed)
+            self._file.flush()
+            self._places[self._key(request)] = (start, len(packed), vars(response)["sent_at"])
+
+    def _open(self) -> IO[bytes]:
+        if self._on_disk:
+            with contextlib.suppress(OSError):  # read-only, as containers often are
+                file = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the run
+                weakref.finalize(self, file.close)
+                return file
+        return io.BytesIO()
 
     def get(self, request: requests.PreparedRequest) -> requests.Response | None:
         """Return the answer to the same request, if it was kept."""
@@ -112,6 +151,16 @@ class Kept:
     def _key(request: requests.PreparedRequest) -> tuple[str | None, str]:
         headers = request.headers
         return request.url, headers.get("x-api-key") or headers.get("authorization", "")
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
 
 
 def _read_body(response: requests.Response, until: float, most: int) -> bytes | memoryview:

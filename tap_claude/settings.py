@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
-import ipaddress
 import json
 import re
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from tap_claude.client import (
     DEFAULT_BASE_URL,
     credential_for,
 )
+from tap_claude.session import is_loopback
 from tap_claude.windows import WIDTHS, parse_time
 
 if TYPE_CHECKING:
@@ -365,17 +365,8 @@ def _url_problems(url: str) -> Iterator[str]:
         yield "base_url: must not hold a user name, a password, a query or a fragment"
     elif not host or parts.scheme not in {"https", "http"}:
         yield f"base_url: must be an https URL like {DEFAULT_BASE_URL}"
-    elif parts.scheme == "http" and not _is_loopback(host):
+    elif parts.scheme == "http" and not is_loopback(host):
         yield "base_url: must be https, so that the key is not sent in clear; http is for localhost"
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def report_problems(

@@ -37,7 +37,7 @@ from tap_claude.report_kinds import (
     RowReport,
     SeriesReport,
 )
-from tap_claude.reports import BucketLog, GroupedReport, ReportStream
+from tap_claude.reports import BucketLogStream, GroupedReport, ReportStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -174,6 +174,8 @@ class AnalyticsReport(RowReport):
     lookback_days = 30
     earliest = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     max_age = dt.timedelta(days=365)
+    # Several people whom the API cannot name may each have a row without an actor.
+    anonymous_columns = ("actor_user_id", "actor_service_account_id", "actor_api_key_id")
     # By type and ids: who is renamed or deleted keeps the key.
     key_columns = {
         "actor": (
@@ -244,7 +246,6 @@ class ClaudeCodeUsage(ClaudeCodeReport):
     schema = StreamSchema(SCHEMAS, key=name)
     identity = CLAUDE_CODE_IDENTITY
     ignored = ("model_breakdown",)
-    warns_of_merged_rows = True
 
     @override
     def expand(self, row: Row) -> Iterable[Row]:
@@ -283,7 +284,6 @@ class EngagementReport(DayReport):
     lookback_days = 3
     earliest = ANALYTICS_START
     names_newest_day = True
-    warns_of_merged_rows = True
 
 
 class AnalyticsUsers(EngagementReport):
@@ -485,9 +485,10 @@ class WorkspaceMembers(DirectoryStream):
     name = "workspace_members"
     path = "workspaces/{parent_id}/members"
     schema = StreamSchema(SCHEMAS, key=name)
-    primary_keys = ("workspace_id", "user_id")
+    primary_keys = ("organization_id", "workspace_id", "user_id")
     paginator = IdPaginator
     parent = Workspaces
+    parent_column = "workspace_id"
 
 
 class WorkspaceRateLimits(DirectoryStream):
@@ -591,8 +592,9 @@ class ServiceAccountWorkspaces(OAuthStream):
     name = "service_account_workspaces"
     path = "service_accounts/{parent_id}/workspaces"
     schema = StreamSchema(SCHEMAS, key=name)
-    primary_keys = ("service_account_id", "workspace_id")
+    primary_keys = ("organization_id", "service_account_id", "workspace_id")
     parent = ServiceAccounts
+    parent_column = "service_account_id"
 
 
 class FederationIssuers(OAuthStream):
@@ -728,7 +730,7 @@ class SpendLimitIncreaseRequests(SpendLimitStream):
     schema = StreamSchema(SCHEMAS, key=name)
 
 
-class ReportBuckets(BucketLog):
+class ReportBuckets(BucketLogStream):
     """One row per bucket that a report stream has read in this run, empty ones too."""
 
     name = "report_buckets"
@@ -742,7 +744,7 @@ REPORTS: dict[str, type[GroupedReport]] = {
 }
 """Reports that the setting ``reports`` can vary."""
 
-STREAMS: dict[str, type[ReportStream | DirectoryStream | BucketLog]] = {
+STREAMS: dict[str, type[ReportStream | DirectoryStream | BucketLogStream]] = {
     stream.name: stream
     for stream in (
         ClaudeCodeUsage,

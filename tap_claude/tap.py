@@ -19,14 +19,17 @@ from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 from typing_extensions import override
 
+from tap_claude.bucket_log import BucketLog
 from tap_claude.client import (
     CREDENTIALS,
+    ORGANIZATION_TYPE,
     SECRETS,
     Run,
     credential_for,
-    printable,
     restore_decimals,
 )
+from tap_claude.organizations import unread_organizations
+from tap_claude.redaction import REDACTION, printable, redact_logs
 from tap_claude.settings import (
     CONFIG_SCHEMA,
     custom_reports,
@@ -72,6 +75,7 @@ class TapClaude(Tap):
     def discover_streams(self) -> Sequence[Stream]:
         started_at = dt.datetime.fromtimestamp(self.initialized_at / 1000, tz=dt.UTC)
         self.run = Run(self.config, started_at, self.logger)
+        self.run.bucket_log = BucketLog(self.report_buckets)
         everything = credential_for(self.config, CREDENTIALS) is None
 
         def offered(stream: type[ClaudeStream]) -> bool:
@@ -100,6 +104,8 @@ class TapClaude(Tap):
         last = ReportBuckets.name
         if last in streams and next(reversed(streams)) != last:
             streams[last] = streams.pop(last)
+        if last not in streams or not streams[last].selected:
+            self.run.bucket_log = None
         return streams
 
     @property
@@ -124,6 +130,10 @@ class TapClaude(Tap):
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         # The SDK's own messages print the values, secrets too, and it knows types only.
         config, schema = self._config, self.config_jsonschema
+        redact_logs(
+            {config[name] for name in SECRETS if isinstance(config.get(name), str)},
+            addresses=config.get("pseudonymize_users", "none") != "none",
+        )
         for name in [name for name, value in config.items() if value is None or value == ""]:
             del config[name]  # as if it were not set, so that its default holds
         errors = for_discovery = [
@@ -175,20 +185,13 @@ class TapClaude(Tap):
                 state=_read_state(state),
                 catalog=_read_json(catalog, "--catalog"),
             )
-            if not any(stream.selected for stream in tap.streams.values()):
-                cls.logger.warning(NOTHING_SELECTED)
+            tap.warn_if_nothing_is_selected()
             # What is loaded by now stays, and rows have no cycles: looking for some would take a
             # twentieth of a run, and a twentieth of a second at its end.
             gc.freeze()
             gc.set_threshold(GC_THRESHOLD)
-            try:
-                tap.sync_all()
-            except BrokenPipeError:
-                raise
-            except Exception:
-                tap.tell_finished_buckets()
-                raise
-            tap.report_refusals()
+            tap.read_all()
+            tap.report_failures()
 
     @classmethod
     @override
@@ -217,25 +220,80 @@ class TapClaude(Tap):
                 tap.write_schemas()
             else:
                 tap.run_connection_test()
-                tap.report_refusals()
+                tap.report_failures()
             ctx.exit()
 
-    def tell_finished_buckets(self) -> None:
-        """Tell of the buckets that a run has read and written before it broke off.
+    # -- a run
 
-        The next run's lookback may begin later, so this is the last time to tell of the oldest.
+    def read_all(self) -> None:
+        """Read all selected streams; one that fails does not stop the others.
+
+        Raises what ends the run: the API is down, or standard output is broken. What ended a
+        stream is in ``run.failures`` and ``run.refusals``.
         """
-        told = self.streams.get(ReportBuckets.name)
-        if told is not None and told.selected:
-            told.sync()
+        self._warn_of_unread_organizations()
+        try:
+            self.sync_all()
+        except OSError:
+            raise  # nothing can be written any more
+        except Exception:
+            self.report_buckets()
+            raise
 
-    def report_refusals(self) -> None:
-        """Name each stream that the key may not read; exit with 1 unless that is to be skipped."""
+    def report_buckets(self) -> None:
+        """Write ``report_buckets`` for the buckets that have been read and written so far."""
+        if self.run.bucket_log is not None:
+            self.streams[ReportBuckets.name].sync()
+
+    def report_failures(self) -> None:
+        """Name each stream that could not be read; exit with 1 unless that is to be skipped."""
         fail = self.config.get("on_permission_error", "fail") == "fail"
         for refusal in self.run.refusals.values():
             self.logger.log(logging.ERROR if fail else logging.WARNING, "%s", refusal)
-        if fail and self.run.refusals:
+        failures = [*self.run.failures.values(), *self._unreadable_streams()]
+        for failure in failures:
+            self.logger.error("%s", failure)
+        if failures or (fail and self.run.refusals):
             sys.exit(1)
+
+    def warn_if_nothing_is_selected(self) -> None:
+        """Warn of a run that reads nothing because it is not asked to."""
+        entries = self.input_catalog.streams if self.input_catalog else ()
+        if not any(stream.selected for stream in self.streams.values()) and not any(
+            entry.metadata.root.selected for entry in entries
+        ):
+            self.logger.warning(NOTHING_SELECTED)
+
+    def _warn_of_unread_organizations(self) -> None:
+        if not self.streams:  # discovers them, and begins the run
+            return
+        for kind in unread_organizations(self.state, self.run.kinds):
+            settings = [name for name in CREDENTIALS if ORGANIZATION_TYPE[name] == kind]
+            self.logger.warning(
+                "The state knows an organization of type %s, but none of its credentials is set"
+                " (%s). It is not read, and tables that it fills too are not activated. If that is"
+                " meant, delete its entries from the state.",
+                kind,
+                ", ".join(settings),
+            )
+
+    def _unreadable_streams(self) -> Iterator[str]:
+        """Yield a line for each selected stream of the catalogue that no credential can read."""
+        for entry in self.input_catalog.streams if self.input_catalog else ():
+            name = entry.tap_stream_id
+            if name in self.streams or not entry.metadata.root.selected:
+                continue
+            declared = {**REPORTS, **STREAMS}.get(name)
+            if declared is not None and credential_for(self.config, declared.credentials) is None:
+                yield (
+                    f"{name}: is selected in the catalogue, but none of its credentials is set; it"
+                    f" needs {declared.needs}. Set it, or deselect the stream"
+                )
+            else:
+                self.logger.warning(
+                    "%s: is selected in the catalogue, but the settings offer no such stream.",
+                    printable(name),
+                )
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
@@ -296,13 +354,20 @@ def _read_state(file: Any) -> dict[str, Any] | None:
         raise click.ClickException(msg) from error
 
 
+def _line_of(error: Exception) -> str:
+    text = printable(str(error)) or type(error).__name__
+    return f"standard output or the disk: {text}" if isinstance(error, OSError) else text
+
+
 @contextlib.contextmanager
 def one_line_errors(logger: logging.Logger) -> Iterator[None]:
     """Turn what ends a run into one line and exit code 1; a traceback only at level debug."""
     try:
         yield
-    except (click.exceptions.Exit, click.ClickException):
-        raise  # click prints these well
+    except click.ClickException as error:
+        raise click.ClickException(REDACTION.mask(error.message)) from error
+    except click.exceptions.Exit:
+        raise  # click ends the process
     except ConfigValidationError as error:
         # The SDK prints these for a run, but not for --test.
         for line in error.errors:
@@ -316,7 +381,7 @@ def one_line_errors(logger: logging.Logger) -> Iterator[None]:
     except Exception as error:
         logger.error(  # noqa: TRY400
             "%s",
-            printable(str(error)) or type(error).__name__,
+            _line_of(error),
             exc_info=logger.isEnabledFor(logging.DEBUG),
         )
         sys.exit(1)

@@ -61,17 +61,20 @@ def read_range(
     width: dt.timedelta,
     bookmark: dt.datetime | None = None,
     lookback: dt.timedelta = dt.timedelta(0),
+    unreported_since: dt.datetime | None = None,
     start_date: dt.datetime | None = None,
     end_date: dt.datetime | None = None,
 ) -> Window | None:
     """Choose what one run reads, or None if there is nothing to read.
 
-    A bookmark is the start of the newest bucket already read: it is read again, and so is
-    ``lookback`` before it, but nothing before ``start_date``. Both ends widen to whole buckets, so
-    the running bucket is part of the range.
+    A bookmark is the start of the newest bucket already read: it is read again, and so are
+    ``lookback`` before it and all from ``unreported_since`` on, but nothing before ``start_date``.
+    Both ends widen to whole buckets, so the running bucket is part of the range.
     """
     if bookmark is not None:
         start = bookmark - lookback
+        if unreported_since is not None:
+            start = min(start, unreported_since)
         if start_date is not None:
             start = max(start, start_date)
     else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import select
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 from singer_sdk.contrib.msgspec import MsgSpecWriter
@@ -42,6 +43,8 @@ class BlockWriter(MsgSpecWriter):
         super().__init__()
         self._block = bytearray()
         self._time = dt.datetime.now(dt.UTC)
+        self._is_broken = False
+        """Whether a block was cut off. A STATE after it would claim records that are lost."""
 
     @override
     def write_message(self, message: Message) -> None:
@@ -60,8 +63,44 @@ class BlockWriter(MsgSpecWriter):
             self.flush()
 
     def flush(self) -> None:
-        """Write what there is. Raises ``BrokenPipeError`` if nobody reads it."""
+        """Write all that waits. Raises ``OSError`` if that is not possible, then and ever after."""
+        if not self._block:
+            return
+        if self._is_broken:
+            msg = "standard output is broken"
+            raise OSError(msg)
         block, self._block = self._block, bytearray()
-        if block:
-            sys.stdout.buffer.write(block)
-            sys.stdout.flush()
+        # A signal may end the run in the middle of the block, too.
+        self._is_broken = True
+        write_whole(sys.stdout.buffer, block)
+        self._is_broken = False
+
+
+def write_whole(file: IO[bytes], block: bytes | bytearray) -> None:
+    """Write a block to its last byte, whatever kind of file it is. Raises ``OSError``.
+
+    An unbuffered file (``PYTHONUNBUFFERED``) may take only a part, and a non-blocking one none.
+    """
+    rest = memoryview(block)
+    while rest:
+        try:
+            taken = file.write(rest)
+        except BlockingIOError as error:
+            taken = error.characters_written
+        rest = rest[taken or 0 :]
+        if rest:
+            _wait_for_room(file)
+    while True:
+        try:
+            file.flush()
+        except BlockingIOError:
+            _wait_for_room(file)
+        else:
+            return
+
+
+def _wait_for_room(file: IO[bytes]) -> None:
+    # A raw file that took a part has room again when select says so; on Windows, where select
+    # knows sockets only, files never refuse.
+    if sys.platform != "win32":
+        select.select([], [file], [])

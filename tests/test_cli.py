@@ -79,10 +79,8 @@ def test_test_reads_a_record_of_each_stream(tap: Any, config: dict[str, Any]) ->
     assert run.code == 0, run.stderr
     streams = {s["stream"] for s in json.loads(tap("--discover", config=config).stdout)["streams"]}
     assert len(streams) > 10
-    # no bucket is finished after one record
-    assert {m["stream"] for m in run.messages if m["type"] == "RECORD"} == streams - {
-        "report_buckets"
-    }
+    read = {m["stream"] for m in run.messages if m["type"] == "RECORD"}
+    assert streams - {"report_buckets"} <= read <= streams
     assert not any(m["type"] == "ACTIVATE_VERSION" for m in run.messages)
     schema = tap(*_order("--test=schema", config, tap))
     assert {m["type"] for m in schema.messages} == {"SCHEMA"}
@@ -170,7 +168,8 @@ def test_a_start_date_of_tomorrow_reads_no_report(simulate: Any, tap: Any) -> No
     assert not run.errors
     read = {message["stream"] for message in run.messages if message["type"] == "RECORD"}
     assert read
-    assert read <= {name for name, stream in STREAMS.items() if issubclass(stream, DirectoryStream)}
+    tables = {name for name, stream in STREAMS.items() if issubclass(stream, DirectoryStream)}
+    assert read <= tables | {"report_buckets"}
 
 
 def test_selection(tap: Any, config: dict[str, Any]) -> None:

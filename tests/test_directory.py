@@ -280,7 +280,7 @@ def test_a_workspace_that_is_gone_is_left_out(simulate: Any, tap: Any) -> None:
     config = settings(simulator, start_date="2026-03-20")
     run = tap(config=config, catalog=only(config, "workspace_members"))
     assert run.code == 0, run.stderr
-    assert "is gone since it was listed" in run.stderr
+    assert "is left out: workspace_members: HTTP 404" in run.stderr
     assert run.records("workspace_members")
 
 

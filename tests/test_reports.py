@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from simulator.console_reports import DELAY
 from simulator.organization import DEFAULT_WORKSPACE
 from simulator.server import Fault, Simulator
+from tap_claude.streams import CostReport, MessagesUsage
 from tap_claude.tap import TapClaude
 from tests.conftest import NOW, days_ago, only, settings
 
@@ -359,10 +360,19 @@ def test_state_holds_no_page_tokens_and_nothing_secret(simulate: Any, tap: Any) 
     for state in run.states:
         assert "page_" not in str(state)
         assert "sk-ant" not in str(state)
+    here = simulator.organization_ids["console"]
     read = {name: state for name, state in run.state["bookmarks"].items() if state}
     assert read == {
-        name: {"replication_key": "starting_at", "replication_key_value": days_ago(0)}
-        for name in ("cost_report", "messages_usage")
+        name: {
+            "replication_key": "starting_at",
+            "replication_key_value": days_ago(0),
+            "report": {"group_by": sorted(group_by), "filters": {}, "bucket_width": "1d"},
+            "organizations": {"console": {"id": here, "api_id": here}},
+        }
+        for name, group_by in (
+            ("cost_report", CostReport.default_group_by),
+            ("messages_usage", MessagesUsage.default_group_by),
+        )
     }
 
 

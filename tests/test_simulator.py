@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import uuid
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
+from simulator.facts import Facts
 from simulator.replay import Replay
-from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY
+from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, OAUTH, Fault, Simulator
 from tests.conftest import NOW, days_ago, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from simulator.server import Simulator
 
 HEADERS = {"x-api-key": ADMIN_KEY, "anthropic-version": "2023-06-01"}
 START = ("starting_at", days_ago(4, NOW))
@@ -103,7 +104,10 @@ def test_wrong_queries(
         ({"x-api-key": "sk-ant-admin01-unknown"}, 401),
         ({"x-api-key": ACCESS_TOKEN}, 401),
         ({"x-api-key": ANALYTICS_KEY}, 403),
-        ({"authorization": f"Bearer {ACCESS_TOKEN}"}, 200),
+        ({"authorization": f"Bearer {ACCESS_TOKEN}"}, 401),
+        ({"authorization": f"Bearer {ACCESS_TOKEN}", "anthropic-beta": "oauth-2020-01-01"}, 401),
+        ({"authorization": f"Bearer {ACCESS_TOKEN}", "anthropic-beta": OAUTH}, 200),
+        ({"authorization": f"Bearer {ACCESS_TOKEN}", "anthropic-beta": f"x,{OAUTH}"}, 200),
         ({"authorization": f"Bearer {ADMIN_KEY}"}, 200),
     ],
     ids=str,
@@ -114,6 +118,16 @@ def test_credentials(simulator: Simulator, headers: dict[str, str], status: int)
     assert response.status_code == status
     if status == 403:
         assert "Missing required scopes. Got: " in response.json()["error"]["message"]
+
+
+def test_an_access_token_needs_its_beta_header(simulator: Simulator) -> None:
+    headers = {"authorization": f"Bearer {ACCESS_TOKEN}", "anthropic-version": "2023-06-01"}
+    response = get(simulator, "service_accounts", headers=headers)
+    assert response.status_code == 401
+    error = response.json()["error"]
+    assert error["type"] == "authentication_error"
+    assert error["message"] == "OAuth authentication is currently not supported."
+    assert get(simulator, "me", headers={**headers, "anthropic-beta": OAUTH}).ok
 
 
 def test_the_version_header_is_required(simulator: Simulator) -> None:
@@ -185,6 +199,98 @@ def test_the_minute_limit(simulate: Any) -> None:
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
     assert 0 < int(answers[-1].headers["retry-after"]) <= 60
     assert simulator.stats()["refused"] == 2
+
+
+# -- organizations
+
+ENTERPRISE = {**HEADERS, "x-api-key": ANALYTICS_KEY}
+HEADER = "anthropic-organization-id"
+
+
+def test_each_response_names_its_organization(simulator: Simulator) -> None:
+    ids = simulator.organization_ids
+    assert {str(uuid.UUID(id_)) for id_ in ids.values()} == set(ids.values())
+    assert ids["console"] != ids["enterprise"]
+    me = get(simulator, "me")
+    assert me.json()["id"] == me.headers[HEADER] == ids["console"]
+    token = {"authorization": f"Bearer {ACCESS_TOKEN}", "anthropic-beta": OAUTH}
+    token["anthropic-version"] = "2023-06-01"
+    assert get(simulator, "service_accounts", headers=token).headers[HEADER] == ids["console"]
+    assert get(simulator, "users", headers=ENTERPRISE).headers[HEADER] == ids["enterprise"]
+    refused = get(simulator, "me", headers=ENTERPRISE)
+    assert refused.status_code == 403
+    assert refused.headers[HEADER] == ids["enterprise"]
+
+
+def test_errors_name_the_organization_too(simulator: Simulator) -> None:
+    simulator.faults += [Fault(503), Fault(429)]
+    statuses = []
+    for path in (USAGE, USAGE, USAGE, "nothing"):
+        response = get(simulator, path)
+        statuses.append(response.status_code)
+        assert response.headers[HEADER] == simulator.organization_ids["console"]
+    assert statuses == [503, 429, 400, 404]
+
+
+def test_who_is_not_known_belongs_to_no_organization(simulator: Simulator) -> None:
+    for headers in ({}, {"x-api-key": "sk-ant-admin01-unknown"}, {"x-api-key": ACCESS_TOKEN}):
+        response = get(simulator, COST, headers=headers)
+        assert response.status_code == 401
+        assert HEADER not in response.headers
+
+
+def test_a_proxy_may_strip_the_header(simulate: Any) -> None:
+    simulator = simulate(days=3, now=NOW, organization_header=False)
+    me = get(simulator, "me")
+    assert HEADER not in me.headers
+    assert HEADER not in get(simulator, "users", headers=ENTERPRISE).headers
+    assert me.json()["id"] == simulator.organization_ids["console"]
+
+
+def test_a_seed_makes_the_organization(simulate: Any) -> None:
+    one, again, other = (simulate(days=3, now=NOW, seed=seed) for seed in (7, 7, 8))
+    assert one.organization_ids == again.organization_ids
+    # the Enterprise organization of seed 7 has the seed 8
+    assert len({*one.organization_ids.values(), *other.organization_ids.values()}) == 4
+
+
+def test_organizations_share_no_ids_unless_asked(simulate: Any) -> None:
+    one, other = (simulate(days=3, now=NOW, seed=seed) for seed in (17, 28))
+    users = [{row["id"] for row in get(it, "users").json()["data"]} for it in (one, other)]
+    assert not users[0] & users[1]
+
+
+def test_two_organizations_may_look_alike() -> None:
+    day = NOW.date()
+    with ExitStack() as stack:
+        one, other = (
+            stack.enter_context(
+                Simulator(Facts(seed=seed, first_day=day, today=day, shared_people=True), now=NOW)
+            )
+            for seed in (17, 28)
+        )
+        ids = {*one.organization_ids.values(), *other.organization_ids.values()}
+        assert len(ids) == 4
+        for headers, paths in (
+            (HEADERS, ("users", "workspaces", "api_keys", "invites")),
+            (ENTERPRISE, ("users", "rbac_groups")),
+        ):
+            for path in paths:
+                pages = [get(it, path, headers=headers).json() for it in (one, other)]
+                assert pages[0] == pages[1]
+                assert pages[0]["data"]
+        today = (("starting_at", days_ago(0, NOW)), ("ending_at", days_ago(-1, NOW)))
+        by = [("group_by[]", name) for name in ("description", "workspace_id")]
+        lines = [
+            {
+                (row["description"], row["workspace_id"]): row["amount"]
+                for row in get(it, COST, *today, *by).json()["data"][0]["results"]
+            }
+            for it in (one, other)
+        ]
+        same = lines[0].keys() & lines[1].keys()
+        assert {workspace for _, workspace in same} > {None}
+        assert any(lines[0][key] != lines[1][key] for key in same)
 
 
 # -- replay

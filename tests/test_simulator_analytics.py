@@ -22,7 +22,7 @@ from simulator.analytics import BETA, DIMENSIONS, FAN_OUT, FILTERS
 from simulator.console_reports import DELAY
 from simulator.facts import Fact, Facts
 from simulator.organization import DEFAULT_WORKSPACE
-from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, Simulator
+from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, OAUTH, Simulator
 from tests.conftest import NOW, days_ago, simulated
 
 if TYPE_CHECKING:
@@ -198,7 +198,8 @@ def test_an_end_in_the_future_may_be_refused() -> None:
         ({"x-api-key": ADMIN_KEY, "anthropic-beta": "fast-mode-2026-02-01"}, 400),
         ({"x-api-key": ADMIN_KEY, "anthropic-beta": f"x, {BETA}"}, 200),
         ({"x-api-key": ANALYTICS_KEY, "anthropic-beta": BETA}, 200),
-        ({"authorization": f"Bearer {ACCESS_TOKEN}", "anthropic-beta": BETA}, 200),
+        ({"authorization": f"Bearer {ACCESS_TOKEN}", "anthropic-beta": BETA}, 401),
+        ({"authorization": f"Bearer {ACCESS_TOKEN}", "anthropic-beta": f"{BETA}, {OAUTH}"}, 200),
     ],
     ids=str,
 )

@@ -13,7 +13,6 @@ import requests
 
 from simulator.claude_code import COUNTERS, TOKENS, Sitting, sittings
 from simulator.facts import SILENCE_AFTER_DAYS
-from simulator.organization import ORGANIZATION_ID
 from simulator.server import ADMIN_KEY, ANALYTICS_KEY, Simulator
 from tests.conftest import NOW, simulated
 
@@ -136,7 +135,7 @@ def test_a_day_adds_up_to_what_happened_on_it(simulator: Simulator) -> None:
     for day in DAYS:
         data = rows(simulator, day)
         assert {row["date"] for row in data} == {f"{day}T00:00:00Z"}
-        assert {row["organization_id"] for row in data} == {ORGANIZATION_ID}
+        assert {row["organization_id"] for row in data} == {simulator.organization_ids["console"]}
         assert totals_of_rows(data) == totals_of_sittings(sittings(simulator.facts, day))
 
 

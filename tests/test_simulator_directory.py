@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anthropic
 import pytest
 import requests
+from anthropic.lib.credentials import StaticToken
 from anthropic.types import OrganizationInfo
 from anthropic.types import organization as official
 from anthropic.types.organization import federation, workspaces
@@ -17,7 +18,7 @@ from pydantic import BaseModel
 
 from simulator.directory import Directory
 from simulator.organization import DEFAULT_WORKSPACE, Organization
-from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, Simulator
+from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, OAUTH, Simulator
 from tests.conftest import NOW, simulated
 
 if TYPE_CHECKING:
@@ -81,7 +82,11 @@ def get(
     return requests.get(
         f"{simulator.url}/v1/organizations/{full(path, simulator) if '{' in path else path}",
         params=list(pairs),
-        headers={"authorization": f"Bearer {key}", "anthropic-version": version},
+        headers={
+            "authorization": f"Bearer {key}",
+            "anthropic-version": version,
+            "anthropic-beta": OAUTH,
+        },
         timeout=10,
     )
 
@@ -510,7 +515,8 @@ def test_the_official_sdk_reads_every_list(simulator: Simulator, path: str, name
     with anthropic.Anthropic(
         base_url=simulator.url,
         api_key=None if oauth else ADMIN_KEY,
-        auth_token=ACCESS_TOKEN if oauth else None,
+        # not auth_token: with that the SDK leaves the beta header to its caller
+        credentials=StaticToken(ACCESS_TOKEN) if oauth else None,
         max_retries=0,
     ) as client:
         api: Any = client

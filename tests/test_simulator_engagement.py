@@ -15,7 +15,7 @@ from anthropic.types import organization as official
 
 from simulator.engagement_facts import ARTIFACT_TYPES, ROLLED_OUT, sessions
 from simulator.facts import SILENCE_AFTER_DAYS, SILENCE_DAYS
-from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, Simulator
+from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, OAUTH, Simulator
 from tests.conftest import NOW, simulated
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ def get(
     named = {
         f"{name}[]" if isinstance(value, list) else name: value for name, value in pairs.items()
     }
-    credential = {"authorization": f"Bearer {key}"} if key == ACCESS_TOKEN else {"x-api-key": key}
+    credential = {"x-api-key": key}
+    if key == ACCESS_TOKEN:
+        credential = {"authorization": f"Bearer {key}", "anthropic-beta": OAUTH}
     return requests.get(
         f"{simulator.url}/v1/organizations/analytics/{path}",
         params=named,

@@ -21,9 +21,8 @@ from simulator.console_reports import DELAY
 from simulator.enterprise_lists import BETA, PERIODS, SCOPE_TYPES, EnterpriseDirectory
 from simulator.enterprise_reports import DIMENSIONS, MOST_GROUPS, PAGES, PRODUCTS
 from simulator.facts import Fact, Facts
-from simulator.organization import ORGANIZATION_ID
 from simulator.query import WIDTHS
-from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, SCOPES, Simulator
+from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, OAUTH, SCOPES, Simulator
 from tests.conftest import NOW, days_ago, simulated
 
 if TYPE_CHECKING:
@@ -346,7 +345,11 @@ def test_credentials_of_the_console_are_refused(simulator: Simulator, path: str)
         simulator,
         path,
         *pairs,
-        headers={"x-api-key": None, "authorization": f"Bearer {ACCESS_TOKEN}"},
+        headers={
+            "x-api-key": None,
+            "authorization": f"Bearer {ACCESS_TOKEN}",
+            "anthropic-beta": OAUTH,
+        },
     )
     for response in (admin, oauth):
         assert response.status_code == 403
@@ -679,7 +682,7 @@ def test_envelopes(simulator: Simulator, path: str) -> None:
         assert page["data_refreshed_at"] < NOW.isoformat()
     for page in pages(simulator, path, *pairs, version=OLD):
         assert set(page) == {*common, "organization_id"}
-        assert page["organization_id"] == ORGANIZATION_ID
+        assert page["organization_id"] == simulator.organization_ids["enterprise"]
 
 
 @pytest.mark.parametrize("path", REPORTS)

@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import http.client
 import itertools
+import json
 import time
 import tracemalloc
 import zlib
@@ -15,29 +16,46 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from simulator.analytics import BETA
+from simulator.changes import (
+    HUGE,
+    LONE_SURROGATE,
+    NUL,
+    add_to_name,
+    days_for_hours,
+    drop_cursor,
+    drop_data,
+    drop_first_bucket,
+    drop_middle_bucket,
+    end_a_month_later,
+    huge_integer,
+    null_row,
+    one_bucket,
+    other_day,
+    repeat_cursor,
+    wrong_value,
+)
 from simulator.faults import (
     BLOCK,
+    ERROR_TYPES,
+    FOREVER,
     KINDS,
     Fault,
     FaultPlan,
     FixedWindow,
     cut_off,
     cut_off_chunked,
-    drop_cursor,
-    drop_data,
     gzip_bomb,
-    null_row,
+    mute,
     oversized,
     refused,
-    repeat_cursor,
     reset,
     reset_after_headers,
     trickle,
-    wrong_value,
 )
-from simulator.server import ADMIN_KEY
+from simulator.server import ADMIN_KEY, ANALYTICS_KEY
 from simulator.server import Fault as FaultOfServer
-from tests.conftest import NOW
+from tests.conftest import NOW, days_ago
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,6 +131,18 @@ def test_a_trickle_runs_into_no_timeout_of_a_read(simulator: Simulator, get: Any
         for _ in range(8):
             assert len(response.raw.read(1)) == 1
     assert 0.6 < time.monotonic() - started < 5
+
+
+def test_a_server_may_say_nothing(simulator: Simulator, get: Any) -> None:
+    simulator.faults.append(Fault(deliver=mute(1)))
+    started = time.monotonic()
+    with pytest.raises(requests.ReadTimeout):
+        get(timeout=0.2)
+    assert time.monotonic() - started < 1
+    simulator.faults.append(Fault(deliver=mute(0.2)))
+    with pytest.raises(requests.ConnectionError, match="without response"):
+        get()
+    assert get().ok
 
 
 def test_a_bomb_is_small_and_its_text_is_right(simulator: Simulator, get: Any) -> None:
@@ -211,6 +241,179 @@ def test_a_change_waits_for_something_to_change(simulator: Simulator, get: Any) 
     assert (fault.hits, fault.times) == (1, 0)
 
 
+def test_characters_that_no_database_holds(simulator: Simulator, get: Any) -> None:
+    right = get(limit=3).json()["data"][0]["name"]
+    simulator.faults += [Fault(change=add_to_name(it)) for it in (LONE_SURROGATE, NUL)]
+    for escape, character in ((rb"\ud800", "\ud800"), (rb"\u0000", "\0")):
+        response = get(limit=3)
+        assert escape in response.content
+        response.content.decode()
+        assert json.loads(response.content)["data"][0]["name"] == right + character
+    assert get(limit=3).json()["data"][0]["name"] == right
+
+
+@pytest.fixture
+def ask(simulator: Simulator) -> Callable[..., Any]:
+    """Ask for any endpoint's page, with or without a fault."""
+
+    def page(path: str, change: Any = None, **params: Any) -> Any:
+        if change:
+            simulator.faults.append(Fault(change=change))
+        enterprise = path == "analytics/users"
+        response = requests.get(
+            f"{simulator.url}/v1/organizations/{path}",
+            {name.replace("_by", "_by[]"): value for name, value in params.items()},
+            headers={
+                **HEADERS,
+                "x-api-key": ANALYTICS_KEY if enterprise else ADMIN_KEY,
+                "anthropic-beta": BETA,
+            },
+            timeout=10,
+        )
+        assert response.ok, response.text
+        found = response.json()
+        assert not change or simulator.faults[-1].hits == 1
+        return found
+
+    return page
+
+
+USAGE, CLAUDE_CODE, COST = "usage_report/messages", "usage_report/claude_code", "analytics/cost"
+RANGE = {"starting_at": days_ago(2, NOW), "ending_at": days_ago(0, NOW)}
+DATE = NOW.date() - dt.timedelta(days=2)
+
+
+@pytest.mark.parametrize(
+    ("path", "params"),
+    [(USAGE, RANGE), (CLAUDE_CODE, {"starting_at": DATE}), ("analytics/users", {"date": DATE})],
+)
+def test_an_integer_may_be_too_large(ask: Any, path: str, params: dict[str, Any]) -> None:
+    text = json.dumps(ask(path, huge_integer, **params))
+    assert text.count(str(HUGE)) == text.count(str(2**63)) == 1
+    assert str(2**63) not in json.dumps(ask(path, **params))
+
+
+def results(buckets: Any) -> list[Any]:
+    return [row for bucket in buckets for row in bucket["results"]]
+
+
+def test_buckets_may_be_wider_than_asked_for(ask: Any) -> None:
+    right = ask(USAGE, **RANGE)["data"]
+    (bucket,) = ask(USAGE, one_bucket, **RANGE)["data"]
+    assert moment(bucket["starting_at"]) == moment(RANGE["starting_at"])
+    assert moment(bucket["ending_at"]) == moment(RANGE["ending_at"])
+    assert bucket["results"] == results(right)
+    hourly = {**RANGE, "bucket_width": "1h", "limit": 48}
+    hours = ask(USAGE, **hourly)["data"]
+    days = ask(USAGE, days_for_hours, **hourly)["data"]
+    assert len(hours) == 48
+    assert [it["starting_at"] for it in days] == [days_ago(2, NOW), days_ago(1, NOW)]
+    assert [it["ending_at"] for it in days] == [days_ago(1, NOW), days_ago(0, NOW)]
+    assert results(days) == results(hours)
+
+
+def test_buckets_may_be_missing(ask: Any) -> None:
+    hourly = {**RANGE, "bucket_width": "1h", "limit": 5}
+    right = ask(USAGE, **hourly)["data"]
+    assert ask(USAGE, drop_first_bucket, **hourly)["data"] == right[1:]
+    assert ask(USAGE, drop_middle_bucket, **hourly)["data"] == right[:2] + right[3:]
+
+
+def test_rows_may_be_longer_than_asked_for(ask: Any) -> None:
+    query = {**RANGE, "time_bucket_width": "1d", "group_by": "model"}
+    right = ask(COST, **query)["data"]
+    wrong = ask(COST, end_a_month_later, **query)["data"]
+    assert right
+    for row, other in zip(right, wrong, strict=True):
+        assert {**row, "ending_at": ""} == {**other, "ending_at": ""}
+        assert moment(other["ending_at"]) - moment(other["starting_at"]) == dt.timedelta(31)
+
+
+def test_rows_may_be_of_another_day(ask: Any) -> None:
+    right = ask(CLAUDE_CODE, starting_at=DATE)["data"]
+    wrong = ask(CLAUDE_CODE, other_day, starting_at=DATE)["data"]
+    assert {row["date"] for row in right} == {f"{DATE}T00:00:00Z"}
+    assert {row["date"] for row in wrong} == {f"{DATE - dt.timedelta(days=1)}T00:00:00Z"}
+    assert [{**row, "date": ""} for row in wrong] == [{**row, "date": ""} for row in right]
+
+
+def moment(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        add_to_name(NUL),
+        days_for_hours,
+        drop_first_bucket,
+        drop_middle_bucket,
+        end_a_month_later,
+        huge_integer,
+        one_bucket,
+        other_day,
+    ],
+)
+def test_changes_that_do_not_fit_wait(simulator: Simulator, ask: Any, change: Any) -> None:
+    fault = Fault(change=change)
+    simulator.faults.append(fault)
+    limits = ask("rate_limits")
+    assert limits == ask("rate_limits")
+    assert (fault.hits, fault.times) == (0, 1)
+
+
+# -- refusals
+
+
+@pytest.mark.parametrize("status", sorted({*ERROR_TYPES, 500}))
+def test_a_fault_has_the_error_of_its_status(simulator: Simulator, get: Any, status: int) -> None:
+    simulator.faults += [Fault(status), Fault(status, message="Data is not available")]
+    kind = ERROR_TYPES.get(status, "api_error")
+    for message in (f"planned fault {status}", "Data is not available"):
+        response = get()
+        assert response.status_code == status
+        assert response.json() == {
+            "type": "error",
+            "error": {"type": kind, "message": message},
+            "request_id": response.headers["request-id"],
+        }
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_one_parent_of_a_list_may_be_refused(simulator: Simulator, status: int) -> None:
+    refused_id, *ids = [row["id"] for row in simulator.directories["A"].workspaces[:3]]
+    path = f"workspaces/{refused_id}/members"
+    simulator.faults.append(Fault(status, path=path, times=FOREVER))
+
+    def statuses(id_: str) -> list[int]:
+        url = f"{simulator.url}/v1/organizations/workspaces/{id_}/members"
+        return [requests.get(url, headers=HEADERS, timeout=10).status_code for _ in range(2)]
+
+    assert statuses(refused_id) == [status, status]
+    assert [statuses(id_) for id_ in ids] == [[200, 200]] * 2
+
+
+def test_each_error_is_an_error_object(simulator: Simulator, get: Any) -> None:
+    def body(path: str, **headers: str) -> Any:
+        url = f"{simulator.url}{path}"
+        response = requests.get(url, headers={**HEADERS, **headers}, timeout=10)
+        found = response.json()
+        assert set(found) == {"type", "error", "request_id"}
+        assert found["type"] == "error"
+        assert found["request_id"] == response.headers["request-id"]
+        assert found["error"]["message"]
+        return response.status_code, found["error"]["type"]
+
+    root = "/v1/organizations/"
+    assert body(f"{root}users", **{"x-api-key": "x"}) == (401, "authentication_error")
+    assert body(f"{root}me", **{"x-api-key": ANALYTICS_KEY}) == (403, "permission_error")
+    assert body(f"{root}workspaces/wrkspc_x/members") == (404, "not_found_error")
+    for path in (f"{root}nothing", f"{root}a/b/c/d", "/v1/nothing", "/", "/v2/organizations/me"):
+        assert body(path) == (404, "not_found_error")
+    assert body(f"{root}users?limit=x") == (400, "invalid_request_error")
+    assert get().headers["request-id"].startswith("req_")
+
+
 # -- kinds
 
 
@@ -227,6 +430,9 @@ def test_a_change_waits_for_something_to_change(simulator: Simulator, get: Any) 
         ("401 in mid-run", 401),
         ("403 in mid-run", 403),
         ("404 in mid-run", 404),
+        ("400 in mid-run", 400),
+        ("403 with the page of a firewall", 403),
+        ("404 with the page of a wrong URL", 404),
         ("a list instead of a page", 200),
         ("null instead of a page", 200),
         ("an error with status 200", 200),
@@ -240,7 +446,9 @@ def test_kinds_have_the_status_of_their_names(
     assert get().ok
     response = get()
     assert response.status_code == status
-    if "HTML" in name:
+    if "HTML" in name or "the page" in name:
+        assert response.text.startswith("<html>")
+        assert "anthropic-organization-id" not in response.headers
         assert response.headers["content-type"] == "text/html"
     if name == "malformed JSON":
         with pytest.raises(requests.JSONDecodeError):
@@ -262,6 +470,13 @@ def test_limits_tell_when_to_come_back_or_do_not(simulator: Simulator, get: Any)
     assert "retry-after" not in stale
     reset_at = dt.datetime.fromisoformat(stale["anthropic-ratelimit-requests-reset"])
     assert reset_at < dt.datetime.now(dt.UTC)
+    assert headers("429, retry-after: 0, three times")["retry-after"] == "0"
+    assert [get().status_code for _ in range(3)] == [429, 429, 200]
+    absurd = headers("429, retry-after as a date that no clock holds")["retry-after"]
+    with pytest.raises(OverflowError):
+        parsedate_to_datetime(absurd).astimezone(dt.UTC)
+    lagging = headers("429, retry-after as a date of a clock that lags")["retry-after"]
+    assert parsedate_to_datetime(lagging) < dt.datetime.now(dt.UTC)
     assert headers("429, retry-after of a day")["retry-after"] == "86400"
 
 
@@ -286,6 +501,17 @@ def test_only_a_request_with_a_cursor_finds_it_expired(simulator: Simulator, get
 
 def test_kinds_have_names_of_their_own() -> None:
     assert len(BY_NAME) == len(KINDS)
+
+
+def test_kinds_are_for_endpoints() -> None:
+    assert BY_NAME["503"].fits("/v1/organizations/me")
+    days = BY_NAME["days for hours"]
+    assert days.fits("/v1/organizations/usage_report/messages")
+    assert not days.fits("/v1/organizations/me")
+    for kind in KINDS:
+        assert kind.error or not kind.may_recover
+        assert kind.error or not kind.ends_run
+        assert not kind.settings or not kind.weight, "a plan does not choose settings"
 
 
 # -- plans
