@@ -77,6 +77,7 @@ def config(url: str, *, both: bool) -> dict[str, Any]:
     return {
         **keys,
         "base_url": url,
+        "legacy_reports": True,
         "start_date": FIRST_DAY.isoformat(),
         "end_date": NOW.isoformat(),
         "lookback_days": 0,

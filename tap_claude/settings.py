@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
+import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,7 +22,6 @@ from tap_claude.session import is_loopback
 from tap_claude.windows import WIDTHS, parse_time
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Iterable, Iterator, Mapping
 
 CONFIG_SCHEMA = th.PropertiesList(
@@ -47,6 +48,12 @@ CONFIG_SCHEMA = th.PropertiesList(
             "OAuth access token with the scope org:admin. It is used where only it will do, and for"
             " everything else when there is no Admin API key."
         ),
+    ),
+    th.Property(
+        "organization_label",
+        th.StringType,
+        title="Organization label",
+        description="The name that a human gives the organization; on every row.",
     ),
     th.Property(
         "start_date",
@@ -144,6 +151,16 @@ CONFIG_SCHEMA = th.PropertiesList(
         ),
     ),
     th.Property(
+        "legacy_reports",
+        th.BooleanType,
+        default=False,
+        title="Legacy reports",
+        description=(
+            "Offer the four legacy Enterprise reports. They repeat the numbers of analytics_usage"
+            " and analytics_cost."
+        ),
+    ),
+    th.Property(
         "pseudonymize_users",
         th.StringType,
         default="none",
@@ -222,8 +239,17 @@ CONFIG_SCHEMA = th.PropertiesList(
     ),
 ).to_dict()
 
+BOOLEANS = {
+    **dict.fromkeys(("true", "1", "yes", "on"), True),
+    **dict.fromkeys(("false", "0", "no", "off"), False),
+}
+"""What a boolean may be in an environment variable, in capitals too."""
+
 LEAST_KEY = 16
 """Fewest characters of ``pseudonymize_key``."""
+
+FARTHEST_START = dt.timedelta(hours=26)
+"""How far ahead ``start_date`` may be: today's date can be tomorrow's in UTC, and clocks differ."""
 
 # The standard filters, where a report has them.
 STANDARD_FILTERS = ("models", "workspace_ids", "api_key_ids")
@@ -324,8 +350,8 @@ def _time_problems(config: Mapping[str, Any], now: dt.datetime) -> Iterator[str]
     start, end = times.get("start_date"), times.get("end_date")
     if start and end and end <= start:
         yield "end_date: must be after start_date, it is exclusive"
-    elif start and start >= now:
-        yield "start_date: lies in the future, there is nothing to read yet"
+    elif start and start >= now + FARTHEST_START:
+        yield "start_date: is in the future; there is nothing to read yet"
 
 
 def _url_problems(url: str) -> Iterator[str]:
@@ -400,6 +426,28 @@ def _report_problems(where: str, entry: Mapping[str, Any], declared: Declaration
         )
 
 
+def from_environment(texts: Mapping[str, str], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the texts of environment variables into values; what is empty is not set.
+
+    A text that cannot be what the schema demands stays as it is, so that validation names it.
+    """
+    properties = schema["properties"]
+    return {name: _value_of(text, properties[name]) for name, text in texts.items() if text}
+
+
+def _value_of(text: str, schema: Mapping[str, Any]) -> Any:
+    types = schema.get("type", ())
+    if "boolean" in types:
+        return BOOLEANS.get(text.strip().lower(), text)
+    if not {"integer", "number", "array", "object"}.intersection(types):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        is_list = "string" in schema.get("items", {}).get("type", ()) and text[0] not in '[{"'
+        return [part.strip() for part in text.split(",")] if is_list else text
+
+
 def unknown_settings(config: Mapping[str, Any], known: Iterable[str]) -> Iterator[str]:
     """Yield a line for every setting that nothing reads; it may be a slip of the pen."""
     known = list(known)
@@ -433,17 +481,14 @@ def privacy_warnings(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def key_warnings(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for every key whose prefix suggests another kind.
+    """Yield a line for every key whose prefix says that it belongs in another setting.
 
-    Only a hint: the API takes personal and service-account keys on some Admin endpoints too.
+    Personal and service-account keys are Admin API credentials too, so they are not named here.
     """
     if str(config.get("analytics_api_key", "")).startswith("sk-ant-admin"):
-        yield "analytics_api_key looks like an Admin API key, which belongs into admin_api_key"
-    admin = str(config.get("admin_api_key", ""))
-    if admin.startswith("sk-ant-oat"):
-        yield "admin_api_key looks like an OAuth token, which belongs into access_token"
-    elif admin.startswith("sk-ant-") and not admin.startswith("sk-ant-admin"):
-        yield "admin_api_key does not look like an Admin API key (sk-ant-admin01-...)"
+        yield "analytics_api_key looks like an Admin API key, which belongs in admin_api_key"
+    if str(config.get("admin_api_key", "")).startswith("sk-ant-oat"):
+        yield "admin_api_key looks like an OAuth token, which belongs in access_token"
 
 
 def _suggest(name: str, allowed: Iterable[str]) -> str:

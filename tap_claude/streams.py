@@ -375,7 +375,11 @@ LEGACY_COST_DIMENSIONS = (*LEGACY_DIMENSIONS, "cost_type", "token_type")
 COST_GROUPS = ("product", "model", "cost_type", "token_type")
 
 
-class LegacyBucketReport(BucketReport):
+class LegacyReport:
+    """Marks the reports that are offered only with the setting ``legacy_reports``."""
+
+
+class LegacyBucketReport(LegacyReport, BucketReport):
     """Base of the legacy reports by day."""
 
     credentials = ENTERPRISE
@@ -409,7 +413,7 @@ class AnalyticsCostReport(LegacyBucketReport):
     instead = "analytics_cost"
 
 
-class LegacyUserReport(RankedReport):
+class LegacyUserReport(LegacyReport, RankedReport):
     """Base of the legacy reports by user and day."""
 
     credentials = ENTERPRISE

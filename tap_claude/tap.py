@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 from singer_sdk import Tap
+from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 from typing_extensions import override
 
@@ -32,6 +34,7 @@ from tap_claude.settings import (
     CONFIG_SCHEMA,
     custom_reports,
     default_report,
+    from_environment,
     key_warnings,
     privacy_warnings,
     problems,
@@ -39,7 +42,8 @@ from tap_claude.settings import (
     report_warnings,
     unknown_settings,
 )
-from tap_claude.streams import REPORTS, STREAMS, ReportBuckets
+from tap_claude.state_file import read_state
+from tap_claude.streams import REPORTS, STREAMS, LegacyReport, ReportBuckets
 from tap_claude.writer import BlockWriter
 
 if TYPE_CHECKING:
@@ -52,6 +56,10 @@ if TYPE_CHECKING:
     from tap_claude.client import ClaudeStream
 
 TAKEN = (*REPORTS, *STREAMS)
+NOTHING_SELECTED = (
+    "No stream is selected, so nothing is read. With Meltano, add '*.*' to select: lines that begin"
+    ' with ! only leave out. In a catalogue, a stream is selected by "selected": true.'
+)
 GC_THRESHOLD = 20_000
 """Containers after which the garbage collector looks for cycles; Python's default is 700."""
 
@@ -70,7 +78,9 @@ class TapClaude(Tap):
         self.run.bucket_log = BucketLog(self.report_buckets)
         everything = credential_for(self.config, CREDENTIALS) is None
 
-        def reachable(stream: type[ClaudeStream]) -> bool:
+        def offered(stream: type[ClaudeStream]) -> bool:
+            if issubclass(stream, LegacyReport) and not self.config.get("legacy_reports"):
+                return False
             return everything or credential_for(self.config, stream.credentials) is not None
 
         reports = [
@@ -81,9 +91,9 @@ class TapClaude(Tap):
             *(
                 REPORTS[report.report](self, run=self.run, report=report)
                 for report in reports
-                if reachable(REPORTS[report.report])
+                if offered(REPORTS[report.report])
             ),
-            *(stream(self, run=self.run) for stream in STREAMS.values() if reachable(stream)),
+            *(stream(self, run=self.run) for stream in STREAMS.values() if offered(stream)),
         ]
 
     @property
@@ -108,6 +118,14 @@ class TapClaude(Tap):
 
     # -- settings
 
+    @classproperty
+    def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805
+        # The SDK's own parser fails without the setting's name, and takes any text for false.
+        schema = cls.config_jsonschema
+        cls.append_builtin_config(schema)
+        as_text = {"properties": {name: {"type": "string"} for name in schema["properties"]}}
+        return from_environment(parse_environment_config(as_text, cls._env_var_prefix), schema)
+
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         # The SDK's own messages print the values, secrets too, and it knows types only.
@@ -118,15 +136,13 @@ class TapClaude(Tap):
         )
         for name in [name for name, value in config.items() if value is None or value == ""]:
             del config[name]  # as if it were not set, so that its default holds
-        errors = [
+        errors = for_discovery = [
             _line(error) for error in DEFAULT_JSONSCHEMA_VALIDATOR(schema).iter_errors(config)
         ]
         if not errors:
             super()._validate_config(raise_errors=raise_errors)  # fills in the defaults
-            errors = [
-                *problems(config, now=dt.datetime.now(dt.UTC)),
-                *report_problems(config, REPORTS, taken=TAKEN),
-            ]
+            for_discovery = [*report_problems(config, REPORTS, taken=TAKEN)]
+            errors = [*problems(config, now=dt.datetime.now(dt.UTC)), *for_discovery]
         warnings = [*unknown_settings(config, schema["properties"])]
         if not errors:
             warnings += [
@@ -136,8 +152,8 @@ class TapClaude(Tap):
             ]
         for warning in warnings:
             self.logger.warning("%s", warning)
-        # The catalogue depends on the reports, so not even discovery goes on with wrong ones.
-        if errors and (raise_errors or any(error.startswith("reports") for error in errors)):
+        # The catalogue depends on types and reports, so discovery does not go on with wrong ones.
+        if for_discovery or (errors and raise_errors):
             msg = "Config validation failed"
             raise ConfigValidationError(msg, errors=errors, schema=schema)
         return errors
@@ -166,9 +182,10 @@ class TapClaude(Tap):
             tap = cls(
                 config=config.config if config else {},
                 parse_env_config=bool(config and config.parse_env),
-                state=_read_json(state, "--state"),
+                state=_read_state(state),
                 catalog=_read_json(catalog, "--catalog"),
             )
+            tap.warn_if_nothing_is_selected()
             # What is loaded by now stays, and rows have no cycles: looking for some would take a
             # twentieth of a run, and a twentieth of a second at its end.
             gc.freeze()
@@ -239,6 +256,14 @@ class TapClaude(Tap):
         if failures or (fail and self.run.refusals):
             sys.exit(1)
 
+    def warn_if_nothing_is_selected(self) -> None:
+        """Warn of a run that reads nothing because it is not asked to."""
+        entries = self.input_catalog.streams if self.input_catalog else ()
+        if not any(stream.selected for stream in self.streams.values()) and not any(
+            entry.metadata.root.selected for entry in entries
+        ):
+            self.logger.warning(NOTHING_SELECTED)
+
     def _warn_of_unread_organizations(self) -> None:
         if not self.streams:  # discovers them, and begins the run
             return
@@ -277,12 +302,29 @@ class TapClaude(Tap):
         sys.exit(128 + signum)
 
 
+TYPES = {
+    "array": "an array",
+    "boolean": "true or false",
+    "integer": "an integer",
+    "number": "a number",
+    "object": "an object",
+    "string": "a string",
+}
+"""How the errors of JSON Schema's types are told."""
+
+
 def _line(error: ValidationError) -> str:
     path = "".join(
         f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path
     ).removeprefix(".")
     if path in SECRETS:
         return f"{path}: must be a string"
+    if error.validator == "type":
+        allowed: Any = error.validator_value
+        kinds = [TYPES[name] for name in TYPES if name in allowed]
+        is_text = isinstance(error.instance, str) and kinds[0] in {"an array", "an object"}
+        hint = "; in an environment variable, write it as JSON" if is_text else ""
+        return f"{path}: must be {' or '.join(kinds)}{hint}"
     return printable(f"{path}: {error.message}" if path else error.message)
 
 
@@ -302,6 +344,16 @@ def _read_json(file: Any, option: str) -> Any:
     return content
 
 
+def _read_state(file: Any) -> dict[str, Any] | None:
+    if file is None:
+        return None
+    try:
+        return read_state(file.read())
+    except ValueError as error:
+        msg = printable(f"--state: {error}")
+        raise click.ClickException(msg) from error
+
+
 def _line_of(error: Exception) -> str:
     text = printable(str(error)) or type(error).__name__
     return f"standard output or the disk: {text}" if isinstance(error, OSError) else text
@@ -314,8 +366,13 @@ def one_line_errors(logger: logging.Logger) -> Iterator[None]:
         yield
     except click.ClickException as error:
         raise click.ClickException(REDACTION.mask(error.message)) from error
-    except (ConfigValidationError, click.exceptions.Exit):
-        raise  # the SDK prints it well
+    except click.exceptions.Exit:
+        raise  # click ends the process
+    except ConfigValidationError as error:
+        # The SDK prints these for a run, but not for --test.
+        for line in error.errors:
+            logger.error("%s", line)  # noqa: TRY400
+        sys.exit(1)
     except BrokenPipeError:
         # Nothing can be written any more, not even by the interpreter's last flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

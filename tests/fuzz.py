@@ -186,7 +186,7 @@ class World:
     def read(self, target: Target, body: bytes) -> tuple[list[dict[str, Any]], list[str], str]:
         """Return the records of a body, the warnings, and the error if there was one."""
         self.simulator.faults[:] = [Fault(200, path=target.path, body=body, times=1000)]
-        more = {"analytics_api_key": ANALYTICS_KEY}
+        more = {"analytics_api_key": ANALYTICS_KEY, "legacy_reports": True}
         config = settings(self.simulator, start_date=FIRST, end_date=END, **more)
         if target.stream.startswith("analytics"):
             del config["admin_api_key"]

@@ -32,7 +32,7 @@ from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY
 from tap_claude.client import ENTERPRISE
 from tap_claude.directory import DirectoryStream
 from tap_claude.progress import Progress
-from tap_claude.reports import BucketLog
+from tap_claude.reports import BucketLogStream
 from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
 from tests.conftest import environment, only, settings, simulated
@@ -113,6 +113,7 @@ class Warehouse:
             self.simulator,
             access_token=ACCESS_TOKEN,
             analytics_api_key=ANALYTICS_KEY,
+            legacy_reports=True,
             start_date=start.isoformat(),
             reports=ready_reports(),
         )
@@ -390,7 +391,7 @@ def test_the_readme_has_each_stream_with_its_keys() -> None:
         assert names[name][1] == ", ".join(f"`{key}`" for key in keys)
         if issubclass(stream, DirectoryStream):
             assert len(names[name]) == 2
-        elif not issubclass(stream, BucketLog):
+        elif not issubclass(stream, BucketLogStream):
             assert names[name][2] == f"`{stream.replication_key}`"
 
 
@@ -400,7 +401,7 @@ def test_the_readme_has_the_scope_of_each_enterprise_stream() -> None:
         for scope, (streams,) in cells_after(README, "| scope | streams |").items()
     }
     for name, stream in {**REPORTS, **STREAMS}.items():
-        if not set(ENTERPRISE) & set(stream.credentials) or issubclass(stream, BucketLog):
+        if not set(ENTERPRISE) & set(stream.credentials) or issubclass(stream, BucketLogStream):
             continue
         (scope,) = [scope for scope in scopes if stream.needs.endswith(scope)]
         assert ("analytics_" if name.startswith("analytics_") else name) in scopes[scope]
@@ -438,7 +439,7 @@ def test_the_page_of_streams_has_each_stream_with_path_keys_and_lookback() -> No
     names = {name.strip("`"): cells for name, cells in rows.items()}
     letters = {"admin_api_key": "A", "access_token": "O", "analytics_api_key": "E"}
     for name, stream in {**REPORTS, **STREAMS}.items():
-        if issubclass(stream, BucketLog):
+        if issubclass(stream, BucketLogStream):
             assert f"### {name}\n" in PAGE_OF_STREAMS
             continue
         path, keys, *more = names.pop(name)

@@ -292,6 +292,7 @@ def test_both_organizations_and_every_stream(
         "everything",
         TAP_CLAUDE_ANALYTICS_API_KEY=ANALYTICS_KEY,
         TAP_CLAUDE_ACCESS_TOKEN=ACCESS_TOKEN,
+        TAP_CLAUDE_LEGACY_REPORTS="true",
         TAP_CLAUDE_START_DATE=days_ago(50, RECENT),
         TAP_CLAUDE_END_DATE=RECENT.isoformat(),
         TAP_CLAUDE__SELECT='["*.*"]',

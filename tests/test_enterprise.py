@@ -45,7 +45,7 @@ DAYS = [FLOOR + dt.timedelta(days=day) for day in range((NEWEST - FLOOR).days + 
 
 def enterprise(simulator: Simulator, **more: Any) -> dict[str, Any]:
     """Return a configuration with the Enterprise key alone."""
-    config = settings(simulator, analytics_api_key=ANALYTICS_KEY, **more)
+    config = settings(simulator, analytics_api_key=ANALYTICS_KEY, legacy_reports=True, **more)
     del config["admin_api_key"]
     return config
 

@@ -312,6 +312,7 @@ def test_all_enterprise_streams_equal_what_the_official_sdk_reads(
         **settings(simulator, start_date=str(DAYS[0]), end_date=END),
         "analytics_api_key": ANALYTICS_KEY,
         "anthropic_version": version,
+        "legacy_reports": True,
     }
     del config["admin_api_key"]
     run = tap(config=config)

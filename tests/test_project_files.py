@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
 import shlex
-from importlib.metadata import version
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +18,10 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from simulator.server import ADMIN_KEY
 from tap_claude.client import CREDENTIALS, SECRETS
-from tap_claude.streams import REPORTS, STREAMS, LegacyBucketReport, LegacyUserReport
 from tap_claude.tap import TapClaude
+from tests.conftest import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,19 +149,8 @@ def test_definition_asks_for_one_of_the_credentials(definition: dict[str, Any]) 
 
 
 @each_definition
-def test_definition_leaves_out_the_legacy_reports_and_nothing_else(
-    definition: dict[str, Any],
-) -> None:
-    everything, *excluded = definition["select"]
-    assert everything == "*.*"
-    legacy = [
-        name
-        for name, stream in STREAMS.items()
-        if issubclass(stream, (LegacyBucketReport, LegacyUserReport))
-    ]
-    assert len(legacy) == 4
-    assert excluded == [f"!{name}.*" for name in legacy]
-    assert not REPORTS.keys() & set(legacy)
+def test_definition_selects_whatever_is_offered(definition: dict[str, Any]) -> None:
+    assert definition.get("select", ["*.*"]) == ["*.*"]
 
 
 @each_definition
@@ -164,6 +158,39 @@ def test_definition_names_the_tap(definition: dict[str, Any]) -> None:
     assert definition["name"] == definition["executable"] == ABOUT["name"]
     assert definition["namespace"] == ABOUT["name"].replace("-", "_")
     assert definition["description"] == ABOUT["description"]
+
+
+def test_meltano_test_reads_each_stream(simulate: Any, tmp_path: Path) -> None:
+    """``meltano test tap-claude`` in a project that has the definition, and runs this checkout."""
+    definition = DEFINITIONS["meltano"]
+    assert definition["commands"] == DEFINITIONS["hub"]["commands"]
+    simulator = simulate(days=3)
+    executable = tmp_path / "tap-claude-of-this-checkout"
+    executable.write_text(
+        f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m tap_claude "$@"\n'
+    )
+    executable.chmod(0o755)
+    names = ("name", "namespace", "commands", "capabilities", "settings")
+    extractor = {name: definition[name] for name in names} | {"executable": str(executable)}
+    project = {"project_id": "test", "plugins": {"extractors": [extractor]}}
+    (tmp_path / "meltano.yml").write_text(yaml.safe_dump(project))
+    done = subprocess.run(
+        [Path(sys.executable).with_name("meltano"), "test", "--no-install", "tap-claude"],
+        cwd=tmp_path,
+        env=environment(
+            MELTANO_CLI_DISABLE_VERSION_CHECK="true",
+            MELTANO_SEND_ANONYMOUS_USAGE_STATS="false",
+            TAP_CLAUDE_ADMIN_API_KEY=ADMIN_KEY,
+            TAP_CLAUDE_BASE_URL=simulator.url,
+            TAP_CLAUDE_REQUESTS_PER_MINUTE="0",
+        ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 test(s) successful" in done.stdout
+    assert simulator.requests("usage_report/messages")
 
 
 def test_hub_has_the_python_versions() -> None:
@@ -191,6 +218,30 @@ def test_meltano_knows_the_plugin_without_a_hub(plugin: dict[str, Any]) -> None:
     assert {"namespace", "pip_url", "executable"} <= plugin.keys()
     assert [setting["name"] for setting in plugin["settings"] if "kind" not in setting] == []
     assert plugin.get("config", {}).keys() <= {setting["name"] for setting in plugin["settings"]}
+
+
+# -- pyproject.toml
+
+
+def imported_packages() -> Iterator[str]:
+    """Name the packages that the tap imports, without Python's own."""
+    for path in (ROOT / "tap_claude").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            for name in names:
+                package = name.partition(".")[0]
+                # jsonschema is imported for the type checker only.
+                if package not in {*sys.stdlib_module_names, "tap_claude", "jsonschema"}:
+                    yield package
+
+
+def test_each_imported_package_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {re.split(r"[\[<>=]", line)[0] for line in project["dependencies"]}
+    owners = packages_distributions()
+    assert declared == {owners[package][0].replace("_", "-") for package in imported_packages()}
 
 
 # -- .env.example

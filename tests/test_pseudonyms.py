@@ -143,6 +143,7 @@ def run_with(world: Any, tap: Any, *, again: bool = False, **more: Any) -> Any:
         world,
         access_token=ACCESS_TOKEN,
         analytics_api_key=ANALYTICS_KEY,
+        legacy_reports=True,
         start_date=days_ago(5, RECENT),
         **more,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import os
 from typing import Any
 
 import pytest
@@ -16,6 +18,10 @@ KEY = {"admin_api_key": "sk-ant-admin01-x"}
 
 def report(**fields: Any) -> dict[str, Any]:
     return {"reports": [{"name": "mine", "report": "messages_usage", **fields}]}
+
+
+def hours_ahead(hours: int) -> str:
+    return (dt.datetime.now(dt.UTC) + dt.timedelta(hours=hours)).isoformat()
 
 
 def errors(config: dict[str, Any]) -> list[str]:
@@ -35,6 +41,7 @@ def errors(config: dict[str, Any]) -> list[str]:
         ({"start_date": "2026-02-01", "end_date": "2026-02-01"}, ["end_date", "after start_date"]),
         ({"start_date": "2026-02-02", "end_date": "2026-02-01"}, ["end_date", "after start_date"]),
         ({"start_date": "2999-01-01"}, ["start_date", "future"]),
+        ({"start_date": hours_ahead(27)}, ["start_date", "future"]),
         ({"bucket_width": "2d"}, ["bucket_width", "1m", "1h", "1d"]),
         ({"lookback_days": -1}, ["lookback_days", "minimum of 0"]),
         ({"lookback_days": "7"}, ["lookback_days", "integer"]),
@@ -140,6 +147,7 @@ def test_wrong_settings(config: dict[str, Any], says: list[str]) -> None:
     "config",
     [
         {"start_date": "2026-01-01"},
+        {"start_date": hours_ahead(25)},
         {"start_date": "2026-01-01T00:00:00Z", "end_date": "2026-01-01T00:00:01Z"},
         {"lookback_days": 0},
         {"lookback_days": None},
@@ -188,6 +196,43 @@ def test_what_is_null_or_empty_has_its_default(nothing: Any) -> None:
     assert (mine.report.group_by, mine.report.bucket_width) == ((), "1d")
 
 
+def in_environment(monkeypatch: pytest.MonkeyPatch, **texts: str) -> Any:
+    """Return the settings of a tap that takes them from these variables."""
+    env = {f"TAP_CLAUDE_{name.upper()}": text for name, text in texts.items()}
+    # A copy, since the SDK adds what a .env file further up holds.
+    monkeypatch.setattr(os, "environ", env)
+    return TapClaude(config=dict(KEY), parse_env_config=True).config
+
+
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = dict.fromkeys(CONFIG_SCHEMA["properties"], "")
+    assert in_environment(monkeypatch, **empty) == in_environment(monkeypatch)
+    assert in_environment(monkeypatch, **empty)["emit_activate_version_messages"] is True
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("legacy_reports", "True", True),
+        ("legacy_reports", "on", True),
+        ("legacy_reports", "NO", False),
+        ("emit_activate_version_messages", "0", False),
+        ("requests_per_minute", "7", 7),
+        ("models", '["a", "b"]', ["a", "b"]),
+        ("models", "a, b", ["a", "b"]),
+        ("models", "a", ["a"]),
+        ("api_key_ids", '[""]', [""]),
+        ("organization_label", "7", "7"),
+        ("stream_maps", "{}", {}),
+        ("reports", "[]", []),
+    ],
+)
+def test_a_variable_has_the_type_of_the_setting(
+    name: str, text: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert in_environment(monkeypatch, **{name: text})[name] == value
+
+
 def test_a_credential_is_needed() -> None:
     (line,) = errors({})
     for name in ("admin_api_key", "analytics_api_key", "access_token"):
@@ -211,9 +256,8 @@ def test_secrets_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ({"start_dat": "2026-01-01"}, "did you mean start_date?"),
         (report(report="analytics_cost", group_by=["token_type"]), "costs that are no tokens"),
-        ({"admin_api_key": "sk-ant-api03-x"}, "does not look like an Admin API key"),
-        ({"admin_api_key": "sk-ant-oat01-x"}, "belongs into access_token"),
-        ({"analytics_api_key": "sk-ant-admin01-x"}, "belongs into admin_api_key"),
+        ({"admin_api_key": "sk-ant-oat01-x"}, "belongs in access_token"),
+        ({"analytics_api_key": "sk-ant-admin01-x"}, "belongs in admin_api_key"),
     ],
     ids=str,
 )
@@ -222,6 +266,38 @@ def test_what_is_only_suspicious_is_a_warning(
 ) -> None:
     assert errors({**KEY, **config}) == []
     assert says in caplog.text
+
+
+@pytest.mark.parametrize("key", ["sk-ant-api03-x", "sk-ant-sa01-x", "sk-ant-admin01-x"])
+def test_personal_and_service_account_keys_are_no_cause_for_a_warning(
+    key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert errors({"admin_api_key": key}) == []
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+LEGACY = {
+    "analytics_cost_report",
+    "analytics_usage_report",
+    "analytics_user_cost_report",
+    "analytics_user_usage_report",
+}
+
+
+def test_the_catalogue_offers_legacy_reports_only_where_they_are_asked_for() -> None:
+    for credentials in ({}, {"analytics_api_key": "x"}, {**KEY, "analytics_api_key": "x"}):
+        for setting in ({}, {"legacy_reports": False}, {"legacy_reports": None}):
+            assert not LEGACY & _offered({**credentials, **setting})
+        assert _offered({**credentials, "legacy_reports": True}) >= LEGACY
+    assert not LEGACY & _offered({**KEY, "legacy_reports": True})
+
+
+def test_a_custom_report_cannot_take_the_name_of_a_legacy_report() -> None:
+    assert "taken" in errors({**KEY, **report(name="analytics_cost_report")})[0]
+
+
+def _offered(config: dict[str, Any]) -> set[str]:
+    return set(TapClaude(config=config, validate_config=False).streams)
 
 
 def test_the_catalogue_offers_what_the_credentials_reach() -> None:
@@ -234,14 +310,10 @@ def test_the_catalogue_offers_what_the_credentials_reach() -> None:
     enterprise = {
         "analytics_artifacts",
         "analytics_connectors",
-        "analytics_cost_report",
         "analytics_plugins",
         "analytics_projects",
         "analytics_skills",
         "analytics_summaries",
-        "analytics_usage_report",
-        "analytics_user_cost_report",
-        "analytics_user_usage_report",
         "analytics_users",
         "effective_spend_limits",
         "rbac_group_members",
@@ -252,7 +324,7 @@ def test_the_catalogue_offers_what_the_credentials_reach() -> None:
         "spend_limits",
     }
     both = {"analytics_cost", "analytics_usage", "invites", "report_buckets", "users"}
-    console = {*REPORTS, *STREAMS} - oauth - enterprise
+    console = {*REPORTS, *STREAMS} - oauth - enterprise - LEGACY
     offered = {
         name: set(TapClaude(config={name: "x"}).streams)
         for name in ("admin_api_key", "access_token", "analytics_api_key")
