@@ -545,7 +545,9 @@ class ClaudeStream(RESTStream[str | None]):
         if not isinstance(error, requests.RequestException):
             return error
         host = urlsplit(self.url_base).netloc
-        msg = f"{self.name}: no usable answer from {host}: {printable(str(error))}"
+        # What urllib3 says of its pool and the URL is long, and no reason.
+        reason = getattr(error.args[0], "reason", None) if error.args else None
+        msg = f"{self.name}: no usable answer from {host}: {printable(str(reason or error))}"
         if _is_about_certificate(error):
             msg += "; REQUESTS_CA_BUNDLE names the file of the certificates to trust"
         return FatalAPIError(msg)

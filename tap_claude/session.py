@@ -13,6 +13,7 @@ import time
 import weakref
 import zlib
 from http import HTTPStatus
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -86,6 +87,10 @@ class Session(requests.Session):
         merged: dict[str, Any] = dict(self.merge_environment_settings(url, {}, None, None, None))
         # A proxy is another machine, and would get the key of a loopback server.
         local = is_loopback(urlsplit(url).hostname)
+        bundle = merged["verify"]
+        if isinstance(bundle, str) and not Path(bundle).exists():
+            msg = f"REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE: there is no file {bundle}"
+            raise FileNotFoundError(msg)
         return {"proxies": {} if local else merged["proxies"], "verify": merged["verify"]}
 
     def _most_bytes(self) -> int:

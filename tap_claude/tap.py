@@ -356,7 +356,9 @@ def _read_state(file: Any) -> dict[str, Any] | None:
 
 def _line_of(error: Exception) -> str:
     text = printable(str(error)) or type(error).__name__
-    return f"standard output or the disk: {text}" if isinstance(error, OSError) else text
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"standard output or the disk cannot be used: {text}"
+    return text
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anthropic
 import pytest
 
+from simulator.changes import end_a_month_later
 from simulator.console_reports import DELAY
 from simulator.server import ADMIN_KEY, ANALYTICS_KEY, Fault, Simulator
 from tap_claude.streams import ANALYTICS_DIMENSIONS
@@ -559,3 +560,16 @@ def test_a_lost_cursor_costs_the_bucket_that_it_came_in(simulate: Any, tap: Any)
     assert restart > first
     ours, theirs = ([r["row_id"] for r in each.records("analytics_cost")] for each in (run, whole))
     assert sorted(ours) == sorted(theirs)
+
+
+def test_a_month_is_not_taken_for_a_day(simulate: Any, tap: Any) -> None:
+    """As the API would send it, were time_bucket_width ignored."""
+    simulator = simulate(days=3, now=RECENT)
+    simulator.faults.append(Fault(path="analytics/usage", change=end_a_month_later))
+    config = settings(simulator, start_date=days_ago(2, RECENT))
+    run = tap(config=config, catalog=only(config, USAGE, "cost_report"))
+    assert run.code == 1
+    (error,) = run.errors
+    assert error.startswith(f"{USAGE}: a row of {days_ago(2, RECENT)} has ending_at")
+    assert not run.records(USAGE)
+    assert run.records("cost_report")

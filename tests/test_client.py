@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
 import socket
 import threading
 import time
@@ -12,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from singer_sdk.exceptions import FatalAPIError
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
-from simulator.server import ANALYTICS_KEY, Fault
-from tap_claude.client import ClaudeStream, _retry_after, printable
+from simulator.changes import huge_integer
+from simulator.faults import FOREVER
+from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY, Fault
+from tap_claude.client import ClaudeStream, _retry_after
 from tap_claude.pagination import body
+from tap_claude.redaction import REDACTION, printable
 from tap_claude.session import Kept
 from tap_claude.tap import TapClaude
 from tests.conftest import NOW, days_ago, only, settings
@@ -392,3 +396,180 @@ def test_a_bucket_of_another_shape_ends_the_run(simulate: Any, tap: Any, bucket:
     assert run.code == 1
     assert "cost_report: a bucket of the page cannot be read" in run.errors[-1]
     assert "Traceback" not in run.stderr
+
+
+# -- one stream's failure is its own
+
+
+def test_a_dead_token_does_not_starve_the_other_streams(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    config = settings(
+        simulator,
+        start_date=days_ago(2, NOW),
+        access_token="sk-ant-oat01-expired",
+        on_permission_error="skip",
+    )
+    run = tap(config=config)
+    assert run.code == 1
+    failed = {error.partition(":")[0] for error in run.errors}
+    oauth = {
+        "service_accounts",
+        "service_account_workspaces",
+        "federation_issuers",
+        "federation_rules",
+    }
+    assert failed == oauth
+    assert all("check the setting access_token" in error for error in run.errors)
+    for stream in ("analytics_cost", "cost_report", "messages_usage", "users", "workspaces"):
+        assert run.records(stream)
+    assert run.bookmark("messages_usage") == days_ago(0, NOW)
+
+
+def test_an_odd_value_leaves_the_streams_after_it_read(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    simulator.faults.append(Fault(path="analytics/usage", change=huge_integer))
+    config = settings(simulator, start_date=days_ago(2, NOW))
+    run = tap(config=config, catalog=only(config, "analytics_usage", "cost_report", "users"))
+    assert run.code == 1
+    (error,) = run.errors
+    assert error.startswith("analytics_usage: field")
+    assert "should be an integer of at most 64 bits, but is 9223372036854775808" in error
+    assert run.records("cost_report")
+    assert run.records("users")
+
+
+def test_an_api_that_is_down_ends_the_run_at_once(simulate: Any) -> None:
+    """No stream repeats the whole series of waits."""
+    simulator = simulate(days=3, now=NOW)
+    simulator.faults.append(Fault(503, times=FOREVER))
+    config = settings(simulator, start_date=days_ago(2, NOW))
+    tap = TapClaude(config=config, catalog=only(config, "cost_report", "users"))
+    with pytest.raises(Exception, match=r"^cost_report: HTTP 503"):
+        tap.read_all()
+    assert len(simulator.seen) == 14
+    assert not tap.run.failures
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_page_of_a_firewall_is_no_refusal(simulate: Any, tap: Any, status: int) -> None:
+    """Nor is it an empty table, whatever on_permission_error says."""
+    simulator = simulate(days=3, now=NOW)
+    page = "<html><body>Blocked by Web Firewall</body></html>"
+    simulator.faults.append(Fault(status, body=page, path="cost_report", times=FOREVER))
+    config = settings(simulator, start_date=days_ago(2, NOW), on_permission_error="skip")
+    run = tap(config=config, catalog=only(config, "cost_report", "users"))
+    assert run.code == 1
+    (error,) = run.errors
+    assert error.startswith(f"cost_report: HTTP {status}")
+    assert "not a response of the API: check base_url, proxies and firewalls" in error
+    assert run.records("users")
+
+
+def test_a_bearer_token_comes_with_its_beta_header(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    config = settings(simulator, start_date=days_ago(2, NOW), access_token=ACCESS_TOKEN)
+    del config["admin_api_key"]
+    run = tap(config=config, catalog=only(config, "analytics_cost", "users"))
+    assert run.code == 0, run.stderr
+    betas = {
+        path: simulator.requests(path)[0].headers["anthropic-beta"]
+        for path in ("users", "analytics/cost")
+    }
+    assert betas == {
+        "users": "oauth-2025-04-20",
+        "analytics/cost": "oauth-2025-04-20,analytics-usage-cost-2026-08-24",
+    }
+
+
+# -- retry-after
+
+
+def test_a_retry_after_of_nothing_is_not_believed_twice(config: dict[str, Any]) -> None:
+    """With 0, or the date of a clock that lags, all tries would be over in seconds."""
+    stream: Any = TapClaude(config=config).streams["users"]
+    for text in ("0", format_datetime(dt.datetime(2020, 1, 1, tzinfo=dt.UTC))):
+        total = 0.0
+        for _ in range(30):
+            response = requests.Response()
+            response.headers["retry-after"] = text
+            error = RetriableAPIError("429", response)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(ClaudeStream, "backoff_base", 1.0)
+                waits = stream.backoff_wait_generator()
+                next(waits)
+                first, *others = [waits.send(error) for _ in range(13)]
+            assert first == 0
+            total += sum(others)
+        assert total / 30 > 150
+
+
+def test_a_longer_retry_after_is_honoured_at_every_try(config: dict[str, Any]) -> None:
+    stream: Any = TapClaude(config=config).streams["users"]
+    response = requests.Response()
+    response.headers["retry-after"] = "61"
+    waits = stream.backoff_wait_generator()
+    next(waits)
+    error = RetriableAPIError("429", response)
+    assert [waits.send(error) for _ in range(13)] == [61] * 13
+
+
+# -- what must not reach a log
+
+
+def test_a_value_is_not_printed_where_people_are_pseudonymized(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    body = json.dumps({"data": [{"id": "u", "email": ["ada@example.com"]}], "has_more": False})
+    config = settings(simulator, start_date=days_ago(2, NOW))
+    private = {"pseudonymize_users": "hash", "pseudonymize_key": "k" * 20}
+    for more, shown in (({}, True), (private, False)):
+        simulator.faults.append(Fault(200, body=body, path="users"))
+        env = {"TAP_CLAUDE_LOGLEVEL": "DEBUG"}
+        run = tap(config={**config, **more}, catalog=only(config, "users"), env=env)
+        assert run.code == 1
+        assert "users: field 'email' should be a string" in run.errors[-1]
+        assert ("ada@example.com" in run.whole_stderr) is shown
+
+
+def test_addresses_in_what_the_api_says_are_masked_too(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    config = settings(
+        simulator,
+        start_date=days_ago(2, NOW),
+        pseudonymize_users="hash",
+        pseudonymize_key="k" * 20,
+    )
+    message = "ada@example.com may not read this"
+    simulator.faults.append(Fault(400, path="users", message=message))
+    run = tap(config=config, catalog=only(config, "users"))
+    assert "*** may not read this" in run.errors[-1]
+    assert "ada@" not in run.whole_stderr
+
+
+def test_secrets_are_masked_wherever_text_is_printed(simulate: Any, tap: Any) -> None:
+    """In a warning, an error, a traceback, a line of the command line."""
+    secret = "sk-ant-oat01-very-secret-indeed"
+    simulator = simulate(days=3, now=NOW)
+    config = settings(
+        simulator,
+        start_date=days_ago(2, NOW),
+        access_token=secret,
+        reports=[{"name": "x", "report": secret}],
+    )
+    env = {"TAP_CLAUDE_LOGLEVEL": "DEBUG"}
+    assert secret not in tap(config=config, env=env).whole_stderr
+    config["reports"] = []
+    simulator.faults.append(Fault(400, path="users", message=f"no {secret}"))
+    simulator.faults.append(Fault(503, path="workspaces", message=f"no {secret}"))
+    state = {"bookmarks": {"cost_report": {"replication_key_value": secret}}}
+    run = tap(config=config, env=env, state=state)
+    assert run.code == 1
+    assert "***" in run.stderr
+    assert "Traceback" in run.stderr
+    assert secret not in run.whole_stderr
+
+
+def test_structured_logs_are_masked_too() -> None:
+    record = logging.LogRecord("x", logging.ERROR, "p", 1, "a %s of %d", ("hush-hush", 2), None)
+    REDACTION.hide({"hush-hush"})
+    assert REDACTION.filter(record)
+    assert record.getMessage() == "a *** of 2"

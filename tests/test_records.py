@@ -372,7 +372,7 @@ def test_null_empty_and_absent_are_three_things() -> None:
 
 def test_row_keys_never_change() -> None:
     """A key that changes from one version to the next doubles every row of a warehouse."""
-    head = ("messages_usage", "console", "c0ffee", "2026-01-01T00:00:00Z", "1d")
+    head: Any = ("messages_usage", "console", "c0ffee", "2026-01-01T00:00:00Z", "1d")
     values = {"model": "claude-é", "workspace_id": None}
     assert row_id(*head, values) == "d9fd36546418cc2763a9edcaf6725cc8"
     canonical = json.dumps(
