@@ -278,6 +278,8 @@ class ClaudeStream(RESTStream[str | None]):
     def http_headers(self) -> dict[str, str]:
         headers = {
             "accept": "application/json",
+            # The same URL has other rows every night; a proxy that caches must not answer it.
+            "cache-control": "no-cache",
             "anthropic-version": self.config.get("anthropic_version", DEFAULT_ANTHROPIC_VERSION),
         }
         betas = [OAUTH_BETA] if self._credential == "access_token" else []
@@ -490,7 +492,8 @@ class ClaudeStream(RESTStream[str | None]):
         self.columns.unknown.clear()
         if new:
             self.logger.warning(
-                "The API sends fields that this version does not know; they are left out: %s",
+                "%s: the API sends fields that this version does not know; they are left out: %s",
+                self.name,
                 ", ".join(sorted(printable(name) for name in new)),
             )
 

@@ -347,9 +347,8 @@ identities = st.tuples(
 )
 
 
-def row_id(
-    stream: str, kind: str, organization: str, start: str, width: str, values: dict[str, Any]
-) -> str:
+def row_id(*identity: Any) -> str:
+    stream, kind, organization, start, width, values = identity
     return RowKey(stream, (kind, organization), start, width, values).of(values)
 
 

@@ -374,3 +374,96 @@ def test_a_column_that_the_catalogue_lacks_is_not_written(
     assert "added_at" not in columns
     for record in run.records("users"):
         assert set(record) == columns
+
+
+# -- the environment of the process
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"TZ": "Asia/Tokyo"},
+        {"TZ": "America/Los_Angeles"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
+        {"PYTHONHASHSEED": "1", "PYTHONOPTIMIZE": "2"},
+    ],
+    ids=lambda env: "-".join(env.values()),
+)
+def test_the_environment_changes_no_row(simulate: Any, tap: Any, env: dict[str, str]) -> None:
+    """Days are UTC wherever a machine is, and names are UTF-8 whatever its locale."""
+    simulator = simulate(days=8, now=NOW)
+    body = '{"data": [{"id": "user_1", "name": "Zoë 😀"}], "has_more": false}'
+    config = settings(simulator, start_date=days_ago(7, NOW))
+    catalog = only(config, "users", "analytics_cost", "claude_code_usage", "cost_report")
+    rows = []
+    for more in ({}, env):
+        simulator.faults.append(Fault(200, body=body.encode(), path="users"))
+        run = tap(config=config, catalog=catalog, env=more)
+        assert run.code == 0, run.stderr
+        records = [m["record"] for m in run.messages if m["type"] == "RECORD"]
+        rows.append([{**record, "extracted_at": None} for record in records])
+    assert rows[0] == rows[1]
+    assert [r["name"] for r in run.records("users")] == ["Zoë 😀"]
+
+
+def test_a_closed_standard_error_costs_no_row(simulate: Any, tap: Any, tmp_path: Path) -> None:
+    simulator = simulate(days=4, now=NOW)
+    config = settings(simulator, start_date=days_ago(3, NOW))
+    whole = tap(config=config)
+    words = command(tmp_path, config=config)
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" 2>&-', "sh", *words],
+        stdout=subprocess.PIPE,
+        check=False,
+        env=environment(),
+    )
+    assert done.returncode == 0
+    assert done.stdout.count(b'"RECORD"') == whole.stdout.count('"RECORD"')
+
+
+def test_a_file_that_may_not_grow_ends_the_run(simulate: Any, tmp_path: Path) -> None:
+    """The limit of a shell (ulimit -f): no STATE may come after records that were cut off."""
+    simulator = simulate(days=60, breadth=40, now=NOW)
+    config = settings(simulator, start_date=days_ago(50, NOW))
+    words = command(tmp_path, config=config, catalog=only(config, "messages_usage"))
+    out = tmp_path / "out"
+    done = subprocess.run(
+        ["bash", "-c", f'ulimit -f 200; exec "$@" > {out}', "bash", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        env=environment(),
+    )
+    assert done.returncode == 1
+    assert "File too large" in done.stderr
+    *lines, last = out.read_bytes().split(b"\n")
+    states = [json.loads(line) for line in lines if b'"STATE"' in line]
+    assert last
+    assert all("messages_usage" not in s["value"].get("bookmarks", {}) for s in states)
+
+
+def test_two_runs_at_once_load_the_same_rows(simulate: Any, tap: Any, tmp_path: Path) -> None:
+    """A scheduler that starts a run twice doubles no key."""
+    simulator = simulate(days=6, now=NOW)
+    config = settings(simulator, start_date=days_ago(5, NOW))
+    whole = tap(config=config, catalog=only(config, "analytics_cost", "users"))
+    words = command(tmp_path, config=config, catalog=only(config, "analytics_cost", "users"))
+    runs = [
+        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        for _ in range(2)
+    ]
+    keys = []
+    for process in runs:
+        out, _ = process.communicate()
+        assert process.returncode == 0
+        records = [json.loads(line) for line in out.splitlines() if '"RECORD"' in line]
+        keys.append({r["record"].get("row_id") or r["record"]["id"] for r in records})
+    expected = {r["row_id"] for r in whole.records("analytics_cost")}
+    assert keys[0] == keys[1] == expected | {r["id"] for r in whole.records("users")}
+
+
+def test_a_proxy_that_caches_is_told_not_to(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    config = settings(simulator, start_date=days_ago(2, NOW))
+    tap(config=config, catalog=only(config, "users"))
+    assert {seen.headers["cache-control"] for seen in simulator.seen} == {"no-cache"}
