@@ -151,6 +151,7 @@ def load(
 
     With ``kill`` the tap dies in the middle; what it has written by then is loaded.
     """
+    target_command = [str(executable("target-postgres")), "--config", str(target_config)]
     log_path = customer.folder / "log"
     with (
         log_path.open("ab") as log,
@@ -158,7 +159,7 @@ def load(
             tap_command(customer, tables), stdout=subprocess.PIPE, stderr=log, env=environment()
         ) as tap,
         subprocess.Popen(
-            [str(executable("target-postgres")), "--config", str(target_config)],
+            target_command,
             stdin=subprocess.PIPE if kill else tap.stdout,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -172,12 +173,12 @@ def load(
                 line = tap.stdout.readline()
                 target.stdin.write(line)
                 records += b'"type":"RECORD"' in line and KILLED_IN_STREAM in line
-                assert line, log_path.read_text()
+                assert line, log_path.read_text()[-4000:]
             tap.kill()
         tap.stdout.close()
         printed, _ = target.communicate()
     codes = (tap.returncode, target.returncode)
-    assert codes == (-signal.SIGKILL if kill else 0, 0), log_path.read_text()
+    assert codes == (-signal.SIGKILL if kill else 0, 0), log_path.read_text()[-4000:]
     customer.state = printed.decode().splitlines()[-1]
 
 
