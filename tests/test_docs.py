@@ -318,9 +318,7 @@ DIFFERING = """
 
 @pytest.mark.parametrize("statement", CLEANUPS, ids=["starting_at", "date"])
 @pytest.mark.parametrize("how", ["delete", "flag"])
-def test_the_page_gets_rid_of_deleted_rows(
-    restated: Warehouse, statement: str, how: str
-) -> None:
+def test_the_page_gets_rid_of_deleted_rows(restated: Warehouse, statement: str, how: str) -> None:
     (name,) = re.findall(r"delete from claude\.(\w+) as gone\n", statement)
     moment, usd = "starting_at", "sum(amount_usd)"
     if name == "claude_code_usage":
