@@ -319,7 +319,7 @@ DIFFERING = """
 @pytest.mark.parametrize("statement", CLEANUPS, ids=["starting_at", "date"])
 @pytest.mark.parametrize("how", ["delete", "flag"])
 def test_the_page_gets_rid_of_deleted_rows(restated: Warehouse, statement: str, how: str) -> None:
-    (name,) = re.findall(r"delete from claude\.(\w+) as gone\n", statement)
+    (name,) = re.findall(r"delete from claude\.(\w+) as stale\n", statement)
     moment, usd = "starting_at", "sum(amount_usd)"
     if name == "claude_code_usage":
         moment, usd = "date", "null::numeric"
@@ -328,7 +328,7 @@ def test_the_page_gets_rid_of_deleted_rows(restated: Warehouse, statement: str, 
     before = restated.count(live)
     assert restated.count(differing) > 0
     if how == "flag":
-        (begin,) = re.findall(r"begin with `(update .+?)`", LOADING, re.DOTALL)
+        (begin,) = re.findall(r"begin with\s+`(update .+?)`", LOADING, re.DOTALL)
         begin = begin.replace("analytics_cost", name)
         statement = re.sub(r"delete .+\nusing .+\n", f"{begin}\n", statement)
     gone = restated.execute(statement.replace("claude.", "restated.")).rowcount
