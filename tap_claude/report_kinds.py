@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import datetime as dt
+import functools
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import msgspec
@@ -137,7 +139,8 @@ _decode_bucket = msgspec.json.Decoder(_RawBucket).decode
 class _Part(NamedTuple):
     """A bucket as far as it was read; a page may end in its middle."""
 
-    response: requests.Response
+    bucket: Bucket
+    """Without its rows."""
     window: Window
     results: list[msgspec.Raw]
 
@@ -197,9 +200,9 @@ class BucketReport(SizedReport):
     def buckets(
         self, step: Window, responses: Iterable[requests.Response]
     ) -> Iterator[Iterable[Bucket]]:
-        reading = _BucketReading(step, self.width)
-        for response in responses:
-            yield self._buckets_of(response, reading)
+        # Not a loop, which would hold the page while the next one is fetched.
+        read = functools.partial(self._buckets_of, reading=_BucketReading(step, self.width))
+        return map(read, responses)
 
     def _buckets_of(self, response: requests.Response, reading: _BucketReading) -> Iterator[Bucket]:
         page = read_page(response)
@@ -214,15 +217,15 @@ class BucketReport(SizedReport):
                 reading.held[-1].results.append(bucket.results)
                 continue
             yield from map(self._whole, reading.release())
-            reading.hold(_Part(response, window, [bucket.results]))
+            reading.hold(_Part(bucket_of(response, *window, []), window, [bucket.results]))
         # Only the next page says whether its first bucket goes on with the last one of this page.
         if page.has_more is not True and not isinstance(page.next_page, str):
             yield from map(self._whole, reading.release())
 
     def _whole(self, part: _Part) -> Bucket:
         rows = part_rows(*part.results)
-        self._warn_of_cut(format_time(part.window.start), len(rows))
-        return bucket_of(part.response, *part.window, rows)
+        self._warn_of_cut(part.bucket.starting_at, len(rows))
+        return dataclasses.replace(part.bucket, rows=rows)
 
     def _warn_of_cut(self, starting_at: str, groups: int) -> None:
         if self._cut_off or self.most_groups is None or groups < self.most_groups:
