@@ -237,7 +237,8 @@ class Columns:
         column = column_name(path)
         convert, _ = self._convert.get(column, (None, ""))
         kind = None if convert is None else _AS_THEY_ARE.get(convert)
-        opens = convert is None or any(name.startswith(f"{column}_") for name in self.names)
+        # A dollar column is not a field of its cents.
+        opens = convert is None or any(name.startswith(f"{column}_") for name in self._convert)
         whole = column in self.whole or not opens
         return kind, column, convert, whole, _Fields(path)
 

@@ -199,7 +199,10 @@ class World:
         getattr(stream.logger, "logger", stream.logger).addHandler(handler)
         try:
             with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
-                return list(stream.get_records(None)), warnings, ""
+                records = list(stream.get_records(None))
+            for failure in (*tap.run.failures.values(), *tap.run.refusals.values()):
+                return [], warnings, failure or "a failure without a word"
+            return records, warnings, ""
         except (FatalAPIError, RetriableAPIError) as error:
             return [], warnings, str(error) or "an error without a word"
         finally:

@@ -159,18 +159,26 @@ def test_a_large_page_is_gone_when_the_next_is_asked_for(
     simulate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tap_claude.client.PAGE_BYTES", 1)
+    monkeypatch.setattr("tap_claude.session.SMALL_BYTES", 1)  # each page in memory of its own
     simulator = simulate(days=130, now=NOW)
     config = settings(simulator, start_date=days_ago(120, NOW))
     pages: list[weakref.ref[requests.Response]] = []
+    bodies: list[weakref.ref[mmap.mmap]] = []
     alive = []
     send = Session.send
 
+    class Watched(mmap.mmap):
+        def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+            bodies.append(weakref.ref(self := super().__new__(cls, *args, **kwargs)))
+            return self
+
     def watched(session: Session, *args: Any, **kwargs: Any) -> requests.Response:
-        alive.append(sum(page() is not None for page in pages))
+        alive.append(sum(thing() is not None for thing in (*pages, *bodies)))
         response = send(session, *args, **kwargs)
         pages.append(weakref.ref(response))
         return response
 
+    monkeypatch.setattr("tap_claude.session.mmap.mmap", Watched)
     monkeypatch.setattr(Session, "send", watched)
     stream: Any = TapClaude(config=config, catalog=only(config, "messages_usage")).streams[
         "messages_usage"
@@ -196,7 +204,10 @@ def test_an_answer_that_is_too_large_is_asked_for_in_parts(
 
     def read() -> list[str]:
         stream: Any = TapClaude(config=config, catalog=catalog).streams["messages_usage"]
-        return [record["row_id"] for record in stream.get_records(None)]
+        row_ids = [record["row_id"] for record in stream.get_records(None)]
+        if failures := stream.run.failures:
+            raise RuntimeError(*failures.values())
+        return row_ids
 
     whole = read()
     simulator.seen.clear()
@@ -205,7 +216,7 @@ def test_an_answer_that_is_too_large_is_asked_for_in_parts(
     # 31 days, 15 and 7 are too many; 3 at a time, and the last one
     assert len(simulator.seen) == 3 + 10 + 1
     monkeypatch.setattr("tap_claude.session.MAX_BYTES", 1000)
-    with pytest.raises(Exception, match="messages_usage: an answer is larger than"):
+    with pytest.raises(RuntimeError, match=r"^messages_usage: an answer is larger than"):
         read()
     # While less can be asked for, twice the size that a page should have is too much.
     monkeypatch.undo()
@@ -235,8 +246,9 @@ def test_an_answer_that_is_given_up_leaves_no_memory_behind(
     stream: Any = TapClaude(config=config).streams["messages_usage"]
     monkeypatch.setattr("tap_claude.session.MAX_BYTES", 1000)
     monkeypatch.setattr("tap_claude.session.mmap.mmap", Watched)
-    with pytest.raises(Exception, match="an answer is larger than"):
-        list(stream.get_records(None))
+    assert not list(stream.get_records(None))
+    (failure,) = stream.run.failures.values()
+    assert "an answer is larger than" in failure
     assert made
     assert all(memory.closed for memory in made)
 

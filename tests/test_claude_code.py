@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections import Counter
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -83,7 +84,9 @@ def test_both_streams_hold_the_truth(simulate: Any, tap: Any) -> None:
         assert len({r["row_id"] for r in records}) == len(records)
         assert {r["actor_type"] for r in records} == {"user_actor", "api_actor"}
         assert None in {r["is_remote"] for r in records}
-    assert run.stderr.count("all identifying fields in common") == 1
+    assert run.stderr.count("all identifying fields in common") == 2
+    for stream in (USAGE, MODELS):
+        assert re.search(rf"{stream}: \d+ rows had all identifying fields in common", run.stderr)
     assert "does not know" not in run.stderr
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import anthropic
 import pytest
+from anthropic.lib.credentials import StaticToken
 from anthropic.types import organization as official
 from anthropic.types.beta import organization as beta
 from anthropic.types.organization import (
@@ -296,11 +297,16 @@ def test_all_streams_equal_what_the_official_sdk_reads(
     )
     run = tap(config=config)
     assert run.code == 0, run.stderr
-    client = anthropic.Anthropic(base_url=simulator.url, api_key=ADMIN_KEY)
-    token = anthropic.Anthropic(base_url=simulator.url, auth_token=ACCESS_TOKEN)
-    for stream, read in READERS.items():
-        oauth_only = stream.startswith(("service", "federation"))
-        assert_equal_rows(run, stream, read(token if oauth_only else client))
+    with (
+        anthropic.Anthropic(base_url=simulator.url, api_key=ADMIN_KEY) as client,
+        # Unlike auth_token, credentials bring the beta header that the API wants with a token.
+        anthropic.Anthropic(
+            base_url=simulator.url, credentials=StaticToken(ACCESS_TOKEN)
+        ) as token,
+    ):
+        for stream, read in READERS.items():
+            oauth_only = stream.startswith(("service", "federation"))
+            assert_equal_rows(run, stream, read(token if oauth_only else client))
 
 
 @pytest.mark.parametrize("version", ["2023-06-01", "2026-10-21"])
@@ -317,13 +323,13 @@ def test_all_enterprise_streams_equal_what_the_official_sdk_reads(
     del config["admin_api_key"]
     run = tap(config=config)
     assert run.code == 0, run.stderr
-    client = anthropic.Anthropic(
+    with anthropic.Anthropic(
         base_url=simulator.url,
         api_key=ANALYTICS_KEY,
         default_headers={"anthropic-version": "2026-10-21"},
-    )
-    for stream, read in ENTERPRISE.items():
-        assert_equal_rows(run, stream, read(client))
+    ) as client:
+        for stream, read in ENTERPRISE.items():
+            assert_equal_rows(run, stream, read(client))
     assert set(ENTERPRISE) <= set(run.schemas)
 
 

@@ -44,6 +44,7 @@ THINGS = {
     "target_service_account_name",
     "workspaces.name",
 }
+READ_AT = {"extracted_at", "starting_at", "ending_at"}
 SOUNDS_LIKE_A_PERSON = re.compile(r"name|mail|person|login|phone|contact|owner")
 COLUMNS = [
     (stream, column, spec)
@@ -177,11 +178,13 @@ def test_nobody_is_named_in_any_stream(world: Any, tap: Any, mode: str) -> None:
         before, after = plain.records(stream), hidden.records(stream)
         assert len(before) == len(after), stream
         for old, new in zip(before, after, strict=True):
+            # Of a full table, the bucket is when it was read.
+            times = READ_AT if old.get("bucket_width") == "full" else {"extracted_at"}
             for column in old:
                 if column in columns and old[column] is not None:
                     replaced = pseudonym(KEY.encode(), old[column]) if mode == "hash" else None
                     assert new[column] == replaced
-                elif column not in {"row_id", "extracted_at"} and "@" not in str(old[column]):
+                elif column not in {"row_id", *times} and "@" not in str(old[column]):
                     assert new[column] == old[column]
 
 
@@ -247,7 +250,8 @@ def test_selection_and_maps_see_pseudonyms(world: Any, tap: Any) -> None:
 
 def plain_stream(name: str) -> Any:
     """Return a stream of a tap without settings, for what it is declared to be."""
-    return TapClaude(config={}, validate_config=False, setup_mapper=False).streams[name]
+    config = {"legacy_reports": True}
+    return TapClaude(config=config, validate_config=False, setup_mapper=False).streams[name]
 
 
 # -- settings
@@ -258,7 +262,7 @@ def plain_stream(name: str) -> Any:
     [
         ({"pseudonymize_users": "hash"}, "pseudonymize_key: is required by"),
         (
-            {"pseudonymize_users": "hash", "pseudonymize_key": "too short"},
+            {"pseudonymize_users": "hash", "pseudonymize_key": "fifteen letters"},
             "pseudonymize_key: is too short to be a secret; give at least 16 characters",
         ),
         ({"pseudonymize_users": "none", "pseudonymize_key": "x"}, "pseudonymize_key: is too short"),
@@ -273,7 +277,7 @@ def test_wrong_settings_are_refused_before_any_call(
     assert run.code == 1
     assert problem in run.stderr
     assert len(world.seen) == before
-    assert "too short'" not in run.stderr
+    assert "fifteen" not in run.stderr
 
 
 def test_dropping_without_a_key_is_warned_about(world: Any, tap: Any) -> None:

@@ -151,6 +151,8 @@ def test_conform_returns_every_column_and_drops_the_rest() -> None:
         ("amount", "١"),  # noqa: RUF001
         ("amount", "1e9999"),
         ("amount", True),
+        ("amount", {}),
+        ("amount", {"usd": "1"}),
     ],
 )
 def test_a_value_of_the_wrong_type_is_an_error_that_names_the_field(
