@@ -9,7 +9,7 @@ import importlib.resources
 import json
 from typing import Any
 
-from tap_claude.streams import REPORTS, STREAMS, LegacyReport
+from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
 
 CONSOLE = {"admin_api_key", "access_token"}
@@ -21,7 +21,7 @@ def streams() -> None:
     _row("stream", "content", "organization", "replication key")
     _row("---", "---", "---", "---")
     for name, stream in {**REPORTS, **STREAMS}.items():
-        if not issubclass(stream, LegacyReport):
+        if not stream.is_legacy:
             schema = importlib.resources.files("tap_claude.schemas") / f"{name}.json"
             content = json.loads(schema.read_text("utf-8"))["description"].removesuffix(".")
             _row(f"`{name}`", content, _organization(stream.credentials), _replication(name))

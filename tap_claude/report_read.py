@@ -240,9 +240,12 @@ class ReportRead:
         )
 
     def _is_named(self, record: Row) -> bool:
+        """Whether the API should have told a row apart from all others of its bucket."""
         stream = self._stream
         names = [name for name in stream.anonymous_columns if name in stream.key_columns]
-        return not names or any(record[name] is not None for name in names)
+        return stream.warns_of_merged_rows and (
+            not names or any(record[name] is not None for name in names)
+        )
 
     def _report_progress(self, start: dt.datetime) -> None:
         done = (start - self._range.start) // self._stream.width

@@ -52,6 +52,8 @@ class ReportStream(ClaudeStream):
     """Whether each row says which bucket it is of."""
     may_begin_late: ClassVar[bool] = False
     """Whether the API leaves out the days before an organization existed."""
+    warns_of_merged_rows: ClassVar[bool] = False
+    """Whether the API should tell all rows of a bucket apart."""
     anonymous_columns: ClassVar[tuple[str, ...]] = ()
     """Columns that are all null in rows of people whom the API cannot name: these may share a key.
     """

@@ -42,7 +42,7 @@ class SchemaOfClass(StreamSchema[str]):
 
     @override
     def get_stream_schema(self, stream: Stream, stream_class: type[Any]) -> dict[str, Any]:
-        return self.schema_source.get_schema(stream_class.name, stream.primary_keys)
+        return self.schema_source.get_schema(stream_class.name, key_properties=stream.primary_keys)
 
 
 class ClaudeStream(Stream):

@@ -160,6 +160,7 @@ class AnalyticsReport(RowReport):
     lookback_days = 30
     earliest = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     max_age = dt.timedelta(days=365)
+    warns_of_merged_rows = True
     # Several people whom the API cannot name may each have a row without an actor.
     anonymous_columns = ("actor_user_id", "actor_service_account_id", "actor_api_key_id")
     # By type and ids: who is renamed or deleted keeps the key.
@@ -224,6 +225,7 @@ class ClaudeCodeReport(DayReport):
     paginator = TokenPaginator
     delay = dt.timedelta(hours=1)
     lookback_days = 3
+    warns_of_merged_rows = True
 
 
 class ClaudeCodeUsage(ClaudeCodeReport):
@@ -260,6 +262,7 @@ class EngagementReport(DayReport):
     lookback_days = 3
     earliest = ANALYTICS_START
     names_newest_day = True
+    warns_of_merged_rows = True
 
 
 class AnalyticsUsers(EngagementReport):

@@ -12,16 +12,15 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import requests
-from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 from simulator.changes import huge_integer
 from simulator.faults import FOREVER
 from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY, Fault
-from tap_claude.client import ClaudeStream, _retry_after
-from tap_claude.pagination import body
-from tap_claude.redaction import REDACTION, printable
-from tap_claude.session import Kept
+from tap_claude import client
+from tap_claude.client import _waits
+from tap_claude.errors import RetriableError, retry_after
+from tap_claude.redaction import REDACTION, sanitize_for_log
+from tap_claude.response_cache import ResponseCache
 from tap_claude.tap import TapClaude
 from tests.conftest import NOW, days_ago, only, settings
 
@@ -36,7 +35,7 @@ SOON = {"retry-after": "0"}
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the waits between retries, not their number."""
-    monkeypatch.setattr(ClaudeStream, "backoff_base", 0.001)
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.001)
 
 
 def sync(config: dict[str, Any], *streams: str) -> TapClaude:
@@ -46,7 +45,7 @@ def sync(config: dict[str, Any], *streams: str) -> TapClaude:
     )
     tap.read_all()
     if tap.run.failures:
-        raise FatalAPIError(next(iter(tap.run.failures.values())))
+        raise RuntimeError(next(iter(tap.run.failures.values())))
     return tap
 
 
@@ -165,9 +164,7 @@ def test_retry_after_is_honoured(simulator: Simulator, config: dict[str, Any]) -
 def test_retry_after_values(value: str, least: float | None, most: float | None) -> None:
     if value == "in a minute":
         value = format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=60))
-    response = requests.Response()
-    response.headers["retry-after"] = value
-    seconds = _retry_after(response)
+    seconds = retry_after({"retry-after": value})
     if least is None or most is None:
         assert seconds is None
     else:
@@ -175,14 +172,13 @@ def test_retry_after_values(value: str, least: float | None, most: float | None)
         assert least <= seconds <= most
 
 
-def test_waits_grow_and_outlast_a_minute_several_times(config: dict[str, Any]) -> None:
-    stream: Any = TapClaude(config=config).streams["cost_report"]
-    stream.backoff_base = 1.0
+def test_waits_grow_and_outlast_a_minute_several_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "FIRST_WAIT", 1.0)
     totals = []
     for _ in range(50):
-        waits = stream.backoff_wait_generator()
+        waits = _waits()
         next(waits)
-        steps = [waits.send(requests.ConnectionError()) for _ in range(stream.backoff_max_tries())]
+        steps = [waits.send(RetriableError("")) for _ in range(client.MAX_TRIES)]
         assert all(0 <= step <= min(60, 2**n) for n, step in enumerate(steps))
         totals.append(sum(steps[:-1]))
     assert sum(totals) / 50 > 180
@@ -238,29 +234,15 @@ def test_redirects_are_not_followed(
     assert not other.seen
 
 
-def test_an_answer_is_kept_for_its_own_request_and_key_only() -> None:
-    def request(query: str, **headers: str) -> requests.PreparedRequest:
-        url = f"http://127.0.0.1/v1/organizations/users?{query}"
-        return requests.Request("GET", url, headers=headers).prepare()
-
-    kept = Kept()
+def test_a_response_is_kept_for_its_own_request_and_credential_only() -> None:
+    cache = ResponseCache()
     sent_at = dt.datetime.now(dt.UTC)
-    for number, asked in enumerate(
-        (request("limit=1", **{"x-api-key": "a"}), request("limit=1", authorization="b"))
-    ):
-        response = requests.Response()
-        response._content = f"answer {number}".encode()  # noqa: SLF001
-        vars(response)["sent_at"] = sent_at
-        kept.put(asked, response)
-    again = kept.get(request("limit=1", **{"x-api-key": "a"}))
-    assert again is not None
-    assert bytes(body(again)) == b"answer 0"
-    assert vars(again)["sent_at"] == sent_at
-    other = kept.get(request("limit=1", authorization="b"))
-    assert other is not None
-    assert bytes(body(other)) == b"answer 1"
-    assert kept.get(request("limit=2", **{"x-api-key": "a"})) is None
-    assert kept.get(request("limit=1", **{"x-api-key": "c"})) is None
+    cache.put(("/users?limit=1", "admin_api_key"), b"one", sent_at)
+    cache.put(("/users?limit=1", "analytics_api_key"), b"two", sent_at)
+    assert cache.get(("/users?limit=1", "admin_api_key")) == (b"one", sent_at)
+    assert cache.get(("/users?limit=1", "analytics_api_key")) == (b"two", sent_at)
+    assert cache.get(("/users?limit=2", "admin_api_key")) is None
+    assert cache.get(("/users?limit=1", "access_token")) is None
 
 
 # -- refusals
@@ -346,7 +328,7 @@ def test_secrets_and_escapes_never_reach_a_log(simulate: Any, tap: Any) -> None:
             assert "sk-ant-admin01-simulator" not in output
             assert "\x1b" not in output
             assert "\u202e" not in output
-    assert printable("a\x1b\tb\u202ec") == r"a\x1b b\u202ec"
+    assert sanitize_for_log("a\x1b\tb\u202ec") == r"a\x1b b\u202ec"
 
 
 def test_a_traceback_only_at_level_debug(simulate: Any, tap: Any) -> None:
@@ -484,33 +466,35 @@ def test_a_bearer_token_comes_with_its_beta_header(simulate: Any, tap: Any) -> N
 # -- retry-after
 
 
-def test_a_retry_after_of_nothing_is_not_believed_twice(config: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "text", ["0", "-1", format_datetime(dt.datetime(2020, 1, 1, tzinfo=dt.UTC))]
+)
+def test_a_retry_after_of_nothing_is_not_believed_twice(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
     """With 0, or the date of a clock that lags, all tries would be over in seconds."""
-    stream: Any = TapClaude(config=config).streams["users"]
-    for text in ("0", format_datetime(dt.datetime(2020, 1, 1, tzinfo=dt.UTC))):
-        total = 0.0
-        for _ in range(30):
-            response = requests.Response()
-            response.headers["retry-after"] = text
-            error = RetriableAPIError("429", response)
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(ClaudeStream, "backoff_base", 1.0)
-                waits = stream.backoff_wait_generator()
-                next(waits)
-                first, *others = [waits.send(error) for _ in range(13)]
-            assert first == 0
-            total += sum(others)
-        assert total / 30 > 150
+    monkeypatch.setattr(client, "FIRST_WAIT", 1.0)
+    error = RetriableError("429", retry_after=retry_after({"retry-after": text}))
+    total = 0.0
+    for _ in range(30):
+        waits = _waits()
+        next(waits)
+        first, *others = [waits.send(error) for _ in range(13)]
+        assert first == 0
+        total += sum(others)
+    assert total / 30 > 150
 
 
-def test_a_longer_retry_after_is_honoured_at_every_try(config: dict[str, Any]) -> None:
-    stream: Any = TapClaude(config=config).streams["users"]
-    response = requests.Response()
-    response.headers["retry-after"] = "61"
-    waits = stream.backoff_wait_generator()
+def test_a_longer_retry_after_is_honoured_at_every_try() -> None:
+    waits = _waits()
     next(waits)
-    error = RetriableAPIError("429", response)
+    error = RetriableError("429", retry_after=61)
     assert [waits.send(error) for _ in range(13)] == [61] * 13
+
+
+def test_an_absurd_retry_after_is_ignored() -> None:
+    for text in ("Fri, 31 Dec 9999 23:59:59 -2359", "1e400", "nan", "Fri, 99 Dec 2026"):
+        assert retry_after({"retry-after": text}) is None
 
 
 # -- what must not reach a log

@@ -29,8 +29,8 @@ from demo.meltano import ROOT, Meltano
 from demo.postgres import Server, postgres
 from simulator import claude_code
 from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY
-from tap_claude.client import ENTERPRISE
-from tap_claude.directory import DirectoryStream
+from tap_claude.credentials import ENTERPRISE
+from tap_claude.lists import ListStream
 from tap_claude.progress import Progress
 from tap_claude.reports import BucketLogStream
 from tap_claude.streams import REPORTS, STREAMS
@@ -349,7 +349,7 @@ def test_the_page_has_the_scope_of_each_enterprise_stream() -> None:
     for name, stream in {**REPORTS, **STREAMS}.items():
         if not set(ENTERPRISE) & set(stream.credentials) or issubclass(stream, BucketLogStream):
             continue
-        (scope,) = [scope for scope in scopes if stream.needs.endswith(scope)]
+        scope = str(stream.required_scope)
         assert ("analytics_" if name.startswith("analytics_") else name) in scopes[scope]
     assert {name for names in scopes.values() for name in names} <= {
         *REPORTS,
@@ -392,7 +392,7 @@ def test_the_page_of_streams_has_each_stream_with_path_keys_and_lookback() -> No
         if name != "claude_code_model_usage":
             assert path == f"`{stream.path.replace('parent_id', 'id')}`"
         assert keys == ", ".join(letters[credential] for credential in stream.credentials)
-        if not issubclass(stream, DirectoryStream):
+        if not issubclass(stream, ListStream):
             assert more[0] == f"{stream.lookback_days} days"
     assert not names
 

@@ -19,7 +19,8 @@ import yaml
 from click.testing import CliRunner
 
 from simulator.server import ADMIN_KEY
-from tap_claude.client import CREDENTIALS, SECRETS
+from tap_claude.config import SECRETS
+from tap_claude.credentials import CREDENTIALS
 from tap_claude.tap import TapClaude
 from tests.conftest import environment
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from singer_sdk.exceptions import ConfigValidationError
 
-from tap_claude.settings import CONFIG_SCHEMA
+from tap_claude.config import CONFIG_SCHEMA
 from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
 

@@ -21,6 +21,9 @@ import pytest
 import trustme
 
 from simulator.server import ADMIN_KEY, Fault
+from tap_claude.client import MAX_RETRY_AFTER
+from tap_claude.session import CONNECT_TIMEOUT
+from tap_claude.tap import TapClaude
 from tests.conftest import NOW, days_ago, environment, only, settings
 
 if TYPE_CHECKING:
@@ -231,7 +234,7 @@ def test_without_a_writable_disk_responses_are_kept_in_memory(
     simulator = simulate(days=10, now=NOW)
     config = settings(simulator, start_date=days_ago(9, NOW))
     script = (
-        "import tempfile, tap_claude.session as session\n"
+        "import tempfile, tap_claude.response_cache as cache\n"
         "def none(*_, **__): raise FileNotFoundError('No usable temporary directory found')\n"
         "tempfile.TemporaryFile = none\n"
         "{more}\n"
@@ -239,7 +242,7 @@ def test_without_a_writable_disk_responses_are_kept_in_memory(
         "TapClaude.cli()\n"
     )
     words = command(tmp_path, config=config, catalog=only(config, *CLAUDE_CODE))[3:]
-    for more, requests in (("", 10), ("session.KEPT_IN_MEMORY = 1", 20)):
+    for more, requests in (("", 10), ("cache.MEMORY_BYTES = 1", 20)):
         simulator.seen.clear()
         done = subprocess.run(
             [sys.executable, "-c", script.format(more=more), *words],
@@ -296,29 +299,21 @@ def test_a_bookmark_in_the_future_is_taken_as_now(simulate: Any, tap: Any, strea
 
 def test_a_mute_server_does_not_hold_a_run_for_hours(simulate: Any) -> None:
     """Connecting has a time of its own, and so has the whole series of tries."""
-    from singer_sdk.exceptions import RetriableAPIError  # noqa: PLC0415
-
-    from tap_claude.client import MAX_RETRY_AFTER  # noqa: PLC0415
-    from tap_claude.session import CONNECT_TIMEOUT  # noqa: PLC0415
-    from tap_claude.tap import TapClaude  # noqa: PLC0415
-
     simulator = simulate(days=3, now=NOW)
-    tap_ = TapClaude(config=settings(simulator, request_timeout=300))
-    stream: Any = tap_.streams["users"]
+    run = TapClaude(config=settings(simulator, request_timeout=300)).streams["users"].run  # type: ignore[attr-defined]
+    session = run.client._session  # noqa: SLF001
     seen: list[Any] = []
 
     class Adapter:
         def send(self, *_: Any, timeout: Any, **__: Any) -> Any:
             seen.append(timeout)
-            raise RetriableAPIError(str(timeout))
+            raise TimeoutError
 
         def close(self) -> None: ...
 
-    stream.requests_session.mount("http://", Adapter())
-    with pytest.raises(RetriableAPIError):
-        stream.requests_session.send(
-            stream.build_prepared_request(method="GET", url=simulator.url), timeout=300
-        )
+    session._requests.mount("http://", Adapter())  # noqa: SLF001
+    with pytest.raises(TimeoutError):
+        session.get(simulator.url, {}, timeout=300, max_bytes=1000)
     assert seen == [(CONNECT_TIMEOUT, 300)]
     assert CONNECT_TIMEOUT == 10
     assert MAX_RETRY_AFTER + 4 * 300 <= 1800
