@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # What decoding raises: RecursionError for what is nested too deeply.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
+YEAR = 366 * 86_400.0
+"""Seconds."""
+
 RETRIABLE_STATUSES = frozenset({408, 409, 429, 529})
 # 400s that say: this organization may not read this (`error.details.error_code`).
 PERMISSION_CODES = frozenset(
@@ -137,7 +140,10 @@ def is_retriable(status: int, headers: Mapping[str, str]) -> bool:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a response asks to wait: a number or an HTTP date (RFC 9110, 10.2.3)."""
+    """Seconds that a response asks to wait: a number or an HTTP date (RFC 9110, 10.2.3).
+
+    None where it does not ask, or for more than a year, which cannot be meant.
+    """
     text = headers.get("retry-after", "")
     try:
         seconds = float(text)
@@ -149,4 +155,4 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             seconds = (moment - dt.datetime.now(dt.UTC)).total_seconds()
         except (ValueError, OverflowError):
             return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    return max(0.0, seconds) if math.isfinite(seconds) and seconds < YEAR else None

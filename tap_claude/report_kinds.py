@@ -119,9 +119,11 @@ class BucketReport(AdaptiveWindowReport):
 
     @override
     def buckets(self, window: Window, pages: Iterable[ApiPage]) -> Iterator[Iterable[Bucket]]:
+        reading = _BucketReading(window, self.width)
         # Not a loop, which would hold the page while the next one is fetched.
-        read = functools.partial(self._buckets_of, reading=_BucketReading(window, self.width))
-        return map(read, pages)
+        read = functools.partial(self._buckets_of, reading=reading)
+        yield from map(read, pages)
+        yield map(self._whole, reading.release())
 
     def _buckets_of(self, page: ApiPage, reading: _BucketReading) -> Iterator[Bucket]:
         for index, raw in enumerate(page.items):
@@ -137,7 +139,7 @@ class BucketReport(AdaptiveWindowReport):
             yield from map(self._whole, reading.release())
             reading.hold(_PartOfBucket(bucket_of(page, window, []), [bucket.results]))
         # Only the next page says whether its first bucket goes on with the last one of this page.
-        if page.has_more is not True and not isinstance(page.next_page, str):
+        if not page.has_more and not (page.has_more is None and isinstance(page.next_page, str)):
             yield from map(self._whole, reading.release())
 
     def _whole(self, part: _PartOfBucket) -> Bucket:

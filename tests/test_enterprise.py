@@ -76,7 +76,7 @@ def test_one_chain_of_requests_per_day_and_the_lookback_again(
     assert first.bookmark(stream) == "2026-03-19"
     assert {r["date"] for r in first.records(stream)} <= set(march(*range(10, 20)))
     assert len(first.records(stream)) > 10
-    assert "The newest day that the API has is 2026-03-19." in first.stderr
+    assert "the newest available day is 2026-03-19." in first.stderr
     assert not first.errors
 
     simulator.seen.clear()
@@ -143,7 +143,7 @@ def test_the_floor_is_respected_and_said(simulate: Any, tap: Any) -> None:
     run = tap(config=config, catalog=only(config, "analytics_skills", "analytics_summaries"))
     assert run.code == 0, run.stderr
     assert asked(simulator, "analytics/skills") == ["2026-01-01", "2026-01-02"]
-    assert run.stderr.count("The API has nothing before 2026-01-01T00:00:00Z") == 2
+    assert run.stderr.count("the API has no data before 2026-01-01T00:00:00Z") == 2
 
 
 def test_products_of_tomorrow_are_named_once_and_left_out(simulate: Any, tap: Any) -> None:
@@ -373,8 +373,8 @@ def test_a_ranked_row_of_another_window_is_an_error(simulate: Any, tap: Any, row
     run = tap(config=config, catalog=only(config, "analytics_user_usage_report"))
     assert run.code == 1
     assert re.match(
-        r"analytics_user_usage_report: a row of (the page has no starting_at|2020\S+ is not of this"
-        r" window)",
+        r"analytics_user_usage_report: a row of (the page has no starting_at|2020\S+ is out of"
+        r" order or not of this window)",
         run.errors[-1],
     )
 

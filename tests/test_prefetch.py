@@ -258,5 +258,5 @@ def test_a_trickle_is_given_up_and_tried_again(simulate: Any, tap: Any) -> None:
     run = tap(config=config, catalog=only(config, "users"))
     assert run.code == 0, run.stderr
     assert run.records("users")
-    assert "the answer took longer than request_timeout" in run.stderr
+    assert "the response took longer than request_timeout" in run.stderr
     assert time.monotonic() - started < 20

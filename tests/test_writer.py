@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pytest
 
 TIMES = re.compile(r'"(time_extracted|extracted_at)":"[^"]*"')
-FULL = re.compile(r'"starting_at":"[^"]*","ending_at":"[^"]*","bucket_width":"full"')
+FULL = re.compile(r'"starting_at":"[^"]*","ending_at":"[^"]*","date":null,"bucket_width":"full"')
 
 
 def lines_of(config: dict[str, Any], catalog: Any, capsysbinary: Any) -> list[str]:
