@@ -219,7 +219,7 @@ class BucketReport(SizedReport):
             yield from map(self._whole, reading.release())
             reading.hold(_Part(bucket_of(response, *window, []), window, [bucket.results]))
         # Only the next page says whether its first bucket goes on with the last one of this page.
-        if page.has_more is not True and not isinstance(page.next_page, str):
+        if not self.get_new_paginator().has_more(response):
             yield from map(self._whole, reading.release())
 
     def _whole(self, part: _Part) -> Bucket:
