@@ -78,6 +78,7 @@ def disturbed(kind: Kind, endpoint: Endpoint) -> Result:
         selected=(endpoint.stream, *BYSTANDERS),
         both=endpoint.both,
         more=kind.settings,
+        is_impatient=kind.outlasts,
     )
     is_permanent = kind.is_permanent and not (kind.splits and endpoint.several_buckets)
     tables = Tables()

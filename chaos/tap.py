@@ -27,6 +27,13 @@ DEADLINE = 60.0
 """Seconds after which a run is said never to end."""
 MEMORY = 3 * 2**29
 """Bytes that a run may ask for, where that can be limited: 1 GB joined of its parts is more."""
+IMPATIENT = """
+from tap_claude.client import ClaudeStream
+from tap_claude.tap import TapClaude
+ClaudeStream.backoff_base = 0.001
+TapClaude.cli()
+"""
+"""The tap, with waits between its tries that are a thousand times shorter."""
 REPLACEMENT = "\ufffd"
 """What stands for characters that no database holds."""
 TYPES = {"SCHEMA", "RECORD", "STATE", "ACTIVATE_VERSION"}
@@ -64,11 +71,13 @@ def run_tap(
     state: Mapping[str, Any] | None = None,
     *arguments: str,
     deadline: float = DEADLINE,
+    is_impatient: bool = False,
 ) -> Run:
     """Run the tap in a process of its own; the keys are in its config file and nowhere else."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("TAP_CLAUDE")}
     env |= {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
-    command = [sys.executable, "-m", "tap_claude", *arguments]
+    program = ("-c", IMPATIENT) if is_impatient else ("-m", "tap_claude")
+    command = [sys.executable, *program, *arguments]
     with tempfile.TemporaryDirectory() as directory:
         for option, content in (("config", config), ("catalog", catalog), ("state", state)):
             if content is not None:
@@ -114,7 +123,7 @@ class Tables:
             if message["type"] == "SCHEMA":
                 self._keys[stream] = message["key_properties"]
             elif message["type"] == "RECORD":
-                row = {k: v for k, v in message["record"].items() if k != "extracted_at"}
+                row = _without_times_of_run(message["record"])
                 key = tuple(row[name] for name in self._keys[stream])
                 self.rows.setdefault(stream, {})[key] = row
                 self._versions[stream, key] = message.get("version")
@@ -145,6 +154,12 @@ class Tables:
             tables.rows[stream] = {key: _without_replacements(row) for key, row in rows.items()}
             count += sum(tables.rows[stream][key] != row for key, row in rows.items())
         return tables, count
+
+
+def _without_times_of_run(record: Row) -> Row:
+    is_full = record.get("bucket_width") == "full"  # of a full table, the bucket is the reading
+    times = {"extracted_at", *(("starting_at", "ending_at") if is_full else ())}
+    return {name: value for name, value in record.items() if name not in times}
 
 
 def _without_replacements(row: Row) -> Row:

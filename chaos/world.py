@@ -117,7 +117,9 @@ def read(
     both: bool = False,
     deadline: float = 60,
     more: Mapping[str, Any] | None = None,
+    is_impatient: bool = False,
 ) -> Run:
     """Run the tap against a simulator, with ``more`` settings."""
     settings = {**config(served.url, both=both), **(more or {})}
-    return run_tap(settings, catalog(selected, both=both), state, deadline=deadline)
+    chosen = catalog(selected, both=both)
+    return run_tap(settings, chosen, state, deadline=deadline, is_impatient=is_impatient)

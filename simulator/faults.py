@@ -233,6 +233,8 @@ class Kind:
     """The endpoints that it is for, as the ends of their paths; empty: all."""
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """What the client has to be told."""
+    outlasts: bool = False
+    """Whether it outlasts a client's patience, which is minutes: its waits should be short."""
     replaces: bool = False
     """Whether a text comes with U+FFFD in it."""
     weight: float = 1
@@ -296,8 +298,10 @@ def _expired_cursor(times: int) -> Fault:
 
 _LATER = "later|come back|retry-after"
 _TOO_BIG = "too (big|large|long)|larger than|bigger than|more than|over"
-_NOT_ASKED_FOR = "bucket|width|starting_at|ending_at|day|date|asked|requested|malformed"
-_TOO_LARGE = "64|too (big|large)|integer|field|column"
+_WRONG_BUCKET = "a bucket is from .* to .*, where one of .* from .* on should be$"
+_WRONG_END = "a row of .* has ending_at .*, not "
+_WRONG_DAY = "a row of .* has date .*, not "
+_TOO_LARGE = "field '.*' should be an integer of at most 64 bits, but is "
 _BUCKETED = ("usage_report/messages",)
 _WITH_COUNTS = ("usage_report/messages", "usage_report/claude_code", "analytics/users")
 _WITH_NAMES = ("organizations/users",)
@@ -312,11 +316,11 @@ def _changed(change: Change) -> Fault:
     return Fault(200, change=change)
 
 
-def _malformed(name: str, change: Change, *paths: str, **settings: str) -> Kind:
+def _malformed(name: str, error: str, change: Change, *paths: str, **settings: str) -> Kind:
     return Kind(
         name,
         lambda: _changed(change),
-        error=_NOT_ASKED_FOR,
+        error=error,
         may_recover=True,
         paths=paths,
         settings=settings,
@@ -342,7 +346,7 @@ KINDS = (
     ),
     Kind(
         "429, retry-after as a date that no clock holds",
-        lambda: _limited(retry_after="Fri, 31 Dec 9999 23:59:59 -2359"),
+        lambda: _limited(retry_after="Fri, 31 Dec 999999999999 23:59:59 GMT"),
         weight=0.3,
     ),
     Kind(
@@ -368,6 +372,7 @@ KINDS = (
         lambda: _status(500, FOREVER, retry_after="0"),
         error="HTTP 500",
         ends_run=True,
+        outlasts=True,
         weight=0,
     ),
     Kind("502 with an HTML body", lambda: _html(502, "Bad Gateway")),
@@ -475,13 +480,20 @@ KINDS = (
         replaces=True,
         weight=0,
     ),
-    _malformed("one bucket for the whole range", changes.one_bucket, *_BUCKETED),
-    _malformed("days for hours", changes.days_for_hours, *_BUCKETED, bucket_width="1h"),
-    _malformed("rows that end a month later", changes.end_a_month_later, "analytics/cost"),
-    _malformed("rows of another day", changes.other_day, "usage_report/claude_code"),
-    _malformed("a page without its first bucket", changes.drop_first_bucket, *_BUCKETED),
+    _malformed("one bucket for the whole range", _WRONG_BUCKET, changes.one_bucket, *_BUCKETED),
+    _malformed(
+        "days for hours", _WRONG_BUCKET, changes.days_for_hours, *_BUCKETED, bucket_width="1h"
+    ),
+    _malformed(
+        "rows that end a month later", _WRONG_END, changes.end_a_month_later, "analytics/cost"
+    ),
+    _malformed("rows of another day", _WRONG_DAY, changes.other_day, "usage_report/claude_code"),
+    _malformed(
+        "a page without its first bucket", _WRONG_BUCKET, changes.drop_first_bucket, *_BUCKETED
+    ),
     _malformed(
         "a page without a bucket in the middle",
+        _WRONG_BUCKET,
         changes.drop_middle_bucket,
         *_BUCKETED,
         bucket_width="1h",

@@ -142,7 +142,6 @@ class Warehouse:
             "sqlalchemy_url": self.server.dsn,
             "default_target_schema": schema,
             "load_method": "upsert",
-            "use_copy": True,
             "validate_records": False,  # that takes most of the time
         }
         command = [str(TARGET), "--config", self._file("target.json", json.dumps(target))]

@@ -676,3 +676,21 @@ def test_an_empty_filter_reaches_the_api(simulate: Any, tap: Any) -> None:
     assert keyless
     assert cents(run.records("without_key")) == cents(keyless)
     assert cents(keyless) < cents(run.records("analytics_cost"))
+
+
+def test_the_last_page_may_name_a_next_one(simulate: Any, tap: Any) -> None:
+    """``has_more`` decides, also whether the last bucket of a page is whole."""
+    simulator = simulate(days=5, now=NOW)
+    bucket = {
+        "starting_at": days_ago(1, NOW),
+        "ending_at": days_ago(0, NOW),
+        "results": [{"amount": "1", "currency": "USD", "description": "d"}],
+    }
+    body = json.dumps({"data": [bucket], "has_more": False, "next_page": "page_xyz"})
+    simulator.faults.append(Fault(200, path="cost_report", body=body))
+    config = settings(simulator, start_date=days_ago(1, NOW), end_date=days_ago(0, NOW))
+    run = tap(config=config, catalog=only(config, "cost_report"))
+    assert run.code == 0, run.stderr
+    assert [r["amount"] for r in run.records("cost_report")] == ["1"]
+    assert run.bookmark("cost_report") == days_ago(1, NOW)
+    assert "gives no bucket" not in run.stderr

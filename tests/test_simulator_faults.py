@@ -474,7 +474,7 @@ def test_limits_tell_when_to_come_back_or_do_not(simulator: Simulator, get: Any)
     assert [get().status_code for _ in range(3)] == [429, 429, 200]
     absurd = headers("429, retry-after as a date that no clock holds")["retry-after"]
     with pytest.raises(OverflowError):
-        parsedate_to_datetime(absurd).astimezone(dt.UTC)
+        parsedate_to_datetime(absurd)
     lagging = headers("429, retry-after as a date of a clock that lags")["retry-after"]
     assert parsedate_to_datetime(lagging) < dt.datetime.now(dt.UTC)
     assert headers("429, retry-after of a day")["retry-after"] == "86400"
