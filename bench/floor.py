@@ -32,6 +32,8 @@ class Page(msgspec.Struct):
     has_more: bool
     next_page: str | None
     data_refreshed_at: str = ""
+    organization_id: str = ""
+    """From a header."""
 
 
 encode = msgspec.json.Encoder().encode
@@ -52,7 +54,6 @@ COST_NULLS = dict.fromkeys(
         "claude_tag_category",
         "claude_tag_user_id",
         "slack_channel_id",
-        "organization_id",
     )
 )
 
@@ -86,8 +87,12 @@ def messages_usage(config: Row) -> Iterator[Row]:
                     "context_window": row["context_window"],
                 }
                 yield {
-                    "row_id": row_id("messages_usage", start, width, identity),
+                    "row_id": row_id(
+                        "messages_usage", page.organization_id, start, width, identity
+                    ),
                     "organization_type": "console",
+                    "organization_id": page.organization_id,
+                    "organization_label": None,
                     "starting_at": start,
                     "ending_at": end,
                     "bucket_width": width,
@@ -122,14 +127,14 @@ def analytics_cost(config: Row) -> Iterator[Row]:
         bounds = {"starting_at": text(start), "ending_at": text(stop)}
         order = {"order_by": "time", "order": "asc"}
         for page in pages(url, config, {"time_bucket_width": width, **order, **bounds}):
-            refreshed = page.data_refreshed_at
             for row in map(decode, page.data):
-                yield cost_record(row, width, refreshed, now)
+                yield cost_record(row, width, page, now)
         start = stop
 
 
-def cost_record(row: Row, width: str, refreshed: str, now: str) -> Row:
+def cost_record(row: Row, width: str, page: Page, now: str) -> Row:
     """Return the record of a row."""
+    refreshed, organization_id = page.data_refreshed_at, page.organization_id
     group, cost = row["group"], row["cost"]
     actor: Row = group["actor"] or {}
     provider: Row = actor.get("provider") or {}
@@ -154,8 +159,10 @@ def cost_record(row: Row, width: str, refreshed: str, now: str) -> Row:
         "currency": cost["currency"],
     }
     return {
-        "row_id": row_id("analytics_cost", row["starting_at"], width, identity),
+        "row_id": row_id("analytics_cost", organization_id, row["starting_at"], width, identity),
         "organization_type": "console",
+        "organization_id": organization_id,
+        "organization_label": None,
         "starting_at": row["starting_at"],
         "ending_at": row["ending_at"],
         "bucket_width": width,
@@ -185,6 +192,7 @@ def pages(url: str, config: Row, params: Row) -> Iterator[Page]:
         response = session.get(url, params=params, headers=headers, timeout=60)
         response.raise_for_status()
         page = decode_page(response.content)
+        page.organization_id = response.headers["anthropic-organization-id"]
         del response
         yield page
         if not page.has_more:
@@ -192,9 +200,9 @@ def pages(url: str, config: Row, params: Row) -> Iterator[Page]:
         params["page"] = page.next_page
 
 
-def row_id(stream: str, start: str, width: str, identity: Row) -> str:
+def row_id(stream: str, organization_id: str, start: str, width: str, identity: Row) -> str:
     """Return the key of a record."""
-    key = encode([stream, "console", start, width, sorted(identity.items())])
+    key = encode([stream, "console", organization_id, start, width, sorted(identity.items())])
     return hashlib.sha256(key).hexdigest()[:32]
 
 

@@ -29,6 +29,7 @@ PAGE_BUCKETS = {"1d": (7, 31), "1h": (24, 168), "1m": (60, 1440)}
 PAGE_GROUPS = (20, 1000)
 VARIANTS = 16
 """Buckets differ from each other so many times, and then come again."""
+ORGANIZATION = "5b0a3c0e-7d1f-4a7e-9f52-8f6c2d3e4b10"
 START, END = b"@starting_at", b"@ending_at"
 MODELS = ("claude-opus-4-6", "claude-sonnet-4-6", "claude-haiku-4-5-20251001", "claude-sonnet-4-5")
 PRODUCTS = ("claude_code", "messages_api", "chat", "claude_console")
@@ -270,6 +271,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
+        self.send_header("anthropic-organization-id", ORGANIZATION)
         self.end_headers()
         self.wfile.write(body)
 

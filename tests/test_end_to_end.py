@@ -169,6 +169,7 @@ GONE = """
     using past.report_buckets as b
     where b.stream = '{table}'
       and b.organization_type = r.organization_type
+      and b.organization_id = r.organization_id
       and b.bucket_width = r.bucket_width
       and b.starting_at = r.starting_at
       and r.extracted_at < b.extracted_at
@@ -240,8 +241,10 @@ def test_the_default_bookmarks_survive_a_failed_run(
     simulator.faults.append(Fault(status=400, path="usage_report/messages", after=2))
     with pytest.raises(MeltanoError):
         meltano.run()
-    assert "messages_usage: HTTP 400 api_error: planned fault 400" in meltano.log.read_text()
-    assert one(database, "select count(*) from second.cost_report")[0] > 0
+    message = "messages_usage: HTTP 400 invalid_request_error: planned fault 400"
+    assert message in meltano.log.read_text()
+    for table in ("cost_report", "users"):  # before it and after it
+        assert one(database, f"select count(*) from second.{table}")[0] > 0
     simulator.seen.clear()
     meltano.run()
     assert_equal_to_the_facts(database, "second", simulator, start)
