@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tap_claude.errors import MalformedResponseError
 from tap_claude.money import sum_amounts
 from tap_claude.pages import iter_rows
+from tap_claude.reshape import unchanged
 from tap_claude.row_keys import RowKey, values_of
 from tap_claude.windows import format_time
 
@@ -91,8 +92,10 @@ class BucketReader:
     bucket: Bucket
     columns: Columns
     row_key: RowKey
-    to_records: Callable[[Row], Iterable[Row]]
-    """Reshapes and conforms a row of the API."""
+    reshape: Callable[[Row], Iterable[Row]]
+    """Turns a row of the API into the rows of the stream."""
+    conform: Callable[[Row], Row]
+    """Makes a record of such a row."""
     constants: Mapping[str, Any]
     """Columns that all records of the bucket share."""
     has_dated_rows: bool
@@ -126,21 +129,33 @@ class BucketReader:
 
     def _parts(self) -> Iterator[Row]:
         """Yield the rows as records, not yet merged. What was asked for is stamped on no other."""
-        to_records, dated = self.to_records, self.has_dated_rows
-        start, end = self.bucket.starting_at, self.bucket.ending_at
-        day = start[:10]
-        for row in iter_rows(self.bucket.rows):
-            for record in to_records(row):
-                found = record.get("starting_at")
-                if found != start and (found is not None or dated):
-                    msg = f"a row of {found} is out of order or not of this window"
-                    raise MalformedResponseError(msg)
-                for name, asked in (("ending_at", end), ("date", day)):
-                    found = record.get(name)
-                    if found is not None and found != asked:
-                        msg = f"a row of {start} has {name} {found}, not {asked}"
-                        raise MalformedResponseError(msg)
-                yield record
+        rows = iter_rows(self.bucket.rows)
+        if self.reshape is not unchanged:
+            rows = itertools.chain.from_iterable(map(self.reshape, rows))
+        start = self.bucket.starting_at
+        asked = {"starting_at": start, "ending_at": self.bucket.ending_at, "date": start[:10]}
+        names = [name for name in asked if name in self.columns.names]
+        bounds_of = values_of(names)
+        as_asked = tuple(asked[name] for name in names)
+        without = None if self.has_dated_rows else (None,) * len(names)
+        for record in map(self.conform, rows):
+            bounds = tuple(bounds_of(record))
+            if bounds not in (as_asked, without):
+                self._check_bounds(record, names, asked)
+            yield record
+
+    def _check_bounds(self, record: Row, names: list[str], asked: Mapping[str, str]) -> None:
+        """Raise `MalformedResponseError` if a row is of another bucket than was asked for."""
+        found = record.get("starting_at")
+        if found != asked["starting_at"] and (found is not None or self.has_dated_rows):
+            msg = f"a row of {found} is out of order or not of this window"
+            raise MalformedResponseError(msg)
+        for name in names:
+            if record[name] not in (None, asked[name]):
+                msg = (
+                    f"a row of {asked['starting_at']} has {name} {record[name]}, not {asked[name]}"
+                )
+                raise MalformedResponseError(msg)
 
     def _finish(self, record: Row, row_id: str) -> Row:
         if self.columns.money:

@@ -188,14 +188,13 @@ class ReportRead:
             for bucket in finished:
                 start, end = bucket.window
                 self._report_progress(start)
-                summary = BucketSummary(self._token_columns)
                 reader = self._reader(bucket)
-                for record in reader.records():
-                    # Before the SDK takes the deselected columns out of the record.
-                    summary.add(record)
-                    yield record
+                if self._run.bucket_log is None:
+                    yield from reader.records()
+                else:
+                    yield from self._logged(bucket, reader.records())
                 self._merged_rows += reader.merged_rows
-                self._log(bucket, summary)
+                self._stream.report_unknown_fields()
                 if self._stream.may_begin_late and not self._has_begun:
                     self._finished_until = start
                 self._has_begun = True
@@ -233,7 +232,9 @@ class ReportRead:
             bucket,
             stream.columns,
             key,
-            stream.to_records,
+            type(stream).reshape,
+            # Without the checks of each row that a bucket needs but once.
+            stream.conform if self._run.config.pseudonymizes else stream.columns.conform,
             constants,
             stream.has_dated_rows,
             self._is_named,
@@ -263,9 +264,14 @@ class ReportRead:
 
     # -- report_buckets
 
-    def _log(self, bucket: Bucket, summary: BucketSummary) -> None:
-        """Note what ``report_buckets`` says of a bucket whose records have been written."""
+    def _logged(self, bucket: Bucket, records: Iterator[Row]) -> Iterator[Row]:
+        """Yield records; once they are written, note what ``report_buckets`` says of the bucket."""
         log, stream = self._run.bucket_log, self._stream
+        summary = BucketSummary(self._token_columns)
+        for record in records:
+            # Before the SDK takes the deselected columns out of the record.
+            summary.add(record)
+            yield record
         if log is None:
             return
         log.add(

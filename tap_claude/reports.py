@@ -106,10 +106,6 @@ class ReportStream(ClaudeStream):
     def read(self, organization_type: str, partition: Context | None) -> Iterator[Row]:
         return ReportRead(self, organization_type, partition).records()
 
-    def to_records(self, row: Row) -> list[Row]:
-        """Reshape and conform a row of the API."""
-        return [self.conform(part) for part in type(self).reshape(row)]
-
     # -- state
 
     @property

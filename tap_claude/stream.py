@@ -191,13 +191,15 @@ class ClaudeStream(Stream):
     def conform(self, row: Mapping[str, Any]) -> Row:
         """Make a record of a row: flat, every column of the schema, nothing else."""
         record = self.columns.conform(row)
-        if self.columns.unknown:
-            self._report_unknown_fields()
+        self.report_unknown_fields()
         if self._pseudonyms:
             self._pseudonyms.replace(record)
         return record
 
-    def _report_unknown_fields(self) -> None:
+    def report_unknown_fields(self) -> None:
+        """Name the fields that rows had and the schema does not have, once each."""
+        if not self.columns.unknown:
+            return
         new = self.columns.unknown - self._named_fields
         self._named_fields |= new
         self.columns.unknown.clear()
@@ -260,11 +262,15 @@ class ClaudeStream(Stream):
         self.state_manager.is_flushed = False
 
     @override
-    def generate_child_contexts(
-        self, record: Row, context: Context | None
-    ) -> Iterable[Context | None]:
-        """None: parents are read by their child lists, see `lists`."""
-        return ()
+    def _process_record(
+        self,
+        record: Row,
+        child_context: Context | None = None,
+        partition_context: Context | None = None,
+    ) -> None:
+        # A private hook of the SDK. Its own copies each record for child streams, of which there
+        # are none: parents are read by their child lists, see `lists`.
+        pass
 
     @override
     def get_record_counter(self, **kwargs: Any) -> Counter:
