@@ -263,7 +263,7 @@ def plain_stream(name: str) -> Any:
         ({"pseudonymize_users": "hash"}, "pseudonymize_key: is required by"),
         (
             {"pseudonymize_users": "hash", "pseudonymize_key": "fifteen letters"},
-            "pseudonymize_key: is too short to be a secret; give at least 16 characters",
+            "pseudonymize_key: is too short; use at least 16 characters",
         ),
         ({"pseudonymize_users": "none", "pseudonymize_key": "x"}, "pseudonymize_key: is too short"),
         ({"pseudonymize_users": "HASH"}, "pseudonymize_users: 'HASH' is not one of"),
