@@ -28,7 +28,7 @@ from simulator import claude_code
 from simulator.console_reports import DELAY
 from simulator.server import ADMIN_KEY, ANALYTICS_KEY
 from tests.conftest import RECENT, days_ago, environment, only, simulated
-from tests.test_targets import VIEWS, executable
+from tests.e2e.test_targets import VIEWS, executable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
