@@ -1,6 +1,6 @@
 """Answers that are mutated at random: the rows are right, or the run says what was wrong.
 
-``python -m tests.fuzz 300`` tries for 300 seconds; `tests/test_fuzz.py` a little in each run.
+``python -m tests.fuzz 300`` tries for 300 seconds; `tests/tap/test_fuzz.py` a little in each run.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY
 from tap_claude.pseudonyms import Pseudonyms, pseudonym
 from tap_claude.tap import TapClaude
 from tests.conftest import RECENT, days_ago, only, settings
-from tests.test_schemas import FILES
+from tests.unit.test_schemas import FILES
 
 KEY = "a secret of some length"
 ADDRESS = re.compile(r"[\w.+-]+@[\w-]+\.\w+")

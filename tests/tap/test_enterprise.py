@@ -15,7 +15,7 @@ from simulator.facts import Facts
 from simulator.faults import FOREVER
 from simulator.server import ANALYTICS_KEY, Fault, Simulator
 from tests.conftest import NOW, RECENT, days_ago, only, settings
-from tests.test_kill import upsert
+from tests.tap.test_kill import upsert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -74,28 +74,32 @@ def test_version(tap: Any) -> None:
     assert tap("--version").stdout.startswith("tap-claude v")
 
 
-def test_test_reads_a_record_of_each_stream(tap: Any, config: dict[str, Any]) -> None:
-    run = tap(*_order("--test", config, tap))
+def test_test_reads_a_record_of_each_stream(
+    tap: Any, config: dict[str, Any], tmp_path: Path
+) -> None:
+    run = tap(*_order("--test", config, tmp_path))
     assert run.code == 0, run.stderr
     streams = {s["stream"] for s in json.loads(tap("--discover", config=config).stdout)["streams"]}
     assert len(streams) > 10
     read = {m["stream"] for m in run.messages if m["type"] == "RECORD"}
     assert streams - {"report_buckets"} <= read <= streams
     assert not any(m["type"] == "ACTIVATE_VERSION" for m in run.messages)
-    schema = tap(*_order("--test=schema", config, tap))
+    schema = tap(*_order("--test=schema", config, tmp_path))
     assert {m["type"] for m in schema.messages} == {"SCHEMA"}
     assert {m["stream"] for m in schema.messages} == streams
 
 
-def _order(option: str, config: dict[str, Any], tap: Any) -> list[str]:
+def _order(option: str, config: dict[str, Any], folder: Path) -> list[str]:
     """Put --config first; the SDK reads its options in order."""
-    path = tap.__closure__[0].cell_contents / "first.json"
+    path = folder / "first.json"
     path.write_text(json.dumps(config))
     return ["--config", str(path), option]
 
 
-def test_test_fails_where_the_key_may_not_read(tap: Any, config: dict[str, Any]) -> None:
-    run = tap(*_order("--test", {**config, "admin_api_key": "sk-ant-api01-simulator"}, tap))
+def test_test_fails_where_the_key_may_not_read(
+    tap: Any, config: dict[str, Any], tmp_path: Path
+) -> None:
+    run = tap(*_order("--test", {**config, "admin_api_key": "sk-ant-api01-simulator"}, tmp_path))
     assert run.code == 1
     assert "cost_report: HTTP 403" in run.stderr
 
