@@ -109,7 +109,7 @@ def test_rows_that_differ_are_found() -> None:
 
 def test_a_bookmark_that_passes_rows_is_found() -> None:
     (complaint,) = bookmark_complaints(loaded(SCHEMA + ROWS[1] + STATE), loaded(GOOD))
-    assert "the bookmark 2026-01-02 passes 1 rows" in complaint
+    assert "the bookmark 2026-01-02 skips 1 rows" in complaint
 
 
 def test_rows_that_are_gone_are_deleted() -> None:
