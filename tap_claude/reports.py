@@ -100,7 +100,7 @@ class ReportStream(ClaudeStream):
         """Return the replication key's value for a bucket."""
         return bucket.starting_at
 
-    def question(self) -> dict[str, Any] | None:
+    def definition(self) -> dict[str, Any] | None:
         """Return the definition that determines the rows; a bookmark is valid for one only."""
         return None
 
@@ -186,8 +186,8 @@ class GroupedReport(ReportStream):
         self.beta_headers = (*self.beta_headers, *sorted(needed))
 
     @override
-    def question(self) -> dict[str, Any]:
-        return self.spec.question
+    def definition(self) -> dict[str, Any]:
+        return self.spec.definition
 
     @override
     def sizer(self) -> WindowSizer:
