@@ -114,7 +114,7 @@ def external_keys(call: ListCall) -> Row:
 
 def service_accounts(call: ListCall) -> Row:
     """Return the response of ``service_accounts``."""
-    return _by_cursor(call.query, _living(call.query, call.directory.service_accounts))
+    return _by_cursor(call.query, _unarchived(call.query, call.directory.service_accounts))
 
 
 def service_account_workspaces(call: ListCall) -> Row:
@@ -129,12 +129,12 @@ def service_account_workspaces(call: ListCall) -> Row:
 
 def federation_issuers(call: ListCall) -> Row:
     """Return the response of ``federation_issuers``."""
-    return _by_cursor(call.query, _living(call.query, call.directory.federation_issuers))
+    return _by_cursor(call.query, _unarchived(call.query, call.directory.federation_issuers))
 
 
 def federation_rules(call: ListCall) -> Row:
     """Return the response of ``federation_rules``."""
-    rows = _living(call.query, call.directory.federation_rules)
+    rows = _unarchived(call.query, call.directory.federation_rules)
     if issuer := call.query.text("issuer_id"):
         rows = [row for row in rows if row["issuer_id"] == issuer]
     return _by_cursor(call.query, rows)
@@ -215,7 +215,7 @@ def _normal(email: str) -> str:
     return f"{name.partition('+')[0]}@{domain}"
 
 
-def _living(query: Query, rows: list[Row]) -> list[Row]:
+def _unarchived(query: Query, rows: list[Row]) -> list[Row]:
     if query.flag("include_archived"):
         return rows
     return [row for row in rows if not row["archived_at"]]

@@ -288,7 +288,7 @@ def connector_row(span: Span, _: Facts, parts: Sequence[Part]) -> Row:
         kind: {session.user_id for session, use in parts if use.credential == kind}
         for kind in ("individual", "managed")
     }
-    told = span.start >= CREDENTIALS_FROM and any(users.values())
+    has_data = span.start >= CREDENTIALS_FROM and any(users.values())
     return {
         "connector_name": connector.name,
         "connector_display_name": connector.display_name,
@@ -296,7 +296,7 @@ def connector_row(span: Span, _: Facts, parts: Sequence[Part]) -> Row:
         **dict(zip(("read_call_count", "write_call_count"), calls, strict=False)),
         "unclassified_call_count": calls[2],
         **{
-            f"{kind}_auth_distinct_user_count": len(found) if told else None
+            f"{kind}_auth_distinct_user_count": len(found) if has_data else None
             for kind, found in users.items()
         },
         **_used(span, parts, "connector"),

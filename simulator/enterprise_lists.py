@@ -219,14 +219,14 @@ class EnterpriseDirectory(Directory):
         rng = self._rng("increase_requests")
         owners = [user for user in self.users if user["role"] in {"owner", "primary_owner"}]
         key = {"type": "scoped_api_key_actor", "scoped_api_key_id": self.scoped_key}
-        gone = {"type": "user_actor", "user_id": self.cast.former_users[1], "deleted": True}
+        former = {"type": "user_actor", "user_id": self.cast.former_users[1], "deleted": True}
         rows = []
         for number, created_at in enumerate(moments(rng, count)):
             summary: Row | None = rng.choice(rng.choice(self.spend[:-1]))
             assert summary
             actor, period = summary["actor"], summary["period"]
             if number % 8 == 7:
-                actor, summary = {**gone, "email_address": None, "name": None}, None
+                actor, summary = {**former, "email_address": None, "name": None}, None
             status = REQUEST_STATUSES[number % 3]
             resolved_at = created_at + dt.timedelta(hours=rng.randrange(1, 90))
             by = key if number % 4 == 1 else _user_actor(rng.choice(owners))

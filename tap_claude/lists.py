@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tap_claude.sync_context import SyncContext
 
 # Statuses that concern one parent of a child list only, if other parents can be read.
-_OF_ONE_PARENT = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
+_PARENT_STATUSES = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 
 
 class ListStream(ClaudeStream):
@@ -78,7 +78,7 @@ class ListStream(ClaudeStream):
                         row_count += 1
                         yield self._record(organization_type, part, parent_id)
             except APIError as error:
-                if parent_id is None or error.status not in _OF_ONE_PARENT:
+                if parent_id is None or error.status not in _PARENT_STATUSES:
                     raise
                 refusals.append(error)
                 if len(refusals) == len(parent_ids):
