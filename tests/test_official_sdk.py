@@ -300,9 +300,7 @@ def test_all_streams_equal_what_the_official_sdk_reads(
     with (
         anthropic.Anthropic(base_url=simulator.url, api_key=ADMIN_KEY) as client,
         # Unlike auth_token, credentials bring the beta header that the API wants with a token.
-        anthropic.Anthropic(
-            base_url=simulator.url, credentials=StaticToken(ACCESS_TOKEN)
-        ) as token,
+        anthropic.Anthropic(base_url=simulator.url, credentials=StaticToken(ACCESS_TOKEN)) as token,
     ):
         for stream, read in READERS.items():
             oauth_only = stream.startswith(("service", "federation"))
