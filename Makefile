@@ -1,6 +1,6 @@
-# `make demo` and `make test` need Python 3.11 or newer, make and a network; .venv holds the rest.
+# `make demo` and `make test` need Python 3.11 or newer, make and a network. .venv holds the rest.
 
-# The first that is new enough and runs: a pyenv shim may be there and fail.
+# The first Python that is new enough and runs. A pyenv shim can exist and fail.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	if $$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
 	then echo $$python; break; fi; done)
@@ -8,29 +8,50 @@ NO_PYTHON = Python 3.11 or newer, with its venv module, is needed; name one with
 VENV = .venv
 RUN = $(VENV)/bin/python -m
 INSTALLED = $(VENV)/.installed
+# What cog is given: the folder of its module, and the pages with generated tables.
+PAGES = -P -I docs README.md docs/*.md
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-demo: $(INSTALLED)  ## simulator -> tap -> PostgreSQL, and a look at what landed
+demo: $(INSTALLED)  ## simulator -> tap -> PostgreSQL, and a summary of the loaded data
 	@PYTHONUTF8=1 $(RUN) demo
 
-bench: $(INSTALLED) .bench/dlt/.installed .bench/airbyte/.installed  ## the tap beside a floor and three peers (half an hour)
+bench: $(INSTALLED) .bench/dlt/.installed .bench/airbyte/.installed  ## compare the tap with a floor and three peers (half an hour)
 	@$(RUN) bench
 
 test: $(INSTALLED)  ## run all tests
 	$(RUN) pytest
 
-chaos: $(INSTALLED)  ## the tap against every fault that the simulator knows (ten minutes)
+chaos: $(INSTALLED)  ## run the tap against every fault of the simulator (ten minutes)
 	@PYTHONUTF8=1 $(RUN) chaos
 
-fuzz: $(INSTALLED)  ## mutated answers for SECONDS (300)
+fuzz: $(INSTALLED)  ## read mutated responses for SECONDS (300)
 	@$(RUN) tests.fuzz $(or $(SECONDS),300)
 
-lint: $(INSTALLED)  ## check style, format and types
+lint: $(INSTALLED)  ## check style, format, types, dependencies, spelling, workflows and generated tables
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy
+	$(RUN) deptry .
+	$(VENV)/bin/typos
+	$(VENV)/bin/zizmor --offline --quiet .github
+	$(RUN) check_jsonschema --builtin-schema vendor.meltano meltano.yml
+	$(RUN) check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(RUN) check_jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
+	$(RUN) cogapp --check $(PAGES)
+
+docs: $(INSTALLED)  ## generate the tables of the README and docs/
+	$(RUN) cogapp -r $(PAGES)
+
+wheel:  ## build the wheel, and try it in a clean environment
+	@rm -rf build/wheel
+	@$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	build/wheel/venv/bin/pip install --quiet build/wheel/*.whl
+	cd build/wheel && venv/bin/tap-claude --version
+	cd build/wheel && venv/bin/tap-claude --discover > catalog.json
+	cd build/wheel && venv/bin/python -c "import json; assert json.load(open('catalog.json'))['streams']"
 
 clean:  ## remove the environment, the demo's data and all caches
 	rm -rf $(VENV) .bench .demo .meltano .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
@@ -46,17 +67,17 @@ constraints:  ## pin the newest versions that pyproject.toml allows, for every P
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(if $(PYTHON),,$(error $(NO_PYTHON)))
-	@echo "Building $(VENV) (about a minute, only now) ..."
+	@echo "Building $(VENV) (about a minute, only once) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(RUN) pip install --quiet --upgrade pip --constraint constraints.txt
 	@$(RUN) pip install --quiet --editable . --group dev --constraint constraints.txt
 	@touch $@
 
-# The peers of the benchmark, each with what it depends on, and none of it shared with the tap.
+# The peers of the benchmark, each in an environment of its own.
 .bench/%/.installed: bench/requirements-%.txt
 	@echo "Building .bench/$* ..."
 	@$(PYTHON) -m venv --clear .bench/$*
 	@.bench/$*/bin/pip install --quiet --requirement $<
 	@touch $@
 
-.PHONY: help bench demo test chaos fuzz lint clean constraints
+.PHONY: help bench demo test chaos fuzz lint docs wheel clean constraints

@@ -28,9 +28,9 @@ DEADLINE = 60.0
 MEMORY = 3 * 2**29
 """Bytes that a run may ask for, where that can be limited: 1 GB joined of its parts is more."""
 IMPATIENT = """
-from tap_claude.client import ClaudeStream
+from tap_claude import client
 from tap_claude.tap import TapClaude
-ClaudeStream.backoff_base = 0.001
+client.FIRST_WAIT = 0.001
 TapClaude.cli()
 """
 """The tap, with waits between its tries that are a thousand times shorter."""

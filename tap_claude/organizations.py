@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tap_claude.errors import OtherOrganizationError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-HEADER = "anthropic-organization-id"
 ORGANIZATIONS = "organizations"
 """Entry of a stream's state: the identities of the organizations that have filled its table."""
-
-
-class OtherOrganizationError(Exception):
-    """The credentials are not of the organization that they should be of; the run ends."""
 
 
 class Identity(NamedTuple):

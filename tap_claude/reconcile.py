@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from singer_sdk.exceptions import ConfigValidationError
 
-from tap_claude.records import add_amounts
+from tap_claude.config import ReportSpec
+from tap_claude.money import add_amounts
 from tap_claude.reports import GroupedReport
-from tap_claude.settings import Report
 from tap_claude.streams import REPORTS
 from tap_claude.tap import TapClaude, one_line_errors
 
@@ -67,7 +67,7 @@ def compare(tap: TapClaude) -> Iterator[Comparison]:
 
     @functools.cache
     def sums(name: str, group_by: tuple[str, ...], organization_type: str) -> Sums:
-        return add_up(tap, Report(name, name, group_by), organization_type)
+        return add_up(tap, ReportSpec(name, name, group_by), organization_type)
 
     for name, stream in streams.items():
         unit = "USD" if "amount_usd" in stream.columns.names else "tokens"
@@ -94,9 +94,9 @@ def compare(tap: TapClaude) -> Iterator[Comparison]:
         )
 
 
-def add_up(tap: TapClaude, report: Report, organization_type: str) -> Sums:
+def add_up(tap: TapClaude, spec: ReportSpec, organization_type: str) -> Sums:
     """Read a report in days and add it up, exactly."""
-    stream = REPORTS[report.report](tap, run=tap.run, report=report)
+    stream = REPORTS[spec.base_stream](tap, run=tap.run, spec=spec)
     stream.forced_replication_method = "FULL_TABLE"  # neither reads nor moves a bookmark
     total: dict[str, str] = {}
     charged: dict[str, str] = {}

@@ -1,19 +1,17 @@
-"""From rows of the API to flat records: column names, row keys, money, merging.
+"""From rows of the API to flat records: column names and values.
 
-Pure functions and one compiled description of a schema; no I/O.
+One compiled description of a schema; no I/O.
 """
 
 from __future__ import annotations
 
 import decimal
 import functools
-import hashlib
-import operator
 import re
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from tap_claude.errors import StreamError
+from tap_claude.money import DECIMAL_FORMAT, add_amounts, cents_to_dollars, parse_amount
 from tap_claude.windows import format_time, parse_time
 
 if TYPE_CHECKING:
@@ -21,16 +19,10 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 
-# How a dollar column is described: exact in the warehouses that know it, exact text elsewhere.
-DECIMAL_FORMAT = "x-singer.decimal"
-DECIMAL_PRECISION = 38
-DECIMAL_SCALE = 18
-
 # Marks the columns of a schema that hold the name or the e-mail address of a person.
 PERSON = "x-person"
 
-# ---------------------------------------------------------------------------------------------
-# Columns
+# -- column names
 
 
 # Wrappers that say nothing, dropped from column names: the first set only around a whole row.
@@ -50,11 +42,10 @@ def column_name(path: tuple[str, ...]) -> str:
     return "_".join(parts)
 
 
-# ---------------------------------------------------------------------------------------------
-# Values
+# -- values
 
 
-class WrongValueError(ValueError):
+class SchemaMismatchError(StreamError):
     """A value of the API that does not fit its column."""
 
     def __init__(self, column: str, expected: str, value: object) -> None:
@@ -196,7 +187,7 @@ class Columns:
             if kind == "object":
                 self.whole |= {name}
         for cents in self.money.values():
-            self._convert[cents] = (_amount, "a decimal amount in cents")
+            self._convert[cents] = (parse_amount, "a decimal amount in cents")
         self._prices = [
             (dollars, cents, _currency_column(cents, self.names))
             for dollars, cents in self.money.items()
@@ -207,8 +198,8 @@ class Columns:
 
         Nested objects join with ``_``; lists, and objects that have a column, stay as they are.
         Where two fields share a column (variants of a union), a value beats null. What has no
-        column is left out, and noted in `unknown`. Raises `WrongValueError` for a value that its
-        column cannot hold.
+        column is left out, and noted in `unknown`. Raises `SchemaMismatchError` for a value that
+        its column cannot hold.
         """
         record = self._empty.copy()
         self._fill(record, row, self._fields)
@@ -239,8 +230,8 @@ class Columns:
                 except (TypeError, ValueError) as error:
                     raise self._wrong(column, value) from error
 
-    def _wrong(self, column: str, value: object) -> WrongValueError:
-        return WrongValueError(column, self._convert[column][1], value)
+    def _wrong(self, column: str, value: object) -> SchemaMismatchError:
+        return SchemaMismatchError(column, self._convert[column][1], value)
 
     def _field(self, path: tuple[str, ...]) -> _Field:
         column = column_name(path)
@@ -310,209 +301,3 @@ def _currency_column(cents: str, columns: Iterable[str]) -> str:
     while (stem := stem.rpartition("_")[0]) and f"{stem}_currency" not in columns:
         pass
     return f"{stem}_currency" if stem else "currency"
-
-
-# ---------------------------------------------------------------------------------------------
-# Money (docs, cost_report: decimal strings in cents)
-
-_AMOUNT = re.compile(r"-?[0-9]+(\.[0-9]+)?(?P<exponent>[eE][+-]?[0-9]{1,3})?", re.ASCII)
-_PLAIN = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII).fullmatch
-# Exact or an error: money is never rounded by a context that happens to be the default.
-_EXACT = decimal.Context(
-    prec=decimal.MAX_PREC,
-    Emax=decimal.MAX_EMAX,
-    Emin=decimal.MIN_EMIN,
-    traps=[decimal.Inexact, decimal.InvalidOperation],
-)
-_LEAST_DOLLARS = decimal.Decimal(1).scaleb(-DECIMAL_SCALE)
-_ROUND = decimal.Context(
-    prec=decimal.MAX_PREC, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN, traps=[]
-)
-
-
-def _amount(value: object) -> str:
-    """Pass a plain decimal string through untouched; a JSON number becomes one."""
-    if value.__class__ is str and _PLAIN(value):
-        return value
-    if isinstance(value, (int, decimal.Decimal)) and not isinstance(value, bool):
-        value = str(value)
-    if isinstance(value, str) and (match := _AMOUNT.fullmatch(value)):
-        return format(decimal.Decimal(value), "f") if match["exponent"] else value
-    raise TypeError
-
-
-def add_amounts(left: str, right: str) -> str:
-    """Exact sum of two decimal strings, without an exponent."""
-    return _plain(_EXACT.add(decimal.Decimal(left), decimal.Decimal(right)))
-
-
-def sum_amounts(amounts: Iterable[str]) -> str:
-    """Exact sum of decimal strings, without an exponent; "0" if there are none."""
-    total = decimal.Decimal(0)
-    for amount in amounts:
-        total = _EXACT.add(total, decimal.Decimal(amount))
-    return _plain(total)
-
-
-def cents_to_dollars(cents: str) -> str:
-    """Exact dollars of an amount in cents, half-even at the 18th decimal, without an exponent."""
-    whole, _, fraction = cents.partition(".")
-    # The common case, by moving the point; all others the long way.
-    if (
-        len(fraction) <= DECIMAL_SCALE - 2
-        and len(whole) >= 3  # noqa: PLR2004  # a dollar at least
-        and whole[0] != "0"
-        and whole.isdigit()
-        and (not fraction or fraction.isdigit())
-    ):
-        return f"{whole[:-2]}.{whole[-2:]}{fraction}"
-    dollars = _EXACT.scaleb(decimal.Decimal(cents), -2)
-    exponent = dollars.as_tuple().exponent
-    if isinstance(exponent, int) and exponent < -DECIMAL_SCALE:
-        dollars = dollars.quantize(_LEAST_DOLLARS, decimal.ROUND_HALF_EVEN, context=_ROUND)
-    return _plain(dollars)
-
-
-def _plain(amount: decimal.Decimal) -> str:
-    return format(abs(amount) if amount.is_zero() else amount, "f")
-
-
-# ---------------------------------------------------------------------------------------------
-# Row keys
-
-_encode = msgspec.json.Encoder().encode
-
-
-def values_of(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
-    """Return a fast getter of the values of some columns."""
-    if len(names) > 1:
-        return operator.itemgetter(*names)
-    return lambda record: [record[name] for name in names]
-
-
-class RowKey:
-    """Maker of row keys in one bucket: 32 hex characters of a SHA-256 over what identifies a row.
-
-    That is stream, organization, bucket and dimensions. Dimensions count by name and value, in any
-    order; null, "" and absent are three things. No metric is part of it, so a restated row keeps
-    its key.
-    """
-
-    def __init__(
-        self,
-        stream: str,
-        organization: tuple[str, str],
-        starting_at: str,
-        bucket_width: str,
-        dimensions: Iterable[str],
-    ) -> None:
-        """Hash what all rows of the bucket have in common; an organization is (type, id)."""
-        common = _encode([stream, *organization, starting_at, bucket_width])
-        self._common = hashlib.sha256(common[:-1] + b",")
-        self._names = sorted(dimensions)
-        self._values = values_of(self._names)
-
-    def of(self, record: Mapping[str, Any]) -> str:
-        """Return the key of a record."""
-        digest = self._common.copy()
-        digest.update(_encode([*zip(self._names, self._values(record), strict=False)]))
-        digest.update(b"]")
-        return digest.hexdigest()[:32]
-
-
-# ---------------------------------------------------------------------------------------------
-# Rows whose shape is not their record's
-
-
-def with_tools(row: Record, known: Iterable[str]) -> Record:
-    """Give the tools that have columns to them, and all others to ``other_tool_actions``."""
-    tools = _object_of(row, "tool_actions")
-    columns = {name: actions for name, actions in tools.items() if name in known}
-    others = {name: actions for name, actions in tools.items() if name not in known}
-    rest = {name: value for name, value in row.items() if name != "tool_actions"}
-    return {**rest, **columns, "other_tool_actions": others or None}
-
-
-def per_model(row: Record, shared: Iterable[str]) -> list[Record]:
-    """Give each model of a Claude Code row a row of its own, with what identifies the parent."""
-    parent = {name: row.get(name) for name in shared}
-    return [{**parent, **entry} for entry in _objects_of(row, "model_breakdown")]
-
-
-def per_limiter(row: Record) -> list[Record]:
-    """Give each limiter of a rate-limit group a row of its own (docs: rate-limits-api).
-
-    Before 2026-10-21 the group was a ``group_type`` only.
-    """
-    group = _object_of(row, "group") or {"type": row.get("group_type")}
-    rest = {n: v for n, v in row.items() if n not in {"group", "group_type", "limits"}}
-    return [
-        {**rest, **_prefixed("group", group), **_prefixed("limit", limit)}
-        for limit in _objects_of(row, "limits")
-    ]
-
-
-def with_key_owner(row: Record) -> Record:
-    """Read owner and scope of an API key in their older shapes too (docs: api/admin/api_keys)."""
-    scope, principal = _object_of(row, "scope"), _object_of(row, "principal")
-    if "id" in principal:
-        kind = str(principal.get("type")).removesuffix("_actor")
-        principal = {"type": f"{kind}_actor", f"{kind}_id": principal["id"]}
-    workspace = scope.get("workspace_id") or row.get("workspace_id")
-    return {**row, "principal": principal or None, "workspace_id": workspace}
-
-
-def with_group_roles(row: Record) -> Record:
-    """Read the roles of an RBAC group under their older name too; null means unknown."""
-    roles = row.get("role_ids", row.get("roles"))
-    if isinstance(roles, list):
-        roles = [role.get("id") if isinstance(role, dict) else role for role in roles]
-    return {**{name: value for name, value in row.items() if name != "roles"}, "role_ids": roles}
-
-
-def with_role_name(row: Record) -> Record:
-    """Read the name of an RBAC role in its older field too."""
-    rest = {name: value for name, value in row.items() if name != "name"}
-    return {**rest, "display_name": row.get("display_name") or row.get("name")}
-
-
-def with_address(row: Record) -> Record:
-    """Read the actor's e-mail address under its older name too."""
-    actor = row.get("actor")
-    if not isinstance(actor, dict) or "email" not in actor:
-        return row
-    rest = {name: value for name, value in actor.items() if name != "email"}
-    return {**row, "actor": {"email_address": actor["email"], **rest}}
-
-
-def with_geo_list(row: Record) -> Record:
-    """Make ``allowed_inference_geos`` a list, also where the API says "unrestricted"."""
-    residency = _object_of(row, "data_residency")
-    geos = residency.get("allowed_inference_geos")
-    if isinstance(geos, str):
-        return {**row, "data_residency": {**residency, "allowed_inference_geos": [geos]}}
-    return row
-
-
-def _object_of(row: Record, name: str) -> Record:
-    """Return an object of a row; an empty one for null. Raises `WrongValueError`."""
-    value = row.get(name)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise WrongValueError(name, "an object", value)
-    return value
-
-
-def _objects_of(row: Record, name: str) -> list[Record]:
-    """Return a list of objects of a row; an empty one for null. Raises `WrongValueError`."""
-    value = row.get(name)
-    if value is None:
-        return []
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise WrongValueError(name, "a list of objects", value)
-    return value
-
-
-def _prefixed(prefix: str, fields: Mapping[str, Any]) -> Record:
-    return {f"{prefix}_{name}": value for name, value in fields.items()}

@@ -57,7 +57,7 @@ def redact_logs(secrets: set[str], *, addresses: bool) -> None:
         handler.addFilter(REDACTION)
 
 
-def printable(text: str) -> str:
+def sanitize_for_log(text: str) -> str:
     """Make text from outside fit for a log: one short line, no escapes, no secrets."""
     line = " ".join(REDACTION.mask(text).split())
     return re.sub(r"[^\x20-\x7e]", lambda match: ascii(match[0])[1:-1], line)[:300]

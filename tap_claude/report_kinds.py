@@ -8,28 +8,22 @@ import datetime as dt
 import functools
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-import msgspec
 from typing_extensions import override
 
-from tap_claude.pagination import (
-    UNREADABLE,
-    BrokenPageError,
-    TokenPaginator,
-    part_rows,
-    read_page,
-    refreshed_at,
-    sent_at,
-)
-from tap_claude.reports import Bucket, GroupedReport, ReportStream
-from tap_claude.session import PAGE_BYTES
-from tap_claude.windows import Window, floor, format_time, parse_time, split
+from tap_claude.buckets import Bucket, bucket_of
+from tap_claude.client import PAGE_BYTES
+from tap_claude.errors import MalformedResponseError
+from tap_claude.pages import decode_bucket, row_start, split_rows
+from tap_claude.pagination import TokenPaginator
+from tap_claude.reports import GroupedReport, ReportStream
+from tap_claude.windows import Window, WindowSizer, floor, format_time, parse_time, split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
-    import requests
+    import msgspec
 
-Row = dict[str, Any]
+    from tap_claude.pages import ApiPage, Row
 
 
 class RowReport(GroupedReport):
@@ -40,33 +34,27 @@ class RowReport(GroupedReport):
     """
 
     paginator = TokenPaginator
-    dated_rows = True
+    has_dated_rows = True
 
     @override
-    def get_url_params(
-        self, context: Mapping[str, Any] | None, next_page_token: str | None
-    ) -> dict[str, Any]:
+    def params(self, window: Window) -> dict[str, Any]:
         return {
-            **super().get_url_params(context, next_page_token),
+            **super().params(window),
             "time_bucket_width": self.bucket_width,
             "order_by": "time",
             "order": "asc",
         }
 
     @override
-    def buckets(
-        self, step: Window, responses: Iterable[requests.Response]
-    ) -> Iterator[Iterable[Bucket]]:
-        due, start = step.start, step.start
+    def buckets(self, window: Window, pages: Iterable[ApiPage]) -> Iterator[Iterable[Bucket]]:
+        due, start = window.start, window.start
         rows: list[msgspec.Raw] = []
-        first: requests.Response | None = None  # page of the bucket's first row
-        for page in responses:
+        first: ApiPage | None = None  # page of the bucket's first row
+        for page in pages:
             first = first or page
-            for text, group in _by_start(read_page(page).data):
-                moment = parse_time(text)
-                if moment < start or moment >= step.end or (moment - step.start) % self.width:
-                    msg = f"a row of {format_time(moment)} is out of order or not of this window"
-                    raise BrokenPageError(msg)
+            for moment, group in _by_start(page.items):
+                if moment < start or moment >= window.end or (moment - window.start) % self.width:
+                    raise _out_of_order(moment)
                 if moment != start and rows:
                     yield [*self._empty(first, due, start), self._bucket(first, start, rows)]
                     due, rows = start + self.width, []
@@ -77,193 +65,155 @@ class RowReport(GroupedReport):
         if rows and first is not None:
             yield [*self._empty(first, due, start), self._bucket(first, start, rows)]
             due = start + self.width
-        yield self._empty(last, due, step.end)
+        yield self._empty(last, due, window.end)
 
-    def _bucket(
-        self, response: requests.Response, start: dt.datetime, rows: list[msgspec.Raw]
-    ) -> Bucket:
+    def _bucket(self, page: ApiPage, start: dt.datetime, rows: list[msgspec.Raw]) -> Bucket:
         """Return a bucket as seen by the page that its first row was on."""
-        return bucket_of(response, start, start + self.width, rows)
+        return bucket_of(page, Window(start, start + self.width), rows)
 
-    def _empty(
-        self, response: requests.Response, start: dt.datetime, end: dt.datetime
-    ) -> list[Bucket]:
-        window = Window(start, end)
-        return [self._bucket(response, step.start, []) for step in split(window, self.width, 1)]
+    def _empty(self, page: ApiPage, start: dt.datetime, end: dt.datetime) -> list[Bucket]:
+        parts = split(Window(start, end), self.width, 1)
+        return [self._bucket(page, part.start, []) for part in parts]
 
 
-class SizedReport(GroupedReport):
-    """A report that is read in steps which are held in memory whole.
+class AdaptiveWindowReport(GroupedReport):
+    """A report that is read in windows which are held in memory whole.
 
-    Steps begin small where buckets may be large, and grow as far as the bytes per bucket seen so
-    far let a step stay within `PAGE_BYTES`.
+    Windows begin small where buckets may be large, and grow as far as `PAGE_BYTES`.
     """
 
     paginator = TokenPaginator
     first_buckets: ClassVar[Mapping[str, int]]
-    """Buckets of the first step by width, where it is not the most that the API takes."""
-    _bucket_bytes = 0
-    _sized: tuple[Window | None, int] = (None, 0)
+    """Buckets of the first window by width, where it is not the most that the API takes."""
 
     @override
-    def step_buckets(self) -> int:
-        most = super().step_buckets()
-        if not self._bucket_bytes:
-            return self.first_buckets.get(self.bucket_width, most)
-        return max(1, min(most, PAGE_BYTES // self._bucket_bytes))
+    def sizer(self) -> WindowSizer:
+        return WindowSizer(
+            self.width,
+            self.page_buckets[self.bucket_width],
+            first=self.first_buckets.get(self.bucket_width),
+            target_bytes=PAGE_BYTES,
+        )
 
     @override
-    def note_size(self, step: Window, page_bytes: int) -> None:
-        sized, before = self._sized
-        total = before + page_bytes if sized == step else page_bytes
-        self._sized = step, total
-        self._bucket_bytes = max(self._bucket_bytes, total * self.width // (step.end - step.start))
+    def params(self, window: Window) -> dict[str, Any]:
+        return {**super().params(window), "bucket_width": self.bucket_width}
+
+
+class BucketReport(AdaptiveWindowReport):
+    """A report whose pages are lists of buckets, empty ones included (docs: usage-cost-api).
+
+    A window is one page. Days begin with the biggest, hours and minutes with the API's default.
+    """
+
+    first_buckets: ClassVar[Mapping[str, int]] = {"1h": 24, "1m": 60}
+    api_group_limit: ClassVar[int | None] = None
+    """Groups after which the API cuts a bucket off, without a word."""
+    superseded_by: ClassVar[str] = ""
+    """Stream that has all groups."""
+    _has_warned_of_limit = False
 
     @override
-    def get_url_params(
-        self, context: Mapping[str, Any] | None, next_page_token: str | None
-    ) -> dict[str, Any]:
-        params = super().get_url_params(context, next_page_token)
-        return {**params, "bucket_width": self.bucket_width}
+    def params(self, window: Window) -> dict[str, Any]:
+        return {**super().params(window), "limit": self.page_buckets[self.bucket_width]}
+
+    @override
+    def buckets(self, window: Window, pages: Iterable[ApiPage]) -> Iterator[Iterable[Bucket]]:
+        reading = _BucketReading(window, self.width)
+        # Not a loop, which would hold the page while the next one is fetched.
+        read = functools.partial(self._buckets_of, reading=reading)
+        yield from map(read, pages)
+        yield map(self._whole, reading.release())
+
+    def _buckets_of(self, page: ApiPage, reading: _BucketReading) -> Iterator[Bucket]:
+        for index, raw in enumerate(page.items):
+            bucket = decode_bucket(raw)
+            try:
+                window = Window(parse_time(bucket.starting_at), parse_time(bucket.ending_at))
+            except ValueError as error:
+                msg = f"a bucket of the page cannot be read: {error}"
+                raise MalformedResponseError(msg) from error
+            if index == 0 and reading.goes_on(window):
+                reading.held[-1].results.append(bucket.results)
+                continue
+            yield from map(self._whole, reading.release())
+            reading.hold(_PartOfBucket(bucket_of(page, window, []), [bucket.results]))
+        # Only the next page says whether its first bucket goes on with the last one of this page.
+        if not page.has_more and not (page.has_more is None and isinstance(page.next_page, str)):
+            yield from map(self._whole, reading.release())
+
+    def _whole(self, part: _PartOfBucket) -> Bucket:
+        rows = split_rows(*part.results)
+        limit = self.api_group_limit
+        if limit is not None and len(rows) >= limit and not self._has_warned_of_limit:
+            self._has_warned_of_limit = True
+            self.warn(
+                "the bucket of %s has %d groups, at which the API cuts off: smaller groups may be"
+                " missing. The stream %s has them all.",
+                part.bucket.starting_at,
+                len(rows),
+                self.superseded_by,
+            )
+        return dataclasses.replace(part.bucket, rows=rows)
 
 
-class _RawBucket(msgspec.Struct):
-    starting_at: str
-    ending_at: str
-    results: msgspec.Raw
-
-
-_decode_bucket = msgspec.json.Decoder(_RawBucket).decode
-
-
-class _Part(NamedTuple):
+class _PartOfBucket(NamedTuple):
     """A bucket as far as it was read; a page may end in its middle."""
 
     bucket: Bucket
     """Without its rows."""
-    window: Window
     results: list[msgspec.Raw]
 
 
 class _BucketReading:
-    """Where the reading of a step is: buckets follow each other without a gap."""
+    """Where the reading of a window is: buckets follow each other without a gap."""
 
-    def __init__(self, step: Window, width: dt.timedelta) -> None:
-        self._step, self._width = step, width
-        self._due = step.start
-        self.held: list[_Part] = []
+    def __init__(self, whole: Window, width: dt.timedelta) -> None:
+        self._whole, self._width = whole, width
+        self._due = whole.start
+        self.held: list[_PartOfBucket] = []
         """The newest bucket, unless it was released."""
 
     def goes_on(self, window: Window) -> bool:
         """Whether a bucket is the one that the page before ended with."""
-        return bool(self.held) and self.held[-1].window == window
+        return bool(self.held) and self.held[-1].bucket.window == window
 
-    def hold(self, part: _Part) -> None:
-        """Take the next bucket. Raises `BrokenPageError` if it is not the one that is due."""
-        start, end = part.window
-        if start != self._due or end - start != self._width or end > self._step.end:
+    def hold(self, part: _PartOfBucket) -> None:
+        """Take the next bucket. Raises `MalformedResponseError` if it is not the one due."""
+        start, end = part.bucket.window
+        if start != self._due or end - start != self._width or end > self._whole.end:
             msg = (
                 f"a bucket is from {format_time(start)} to {format_time(end)}, where one of"
                 f" {self._width} from {format_time(self._due)} on should be"
             )
-            raise BrokenPageError(msg)
+            raise MalformedResponseError(msg)
         self._due = end
         self.held.append(part)
 
-    def release(self) -> Iterator[_Part]:
+    def release(self) -> Iterator[_PartOfBucket]:
         """Yield the newest bucket, now that it is whole."""
         while self.held:
             yield self.held.pop()
 
 
-class BucketReport(SizedReport):
-    """A report whose pages are lists of buckets, empty ones included (docs: usage-cost-api).
+class UnorderedReport(AdaptiveWindowReport):
+    """A report whose rows come by rank, not by time: a window is read whole, then by bucket."""
 
-    A step is one page. Days begin with the biggest, hours and minutes with the API's default.
-    """
-
-    first_buckets: ClassVar[Mapping[str, int]] = {"1h": 24, "1m": 60}
-    most_groups: ClassVar[int | None] = None
-    """Groups after which the API cuts a bucket off, without a word."""
-    instead: ClassVar[str] = ""
-    """Stream that has all groups."""
-    _cut_off = False
-
-    @override
-    def get_url_params(
-        self, context: Mapping[str, Any] | None, next_page_token: str | None
-    ) -> dict[str, Any]:
-        params = super().get_url_params(context, next_page_token)
-        return {**params, "limit": self.page_buckets[self.bucket_width]}
-
-    @override
-    def buckets(
-        self, step: Window, responses: Iterable[requests.Response]
-    ) -> Iterator[Iterable[Bucket]]:
-        # Not a loop, which would hold the page while the next one is fetched.
-        read = functools.partial(self._buckets_of, reading=_BucketReading(step, self.width))
-        return map(read, responses)
-
-    def _buckets_of(self, response: requests.Response, reading: _BucketReading) -> Iterator[Bucket]:
-        page = read_page(response)
-        for index, raw in enumerate(page.data):
-            try:
-                bucket = _decode_bucket(raw)
-                window = Window(parse_time(bucket.starting_at), parse_time(bucket.ending_at))
-            except (*UNREADABLE, ValueError) as error:
-                msg = f"a bucket of the page cannot be read: {error}"
-                raise BrokenPageError(msg) from error
-            if index == 0 and reading.goes_on(window):
-                reading.held[-1].results.append(bucket.results)
-                continue
-            yield from map(self._whole, reading.release())
-            reading.hold(_Part(bucket_of(response, *window, []), window, [bucket.results]))
-        # Only the next page says whether its first bucket goes on with the last one of this page.
-        if not self.get_new_paginator().has_more(response):
-            yield from map(self._whole, reading.release())
-
-    def _whole(self, part: _Part) -> Bucket:
-        rows = part_rows(*part.results)
-        self._warn_of_cut(part.bucket.starting_at, len(rows))
-        return dataclasses.replace(part.bucket, rows=rows)
-
-    def _warn_of_cut(self, starting_at: str, groups: int) -> None:
-        if self._cut_off or self.most_groups is None or groups < self.most_groups:
-            return
-        self._cut_off = True
-        self.logger.warning(
-            "The bucket of %s has %d groups, at which the API cuts off: smaller groups may be"
-            " missing. The stream %s has them all.",
-            starting_at,
-            groups,
-            self.instead,
-        )
-
-
-class RankedReport(SizedReport):
-    """A report whose rows come by rank, not by time: a step is read whole, then told by bucket."""
-
-    dated_rows = True
+    has_dated_rows = True
     first_buckets: ClassVar[Mapping[str, int]] = {"1d": 1}
 
     @override
-    def buckets(
-        self, step: Window, responses: Iterable[requests.Response]
-    ) -> Iterator[Iterable[Bucket]]:
-        rows: dict[dt.datetime, list[msgspec.Raw]] = {
-            part.start: [] for part in split(step, self.width, 1)
-        }
-        pages = list(responses)
-        for page in pages:
-            for raw in read_page(page).data:
-                start = parse_time(row_start(raw))
+    def buckets(self, window: Window, pages: Iterable[ApiPage]) -> Iterator[Iterable[Bucket]]:
+        parts = list(split(window, self.width, 1))
+        rows: dict[dt.datetime, list[msgspec.Raw]] = {part.start: [] for part in parts}
+        held = list(pages)
+        for page in held:
+            for raw in page.items:
+                start = row_start(raw)
                 if start not in rows:
-                    msg = f"a row of {format_time(start)} is not of this window"
-                    raise BrokenPageError(msg)
+                    raise _out_of_order(start)
                 rows[start].append(raw)
-        yield [
-            bucket_of(pages[0], start, start + self.width, rows[start]) for start in sorted(rows)
-        ]
+        yield [bucket_of(held[0], part, rows[part.start]) for part in parts]
 
 
 class DayReport(ReportStream):
@@ -271,123 +221,82 @@ class DayReport(ReportStream):
 
     replication_key = "date"
     day_parameter: ClassVar[str]
-    delay: dt.timedelta = dt.timedelta(0)
+    delay: ClassVar[dt.timedelta] = dt.timedelta(0)
     """How long after its time data may still arrive."""
 
     @property
     @override
-    def paths(self) -> tuple[str, ...]:
+    def cacheable_paths(self) -> tuple[str, ...]:
         return (self.path,)
 
     @override
-    def steps(self, window: Window) -> Iterator[Window]:
-        return split(window, self.width, 1)
+    def sizer(self) -> WindowSizer:
+        return WindowSizer(self.width, 1)
 
     @override
-    def bounds(self, step: Window) -> dict[str, str]:
-        return {self.day_parameter: f"{step.start:%Y-%m-%d}"}
+    def window_params(self, window: Window) -> dict[str, str]:
+        return {self.day_parameter: f"{window.start:%Y-%m-%d}"}
 
     @override
-    def buckets(
-        self, step: Window, responses: Iterable[requests.Response]
-    ) -> Iterator[Iterable[Bucket]]:
-        pages = list(responses)
-        rows = [raw for page in pages for raw in read_page(page).data]
-        is_complete = step.end <= sent_at(pages[0]) - self.delay
-        yield [Bucket(format_time(step.start), format_time(step.end), rows, is_complete)]
+    def buckets(self, window: Window, pages: Iterable[ApiPage]) -> Iterator[Iterable[Bucket]]:
+        held = list(pages)
+        rows = [raw for page in held for raw in page.items]
+        yield [Bucket(window, rows, window.end <= held[0].sent_at - self.delay)]
 
     @override
     def window_columns(self, bucket: Bucket) -> Row:
         return {"date": bucket.starting_at[:10]}
 
     @override
-    def bookmark_of(self, bucket: Bucket) -> str:
+    def bookmark_value(self, bucket: Bucket) -> str:
         return bucket.starting_at[:10]
 
 
 class SeriesReport(ReportStream):
-    """A report with one row per day, for a range of days at once."""
+    """A report with one row per day, for a range of days per request."""
 
-    identity = ()
-    dated_rows = True
+    has_dated_rows = True
     may_begin_late = True
-    longest: ClassVar[int]
-    """Most days that a range may span."""
+    max_range_days: ClassVar[int]
 
     @override
-    def steps(self, window: Window) -> Iterator[Window]:
-        return split(window, self.width, self.longest)
+    def sizer(self) -> WindowSizer:
+        return WindowSizer(self.width, self.max_range_days)
 
     @override
-    def bounds(self, step: Window) -> dict[str, str]:
-        bounds = {"starting_date": f"{step.start:%Y-%m-%d}"}
-        if step.end <= floor(dt.datetime.now(dt.UTC), self.width):
-            bounds["ending_date"] = f"{step.end:%Y-%m-%d}"
+    def window_params(self, window: Window) -> dict[str, str]:
+        params = {"starting_date": f"{window.start:%Y-%m-%d}"}
+        if window.end <= floor(dt.datetime.now(dt.UTC), self.width):
+            params["ending_date"] = f"{window.end:%Y-%m-%d}"
         # else: without an end, the API goes up to the newest day that it has
-        return bounds
+        return params
 
     @override
-    def buckets(
-        self, step: Window, responses: Iterable[requests.Response]
-    ) -> Iterator[Iterable[Bucket]]:
-        due = step.start
-        for response in responses:
+    def buckets(self, window: Window, pages: Iterable[ApiPage]) -> Iterator[Iterable[Bucket]]:
+        due = window.start
+        for page in pages:
             finished = []
-            for raw in read_page(response).data:
-                start = parse_time(row_start(raw))
+            for raw in page.items:
+                start = row_start(raw)
                 end = start + self.width
-                if start < due or end > step.end or (start - step.start) % self.width:
-                    msg = f"a row of {format_time(start)} is out of order or not of this window"
-                    raise BrokenPageError(msg)
+                if start < due or end > window.end or (start - window.start) % self.width:
+                    raise _out_of_order(start)
                 due = end
-                finished.append(bucket_of(response, start, end, [raw]))
+                finished.append(bucket_of(page, Window(start, end), [raw]))
             yield finished
 
 
-def _by_start(rows: list[msgspec.Raw]) -> Iterator[tuple[str, list[msgspec.Raw]]]:
-    """Part rows in time order by their bucket; that each row is of it is seen when it is read."""
-    first = 0
-    while first < len(rows):
-        text = row_start(rows[first])
-        until = bisect.bisect_right(rows, parse_time(text), first, key=_moment)
-        yield text, rows[first:until]
-        first = until
-
-
-def _moment(raw: msgspec.Raw) -> dt.datetime:
-    return parse_time(row_start(raw))
-
-
-def bucket_of(
-    response: requests.Response,
-    start: dt.datetime,
-    end: dt.datetime,
-    rows: Sequence[Row | msgspec.Raw],
-) -> Bucket:
-    """Return a bucket as a page shows it: it is complete up to when the API says, or was asked."""
-    asked, refreshed = sent_at(response), refreshed_at(response)
-    return Bucket(
-        format_time(start),
-        format_time(end),
-        rows,
-        is_complete=end <= min(asked, refreshed or asked),
-        data_refreshed_at=None if refreshed is None else format_time(refreshed),
+def _out_of_order(start: dt.datetime) -> MalformedResponseError:
+    return MalformedResponseError(
+        f"a row of {format_time(start)} is out of order or not of this window"
     )
 
 
-class _RowStart(msgspec.Struct):
-    starting_at: str
-
-
-_decode_row_start = msgspec.json.Decoder(_RowStart).decode
-
-
-def row_start(raw: msgspec.Raw) -> str:
-    """Return the ``starting_at`` of a row, a time. Raises `BrokenPageError` if it has none."""
-    try:
-        text = _decode_row_start(raw).starting_at
-        parse_time(text)
-    except (*UNREADABLE, ValueError) as error:
-        msg = f"a row of the page has no starting_at: {error}"
-        raise BrokenPageError(msg) from error
-    return text
+def _by_start(rows: Any) -> Iterator[tuple[dt.datetime, list[msgspec.Raw]]]:
+    """Part rows in time order by their bucket; that each row is of it is seen when it is read."""
+    first = 0
+    while first < len(rows):
+        moment = row_start(rows[first])
+        until = bisect.bisect_right(rows, moment, first, key=row_start)
+        yield moment, rows[first:until]
+        first = until

@@ -6,21 +6,25 @@ To add a report: one class here, and a schema file of its name in ``schemas/``.
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
-from singer_sdk import SchemaDirectory, StreamSchema
-from typing_extensions import override
-
-from tap_claude import schemas
-from tap_claude.client import CONSOLE, ENTERPRISE
-from tap_claude.directory import DirectoryStream
+from tap_claude.credentials import CONSOLE, ENTERPRISE, OAUTH
+from tap_claude.lists import ListStream
 from tap_claude.pagination import (
     IdPaginator,
     OnePagePaginator,
     PagePaginator,
     TokenPaginator,
 )
-from tap_claude.records import (
+from tap_claude.report_kinds import (
+    BucketReport,
+    DayReport,
+    RowReport,
+    SeriesReport,
+    UnorderedReport,
+)
+from tap_claude.reports import BucketLogStream, GroupedReport, ReportStream
+from tap_claude.reshape import (
     per_limiter,
     per_model,
     with_address,
@@ -30,22 +34,6 @@ from tap_claude.records import (
     with_role_name,
     with_tools,
 )
-from tap_claude.report_kinds import (
-    BucketReport,
-    DayReport,
-    RankedReport,
-    RowReport,
-    SeriesReport,
-)
-from tap_claude.reports import BucketLogStream, GroupedReport, ReportStream
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-
-Row = dict[str, Any]
-
-SCHEMAS = SchemaDirectory(schemas)
 
 FAST_MODE = "fast-mode-2026-02-01"
 
@@ -55,7 +43,6 @@ class MessagesUsage(BucketReport):
 
     name = "messages_usage"
     path = "usage_report/messages"
-    schema = StreamSchema(SCHEMAS, key=name)
     dimensions = (
         "account_id",
         "api_key_id",
@@ -81,7 +68,7 @@ class MessagesUsage(BucketReport):
     )
     page_buckets = {"1d": 31, "1h": 168, "1m": 1440}
     lookback_days = 7
-    gated = {"speed": FAST_MODE, "speeds": FAST_MODE}
+    dimension_beta_headers = {"speed": FAST_MODE, "speeds": FAST_MODE}
 
 
 class CostReport(BucketReport):
@@ -89,13 +76,12 @@ class CostReport(BucketReport):
 
     name = "cost_report"
     path = "cost_report"
-    schema = StreamSchema(SCHEMAS, key=name)
     dimensions = ("description", "workspace_id")
     default_group_by = ("workspace_id", "description")
     page_buckets = {"1d": 31}
     lookback_days = 7
     # The API parses these from the description, which alone is not unique.
-    key_columns = {
+    dimension_key_columns = {
         "description": (
             "description",
             "cost_type",
@@ -139,8 +125,8 @@ class AnalyticsReport(RowReport):
     """Base of the two reports that all organizations have."""
 
     credentials = (*CONSOLE, *ENTERPRISE)
-    needs = "an Admin API key, or an Enterprise key with the scope read:analytics"
-    beta = "analytics-usage-cost-2026-08-24"
+    required_scope = "read:analytics"
+    beta_headers = ("analytics-usage-cost-2026-08-24",)
     default_group_by: ClassVar[tuple[str, ...]] = (
         "actor",
         "product",
@@ -174,10 +160,11 @@ class AnalyticsReport(RowReport):
     lookback_days = 30
     earliest = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     max_age = dt.timedelta(days=365)
+    warns_of_merged_rows = True
     # Several people whom the API cannot name may each have a row without an actor.
     anonymous_columns = ("actor_user_id", "actor_service_account_id", "actor_api_key_id")
     # By type and ids: who is renamed or deleted keeps the key.
-    key_columns = {
+    dimension_key_columns = {
         "actor": (
             "actor_type",
             "actor_user_id",
@@ -192,7 +179,10 @@ class AnalyticsReport(RowReport):
             "actor_provider_issuer",
         )
     }
-    exclusive = (("claude_tag_user_id", "rbac_group_id"), ("claude_tag_user_id", "rbac_group_ids"))
+    incompatible = (
+        ("claude_tag_user_id", "rbac_group_id"),
+        ("claude_tag_user_id", "rbac_group_ids"),
+    )
 
 
 class AnalyticsUsage(AnalyticsReport):
@@ -200,7 +190,6 @@ class AnalyticsUsage(AnalyticsReport):
 
     name = "analytics_usage"
     path = "analytics/usage"
-    schema = StreamSchema(SCHEMAS, key=name)
     dimensions = ANALYTICS_DIMENSIONS
 
 
@@ -209,10 +198,9 @@ class AnalyticsCost(AnalyticsReport):
 
     name = "analytics_cost"
     path = "analytics/cost"
-    schema = StreamSchema(SCHEMAS, key=name)
     dimensions = (*ANALYTICS_DIMENSIONS, "cost_type", "token_type")
     default_group_by = (*AnalyticsReport.default_group_by, "cost_type", "token_type")
-    uncounted = ("cost_type", "token_type")
+    unlimited_dimensions = ("cost_type", "token_type")
 
 
 # -- Claude Code (docs: claude-code-analytics-api): one pass over the days gives both streams
@@ -237,38 +225,28 @@ class ClaudeCodeReport(DayReport):
     paginator = TokenPaginator
     delay = dt.timedelta(hours=1)
     lookback_days = 3
+    warns_of_merged_rows = True
 
 
 class ClaudeCodeUsage(ClaudeCodeReport):
     """What a person or key did with Claude Code on a day."""
 
     name = "claude_code_usage"
-    schema = StreamSchema(SCHEMAS, key=name)
-    identity = CLAUDE_CODE_IDENTITY
-    ignored = ("model_breakdown",)
-
-    @override
-    def expand(self, row: Row) -> Iterable[Row]:
-        tools = ("edit_tool", "multi_edit_tool", "write_tool", "notebook_edit_tool")
-        return (with_tools(row, tools),)
+    key_columns = CLAUDE_CODE_IDENTITY
+    ignored_fields = ("model_breakdown",)
+    reshape = with_tools
 
 
 class ClaudeCodeModelUsage(ClaudeCodeReport):
     """Tokens and estimated cost of Claude Code by model."""
 
     name = "claude_code_model_usage"
-    schema = StreamSchema(SCHEMAS, key=name)
-    identity = (*CLAUDE_CODE_IDENTITY, "model", "estimated_cost_currency")
-
-    @override
-    def expand(self, row: Row) -> Iterable[Row]:
-        shared = ("organization_id", "actor", "customer_type", "subscription_type")
-        return per_model(row, (*shared, "terminal_type", "is_remote"))
+    key_columns = (*CLAUDE_CODE_IDENTITY, "model", "estimated_cost_currency")
+    reshape = per_model
 
 
 # -- Claude Enterprise: who uses what (docs: claude-enterprise-analytics-api)
 
-ANALYTICS_NEEDS = "an Enterprise key (analytics_api_key) with the scope read:analytics"
 ANALYTICS_START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 GROUPING_FIELDS = ("product", "rbac_group_id", "user_id")
 """Fields of rows that are grouped; they count for the key, so that it stays unique."""
@@ -278,12 +256,13 @@ class EngagementReport(DayReport):
     """Base of the reports that have rows of one day, without the day."""
 
     credentials = ENTERPRISE
-    needs = ANALYTICS_NEEDS
+    required_scope = "read:analytics"
     day_parameter = "date"
     paginator = PagePaginator
     lookback_days = 3
     earliest = ANALYTICS_START
     names_newest_day = True
+    warns_of_merged_rows = True
 
 
 class AnalyticsUsers(EngagementReport):
@@ -291,8 +270,7 @@ class AnalyticsUsers(EngagementReport):
 
     name = "analytics_users"
     path = "analytics/users"
-    schema = StreamSchema(SCHEMAS, key=name)
-    identity = ("user_id", "rbac_group_id")
+    key_columns = ("user_id", "rbac_group_id")
 
 
 class AnalyticsProjects(EngagementReport):
@@ -300,8 +278,7 @@ class AnalyticsProjects(EngagementReport):
 
     name = "analytics_projects"
     path = "analytics/apps/chat/projects"
-    schema = StreamSchema(SCHEMAS, key=name)
-    identity = ("project_id", "rbac_group_id", "user_id")
+    key_columns = ("project_id", "rbac_group_id", "user_id")
 
 
 class AnalyticsSkills(EngagementReport):
@@ -309,8 +286,7 @@ class AnalyticsSkills(EngagementReport):
 
     name = "analytics_skills"
     path = "analytics/skills"
-    schema = StreamSchema(SCHEMAS, key=name)
-    identity = ("skill_name", "share_status", *GROUPING_FIELDS)
+    key_columns = ("skill_name", "share_status", *GROUPING_FIELDS)
 
 
 class AnalyticsConnectors(EngagementReport):
@@ -318,8 +294,7 @@ class AnalyticsConnectors(EngagementReport):
 
     name = "analytics_connectors"
     path = "analytics/connectors"
-    schema = StreamSchema(SCHEMAS, key=name)
-    identity = ("connector_name", *GROUPING_FIELDS)
+    key_columns = ("connector_name", *GROUPING_FIELDS)
 
 
 class AnalyticsPlugins(EngagementReport):
@@ -327,8 +302,7 @@ class AnalyticsPlugins(EngagementReport):
 
     name = "analytics_plugins"
     path = "analytics/plugins"
-    schema = StreamSchema(SCHEMAS, key=name)
-    identity = ("plugin_name", "plugin_id", *GROUPING_FIELDS)
+    key_columns = ("plugin_name", "plugin_id", *GROUPING_FIELDS)
 
 
 class AnalyticsArtifacts(EngagementReport):
@@ -336,8 +310,7 @@ class AnalyticsArtifacts(EngagementReport):
 
     name = "analytics_artifacts"
     path = "analytics/artifacts"
-    schema = StreamSchema(SCHEMAS, key=name)
-    identity = ("artifact_type", "is_shared", *GROUPING_FIELDS)
+    key_columns = ("artifact_type", "is_shared", *GROUPING_FIELDS)
     # Only grouped rows come in pages.
     paginator = OnePagePaginator
     page_size = None
@@ -348,11 +321,10 @@ class AnalyticsSummaries(SeriesReport):
 
     name = "analytics_summaries"
     path = "analytics/summaries"
-    schema = StreamSchema(SCHEMAS, key=name)
     credentials = ENTERPRISE
-    needs = ANALYTICS_NEEDS
+    required_scope = "read:analytics"
     paginator = OnePagePaginator
-    longest = 366
+    max_range_days = 366
     lookback_days = 3
     earliest = ANALYTICS_START
     names_newest_day = True
@@ -375,20 +347,17 @@ LEGACY_COST_DIMENSIONS = (*LEGACY_DIMENSIONS, "cost_type", "token_type")
 COST_GROUPS = ("product", "model", "cost_type", "token_type")
 
 
-class LegacyReport:
-    """Marks the reports that are offered only with the setting ``legacy_reports``."""
-
-
-class LegacyBucketReport(LegacyReport, BucketReport):
+class LegacyBucketReport(BucketReport):
     """Base of the legacy reports by day."""
 
+    is_legacy = True
     credentials = ENTERPRISE
-    needs = ANALYTICS_NEEDS
+    required_scope = "read:analytics"
     page_buckets = {"1d": 31, "1h": 168, "1m": 256}
     lookback_days = 30
     earliest = ANALYTICS_START
     max_age = dt.timedelta(days=365)
-    most_groups = 100
+    api_group_limit = 100
 
 
 class AnalyticsUsageReport(LegacyBucketReport):
@@ -396,10 +365,9 @@ class AnalyticsUsageReport(LegacyBucketReport):
 
     name = "analytics_usage_report"
     path = "analytics/usage_report"
-    schema = StreamSchema(SCHEMAS, key=name)
     dimensions = LEGACY_DIMENSIONS
     default_group_by = ("product", "model")
-    instead = "analytics_usage"
+    superseded_by = "analytics_usage"
 
 
 class AnalyticsCostReport(LegacyBucketReport):
@@ -407,26 +375,23 @@ class AnalyticsCostReport(LegacyBucketReport):
 
     name = "analytics_cost_report"
     path = "analytics/cost_report"
-    schema = StreamSchema(SCHEMAS, key=name)
     dimensions = LEGACY_COST_DIMENSIONS
     default_group_by = COST_GROUPS
-    instead = "analytics_cost"
+    superseded_by = "analytics_cost"
 
 
-class LegacyUserReport(LegacyReport, RankedReport):
+class LegacyUserReport(UnorderedReport):
     """Base of the legacy reports by user and day."""
 
+    is_legacy = True
     credentials = ENTERPRISE
-    needs = ANALYTICS_NEEDS
+    required_scope = "read:analytics"
     page_buckets = {"1d": 31}
     lookback_days = 30
     earliest = ANALYTICS_START
     max_age = dt.timedelta(days=365)
-    always = ("actor_type", "actor_user_id")
-
-    @override
-    def expand(self, row: Row) -> Iterable[Row]:
-        return (with_address(row),)
+    base_key_columns = ("actor_type", "actor_user_id")
+    reshape = with_address
 
 
 class AnalyticsUserUsageReport(LegacyUserReport):
@@ -434,7 +399,6 @@ class AnalyticsUserUsageReport(LegacyUserReport):
 
     name = "analytics_user_usage_report"
     path = "analytics/user_usage_report"
-    schema = StreamSchema(SCHEMAS, key=name)
     dimensions = LEGACY_DIMENSIONS
     default_group_by = ("product", "model")
 
@@ -444,135 +408,109 @@ class AnalyticsUserCostReport(LegacyUserReport):
 
     name = "analytics_user_cost_report"
     path = "analytics/user_cost_report"
-    schema = StreamSchema(SCHEMAS, key=name)
     dimensions = LEGACY_COST_DIMENSIONS
     default_group_by = COST_GROUPS
 
 
 # -- The directory (docs: api/admin)
 
-OAUTH = ("access_token",)
-OAUTH_NEEDS = "an OAuth token with the scope org:admin (access_token); Admin keys will not do"
 
-
-class Organization(DirectoryStream):
+class Organization(ListStream):
     """The organization that the credential belongs to (docs: api/admin/organizations)."""
 
     name = "organization"
     path = "me"
-    schema = StreamSchema(SCHEMAS, key=name)
-    single = True
+    returns_object = True
     page_size = None
 
 
-class Workspaces(DirectoryStream):
+class Workspaces(ListStream):
     """Workspaces, archived ones and the default one included (docs: workspaces)."""
 
     name = "workspaces"
     path = "workspaces"
-    schema = StreamSchema(SCHEMAS, key=name)
     paginator = IdPaginator
-    params = {"include_archived": "true", "include_default": "true"}
-
-    @override
-    def expand(self, row: Row) -> Iterable[Row]:
-        return (with_geo_list(row),)
+    list_params = {"include_archived": "true", "include_default": "true"}
+    reshape = with_geo_list
 
 
-class WorkspaceMembers(DirectoryStream):
+class WorkspaceMembers(ListStream):
     """Who is in which workspace (docs: api/admin/workspaces/members)."""
 
     name = "workspace_members"
     path = "workspaces/{parent_id}/members"
-    schema = StreamSchema(SCHEMAS, key=name)
     primary_keys = ("organization_id", "workspace_id", "user_id")
     paginator = IdPaginator
     parent = Workspaces
     parent_column = "workspace_id"
 
 
-class WorkspaceRateLimits(DirectoryStream):
+class WorkspaceRateLimits(ListStream):
     """Limits that a workspace sets for itself; what is missing is inherited."""
 
     name = "workspace_rate_limits"
     path = "workspaces/{parent_id}/rate_limits"
-    schema = StreamSchema(SCHEMAS, key=name)
     primary_keys = ("row_id",)
     row_key = ("workspace_id", "rate_limit_id", "group_type", "group_id", "limit_type")
     paginator = PagePaginator
     parent = Workspaces
     parent_column = "workspace_id"
-
-    @override
-    def expand(self, row: Row) -> Iterable[Row]:
-        return per_limiter(row)
+    reshape = per_limiter
 
 
-class RateLimits(DirectoryStream):
+class RateLimits(ListStream):
     """Limits of the organization, one row per group and limiter (docs: rate-limits-api)."""
 
     name = "rate_limits"
     path = "rate_limits"
-    schema = StreamSchema(SCHEMAS, key=name)
     primary_keys = ("row_id",)
     row_key = ("id", "group_type", "group_id", "limit_type")
     paginator = PagePaginator
-
-    @override
-    def expand(self, row: Row) -> Iterable[Row]:
-        return per_limiter(row)
+    reshape = per_limiter
 
 
-class Users(DirectoryStream):
+class Users(ListStream):
     """Members of the organization (docs: user-management)."""
 
     name = "users"
     path = "users"
-    schema = StreamSchema(SCHEMAS, key=name)
     credentials = (*CONSOLE, *ENTERPRISE)
-    needs = "an Admin API key, or an Enterprise key with the scope read:members"
+    required_scope = "read:members"
     paginator = IdPaginator
 
 
-class Invites(DirectoryStream):
+class Invites(ListStream):
     """Invitations of all statuses (docs: user-management)."""
 
     name = "invites"
     path = "invites"
-    schema = StreamSchema(SCHEMAS, key=name)
     credentials = (*CONSOLE, *ENTERPRISE)
-    needs = "an Admin API key, or an Enterprise key with the scope read:members"
+    required_scope = "read:members"
     paginator = IdPaginator
 
 
-class ApiKeys(DirectoryStream):
+class ApiKeys(ListStream):
     """API keys of all statuses; never the keys themselves (docs: api/admin/api_keys)."""
 
     name = "api_keys"
     path = "api_keys"
-    schema = StreamSchema(SCHEMAS, key=name)
     paginator = IdPaginator
-
-    @override
-    def expand(self, row: Row) -> Iterable[Row]:
-        return (with_key_owner(row),)
+    reshape = with_key_owner
 
 
-class ExternalKeys(DirectoryStream):
+class ExternalKeys(ListStream):
     """Customer-managed encryption keys (docs: api/admin/external_keys)."""
 
     name = "external_keys"
     path = "external_keys"
-    schema = StreamSchema(SCHEMAS, key=name)
     paginator = PagePaginator
     page_size = 100
 
 
-class OAuthStream(DirectoryStream):
+class OAuthStream(ListStream):
     """Base of the streams that only an OAuth token may read, a hundred rows a page."""
 
     credentials = OAUTH
-    needs = OAUTH_NEEDS
     paginator = PagePaginator
     page_size = 100
 
@@ -582,8 +520,7 @@ class ServiceAccounts(OAuthStream):
 
     name = "service_accounts"
     path = "service_accounts"
-    schema = StreamSchema(SCHEMAS, key=name)
-    params = {"include_archived": "true"}
+    list_params = {"include_archived": "true"}
 
 
 class ServiceAccountWorkspaces(OAuthStream):
@@ -591,7 +528,6 @@ class ServiceAccountWorkspaces(OAuthStream):
 
     name = "service_account_workspaces"
     path = "service_accounts/{parent_id}/workspaces"
-    schema = StreamSchema(SCHEMAS, key=name)
     primary_keys = ("organization_id", "service_account_id", "workspace_id")
     parent = ServiceAccounts
     parent_column = "service_account_id"
@@ -602,8 +538,7 @@ class FederationIssuers(OAuthStream):
 
     name = "federation_issuers"
     path = "federation_issuers"
-    schema = StreamSchema(SCHEMAS, key=name)
-    params = {"include_archived": "true"}
+    list_params = {"include_archived": "true"}
 
 
 class FederationRules(OAuthStream):
@@ -611,14 +546,13 @@ class FederationRules(OAuthStream):
 
     name = "federation_rules"
     path = "federation_rules"
-    schema = StreamSchema(SCHEMAS, key=name)
-    params = {"include_archived": "true"}
+    list_params = {"include_archived": "true"}
 
 
 # -- Claude Enterprise: groups, roles and spend limits (docs: api/admin/rbac, spend-limits-api)
 
 
-class EnterpriseStream(DirectoryStream):
+class EnterpriseStream(ListStream):
     """Base of the lists that only organizations on Claude Enterprise have."""
 
     credentials = ENTERPRISE
@@ -630,12 +564,8 @@ class RbacGroups(EnterpriseStream):
 
     name = "rbac_groups"
     path = "rbac_groups"
-    schema = StreamSchema(SCHEMAS, key=name)
-    needs = "an Enterprise key (analytics_api_key) with the scope read:rbac_groups"
-
-    @override
-    def expand(self, row: Row) -> Iterable[Row]:
-        return (with_group_roles(row),)
+    required_scope = "read:rbac_groups"
+    reshape = with_group_roles
 
 
 class RbacGroupMembers(EnterpriseStream):
@@ -643,10 +573,9 @@ class RbacGroupMembers(EnterpriseStream):
 
     name = "rbac_group_members"
     path = "rbac_groups/{parent_id}/members"
-    schema = StreamSchema(SCHEMAS, key=name)
     primary_keys = ("row_id",)
     row_key = ("rbac_group_id", "user_id")
-    needs = RbacGroups.needs
+    required_scope = "read:rbac_groups"
     parent = RbacGroups
     parent_column = "rbac_group_id"
 
@@ -656,12 +585,8 @@ class RbacRoles(EnterpriseStream):
 
     name = "rbac_roles"
     path = "rbac_roles"
-    schema = StreamSchema(SCHEMAS, key=name)
-    needs = "an Enterprise key (analytics_api_key) with the scope read:members"
-
-    @override
-    def expand(self, row: Row) -> Iterable[Row]:
-        return (with_role_name(row),)
+    required_scope = "read:members"
+    reshape = with_role_name
 
 
 class RbacRolePermissions(EnterpriseStream):
@@ -669,7 +594,6 @@ class RbacRolePermissions(EnterpriseStream):
 
     name = "rbac_role_permissions"
     path = "rbac_roles/{parent_id}/permissions"
-    schema = StreamSchema(SCHEMAS, key=name)
     primary_keys = ("row_id",)
     row_key = (
         "rbac_role_id",
@@ -680,7 +604,7 @@ class RbacRolePermissions(EnterpriseStream):
         "resource_tool_name",
         "resource_scope",
     )
-    needs = RbacRoles.needs
+    required_scope = "read:members"
     parent = RbacRoles
     parent_column = "rbac_role_id"
 
@@ -688,7 +612,7 @@ class RbacRolePermissions(EnterpriseStream):
 class SpendLimitStream(EnterpriseStream):
     """Base of the streams about spend limits."""
 
-    needs = "an Enterprise key (analytics_api_key) with the scope read:spend_limits"
+    required_scope = "read:spend_limits"
 
 
 class SpendLimits(SpendLimitStream):
@@ -696,8 +620,7 @@ class SpendLimits(SpendLimitStream):
 
     name = "spend_limits"
     path = "spend_limits"
-    schema = StreamSchema(SCHEMAS, key=name)
-    beta = "spend-limit-reads-2026-09-26"
+    beta_headers = ("spend-limit-reads-2026-09-26",)
 
 
 class EffectiveSpendLimits(SpendLimitStream):
@@ -705,7 +628,6 @@ class EffectiveSpendLimits(SpendLimitStream):
 
     name = "effective_spend_limits"
     path = "spend_limits/effective"
-    schema = StreamSchema(SCHEMAS, key=name)
     primary_keys = ("row_id",)
     row_key = (
         "spend_limit_id",
@@ -727,7 +649,6 @@ class SpendLimitIncreaseRequests(SpendLimitStream):
 
     name = "spend_limit_increase_requests"
     path = "spend_limit_increase_requests"
-    schema = StreamSchema(SCHEMAS, key=name)
 
 
 class ReportBuckets(BucketLogStream):
@@ -735,7 +656,6 @@ class ReportBuckets(BucketLogStream):
 
     name = "report_buckets"
     path = ""
-    schema = StreamSchema(SCHEMAS, key=name)
     credentials = (*CONSOLE, *ENTERPRISE)
 
 
@@ -744,7 +664,7 @@ REPORTS: dict[str, type[GroupedReport]] = {
 }
 """Reports that the setting ``reports`` can vary."""
 
-STREAMS: dict[str, type[ReportStream | DirectoryStream | BucketLogStream]] = {
+STREAMS: dict[str, type[ReportStream | ListStream | BucketLogStream]] = {
     stream.name: stream
     for stream in (
         ClaudeCodeUsage,

@@ -12,28 +12,27 @@ import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
+from dotenv import find_dotenv, load_dotenv
 from singer_sdk import Tap
-from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import ConfigValidationError
-from singer_sdk.helpers._classproperty import classproperty
-from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 from typing_extensions import override
 
 from tap_claude.bucket_log import BucketLog
-from tap_claude.client import (
+from tap_claude.config import CONFIG_SCHEMA, DEFAULTS, SECRETS, Config
+from tap_claude.credentials import (
     CREDENTIALS,
     ORGANIZATION_TYPE,
-    SECRETS,
-    Run,
+    access_needed,
     credential_for,
-    restore_decimals,
 )
+from tap_claude.money import restore_decimals
 from tap_claude.organizations import unread_organizations
-from tap_claude.redaction import REDACTION, printable, redact_logs
-from tap_claude.settings import (
-    CONFIG_SCHEMA,
-    custom_reports,
-    default_report,
+from tap_claude.redaction import REDACTION, redact_logs, sanitize_for_log
+from tap_claude.state_file import read_state
+from tap_claude.streams import REPORTS, STREAMS, ReportBuckets
+from tap_claude.sync_context import SyncContext
+from tap_claude.validation import (
+    find_errors,
     from_environment,
     key_warnings,
     privacy_warnings,
@@ -42,20 +41,18 @@ from tap_claude.settings import (
     report_warnings,
     unknown_settings,
 )
-from tap_claude.state_file import read_state
-from tap_claude.streams import REPORTS, STREAMS, LegacyReport, ReportBuckets
-from tap_claude.writer import BlockWriter
+from tap_claude.writer import BufferedWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
 
-    from jsonschema import ValidationError
     from singer_sdk import Stream
 
-    from tap_claude.client import ClaudeStream
+    from tap_claude.stream import ClaudeStream
 
-TAKEN = (*REPORTS, *STREAMS)
+RESERVED_NAMES = (*REPORTS, *STREAMS)
+"""Names that no custom report may have."""
 NOTHING_SELECTED = (
     "No stream is selected, so nothing is read. With Meltano, add '*.*' to select: lines that begin"
     ' with ! only leave out. In a catalogue, a stream is selected by "selected": true.'
@@ -69,44 +66,68 @@ class TapClaude(Tap):
 
     name = "tap-claude"
     config_jsonschema: ClassVar[dict[str, Any]] = CONFIG_SCHEMA
-    message_writer_class = BlockWriter
+    message_writer_class = BufferedWriter
+
+    def __init__(
+        self,
+        *,
+        config: dict[str, Any] | None = None,
+        parse_env_config: bool = False,
+        validate_config: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        """Check the settings, which the SDK would do with less to say, and start."""
+        self.append_builtin_config(self.config_jsonschema)
+        settings = {**(config or {}), **(environment() if parse_env_config else {})}
+        # Null and empty are as good as not set.
+        settings = {name: value for name, value in settings.items() if value not in (None, "")}
+        self._check(settings, raise_errors=validate_config)
+        super().__init__(config={**DEFAULTS, **settings}, validate_config=validate_config, **kwargs)
 
     @override
     def discover_streams(self) -> Sequence[Stream]:
         started_at = dt.datetime.fromtimestamp(self.initialized_at / 1000, tz=dt.UTC)
-        self.run = Run(self.config, started_at, self.logger)
-        self.run.bucket_log = BucketLog(self.report_buckets)
-        everything = credential_for(self.config, CREDENTIALS) is None
+        config = Config(self.config)
+        self.run = SyncContext(config, started_at, self.logger)
+        self.run.bucket_log = BucketLog(self.flush_bucket_log)
 
-        def offered(stream: type[ClaudeStream]) -> bool:
-            if issubclass(stream, LegacyReport) and not self.config.get("legacy_reports"):
+        def is_offered(stream: type[ClaudeStream]) -> bool:
+            if stream.is_legacy and not config.legacy_reports:
                 return False
-            return everything or credential_for(self.config, stream.credentials) is not None
+            return not config.credentials or (
+                credential_for(config.credentials, stream.credentials) is not None
+            )
 
-        reports = [
-            *(default_report(declared, self.config) for declared in REPORTS.values()),
-            *custom_reports(self.config),
+        specs = [
+            *(config.default_report(declared) for declared in REPORTS.values()),
+            *config.custom_reports(),
         ]
         return [
             *(
-                REPORTS[report.report](self, run=self.run, report=report)
-                for report in reports
-                if offered(REPORTS[report.report])
+                REPORTS[spec.base_stream](self, run=self.run, spec=spec)
+                for spec in specs
+                if is_offered(REPORTS[spec.base_stream])
             ),
-            *(stream(self, run=self.run) for stream in STREAMS.values() if offered(stream)),
+            *(stream(self, run=self.run) for stream in STREAMS.values() if is_offered(stream)),
         ]
 
     @property
     @override
     def streams(self) -> dict[str, Stream]:
+        is_first = self._streams is None
         streams = super().streams
-        # It tells of the others, so it comes last; the SDK has sorted them by name.
-        last = ReportBuckets.name
-        if last in streams and next(reversed(streams)) != last:
-            streams[last] = streams.pop(last)
-        if last not in streams or not streams[last].selected:
-            self.run.bucket_log = None
+        if is_first:
+            self._begin_run(streams)
         return streams
+
+    def _begin_run(self, streams: dict[str, Any]) -> None:
+        # It reports the others, so it comes last; the SDK has sorted them by name.
+        if last := streams.pop(ReportBuckets.name, None):
+            streams[ReportBuckets.name] = last
+        if last is None or not last.selected:
+            self.run.bucket_log = None
+        asked = [path for s in streams.values() if s.selected for path in s.cacheable_paths]
+        self.run.client.cacheable_paths = frozenset(path for path in asked if asked.count(path) > 1)
 
     @property
     @override
@@ -118,45 +139,30 @@ class TapClaude(Tap):
 
     # -- settings
 
-    @classproperty
-    def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805
-        # The SDK's own parser fails without the setting's name, and takes any text for false.
-        schema = cls.config_jsonschema
-        cls.append_builtin_config(schema)
-        as_text = {"properties": {name: {"type": "string"} for name in schema["properties"]}}
-        return from_environment(parse_environment_config(as_text, cls._env_var_prefix), schema)
-
-    @override
-    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
-        # The SDK's own messages print the values, secrets too, and it knows types only.
-        config, schema = self._config, self.config_jsonschema
+    @classmethod
+    def _check(cls, settings: dict[str, Any], *, raise_errors: bool) -> None:
+        """Warn of what is odd, and raise ``ConfigValidationError`` for what is wrong."""
         redact_logs(
-            {config[name] for name in SECRETS if isinstance(config.get(name), str)},
-            addresses=config.get("pseudonymize_users", "none") != "none",
+            {settings[name] for name in SECRETS if isinstance(settings.get(name), str)},
+            addresses=settings.get("pseudonymize_users", "none") != "none",
         )
-        for name in [name for name, value in config.items() if value is None or value == ""]:
-            del config[name]  # as if it were not set, so that its default holds
-        errors = for_discovery = [
-            _line(error) for error in DEFAULT_JSONSCHEMA_VALIDATOR(schema).iter_errors(config)
-        ]
+        errors = for_discovery = find_errors(settings, cls.config_jsonschema)
+        warnings = [*unknown_settings(settings, cls.config_jsonschema["properties"])]
         if not errors:
-            super()._validate_config(raise_errors=raise_errors)  # fills in the defaults
-            for_discovery = [*report_problems(config, REPORTS, taken=TAKEN)]
-            errors = [*problems(config, now=dt.datetime.now(dt.UTC)), *for_discovery]
-        warnings = [*unknown_settings(config, schema["properties"])]
+            for_discovery = [*report_problems(settings, REPORTS, taken=RESERVED_NAMES)]
+            errors = [*problems(settings, now=dt.datetime.now(dt.UTC)), *for_discovery]
         if not errors:
             warnings += [
-                *key_warnings(config),
-                *privacy_warnings(config),
-                *report_warnings(config),
+                *key_warnings(settings),
+                *privacy_warnings(settings),
+                *report_warnings(Config(settings)),
             ]
         for warning in warnings:
-            self.logger.warning("%s", warning)
+            cls.logger.warning("%s", warning)
         # The catalogue depends on types and reports, so discovery does not go on with wrong ones.
         if for_discovery or (errors and raise_errors):
             msg = "Config validation failed"
-            raise ConfigValidationError(msg, errors=errors, schema=schema)
-        return errors
+            raise ConfigValidationError(msg, errors=errors, schema=cls.config_jsonschema)
 
     # -- command line
 
@@ -185,6 +191,8 @@ class TapClaude(Tap):
                 state=_read_state(state),
                 catalog=_read_json(catalog, "--catalog"),
             )
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, _end_by_signal)
             tap.warn_if_nothing_is_selected()
             # What is loaded by now stays, and rows have no cycles: looking for some would take a
             # twentieth of a run, and a twentieth of a second at its end.
@@ -237,17 +245,17 @@ class TapClaude(Tap):
         except OSError:
             raise  # nothing can be written any more
         except Exception:
-            self.report_buckets()
+            self.flush_bucket_log()
             raise
 
-    def report_buckets(self) -> None:
+    def flush_bucket_log(self) -> None:
         """Write ``report_buckets`` for the buckets that have been read and written so far."""
         if self.run.bucket_log is not None and self.run.bucket_log.waiting:
             self.streams[ReportBuckets.name].sync()
 
     def report_failures(self) -> None:
         """Name each stream that could not be read; exit with 1 unless that is to be skipped."""
-        fail = self.config.get("on_permission_error", "fail") == "fail"
+        fail = self.run.config.fails_on_permission_error
         for refusal in self.run.refusals.values():
             self.logger.log(logging.ERROR if fail else logging.WARNING, "%s", refusal)
         failures = [*self.run.failures.values(), *self._unreadable_streams()]
@@ -267,7 +275,7 @@ class TapClaude(Tap):
     def _warn_of_unread_organizations(self) -> None:
         if not self.streams:  # discovers them, and begins the run
             return
-        for kind in unread_organizations(self.state, self.run.kinds):
+        for kind in unread_organizations(self.state, self.run.config.kinds):
             settings = [name for name in CREDENTIALS if ORGANIZATION_TYPE[name] == kind]
             self.logger.warning(
                 "The state knows an organization of type %s, but none of its credentials is set"
@@ -284,48 +292,19 @@ class TapClaude(Tap):
             if name in self.streams or not entry.metadata.root.selected:
                 continue
             declared = {**REPORTS, **STREAMS}.get(name)
-            if declared is not None and credential_for(self.config, declared.credentials) is None:
+            if declared is not None and (
+                credential_for(self.run.config.credentials, declared.credentials) is None
+            ):
+                needed = access_needed(declared.credentials, declared.required_scope)
                 yield (
                     f"{name}: is selected in the catalogue, but none of its credentials is set; it"
-                    f" needs {declared.needs}. Set it, or deselect the stream"
+                    f" needs {needed}. Set it, or deselect the stream"
                 )
             else:
                 self.logger.warning(
                     "%s: is selected in the catalogue, but the settings offer no such stream.",
-                    printable(name),
+                    sanitize_for_log(name),
                 )
-
-    @override
-    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
-        """End with 128 + the signal, as shells do. STATE has been written after every page."""
-        self.logger.info("Stopped by %s.", signal.Signals(signum).name)
-        sys.exit(128 + signum)
-
-
-TYPES = {
-    "array": "an array",
-    "boolean": "true or false",
-    "integer": "an integer",
-    "number": "a number",
-    "object": "an object",
-    "string": "a string",
-}
-"""How the errors of JSON Schema's types are told."""
-
-
-def _line(error: ValidationError) -> str:
-    path = "".join(
-        f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path
-    ).removeprefix(".")
-    if path in SECRETS:
-        return f"{path}: must be a string"
-    if error.validator == "type":
-        allowed: Any = error.validator_value
-        kinds = [TYPES[name] for name in TYPES if name in allowed]
-        is_text = isinstance(error.instance, str) and kinds[0] in {"an array", "an object"}
-        hint = "; in an environment variable, write it as JSON" if is_text else ""
-        return f"{path}: must be {' or '.join(kinds)}{hint}"
-    return printable(f"{path}: {error.message}" if path else error.message)
 
 
 def _read_json(file: Any, option: str) -> Any:
@@ -350,13 +329,15 @@ def _read_state(file: Any) -> dict[str, Any] | None:
     try:
         return read_state(file.read())
     except ValueError as error:
-        msg = printable(f"--state: {error}")
+        msg = sanitize_for_log(f"--state: {error}")
         raise click.ClickException(msg) from error
 
 
 def _line_of(error: Exception) -> str:
-    text = printable(str(error)) or type(error).__name__
-    return f"standard output or the disk: {text}" if isinstance(error, OSError) else text
+    text = sanitize_for_log(str(error)) or type(error).__name__
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"standard output or the disk cannot be used: {text}"
+    return text
 
 
 @contextlib.contextmanager
@@ -385,3 +366,21 @@ def one_line_errors(logger: logging.Logger) -> Iterator[None]:
             exc_info=logger.isEnabledFor(logging.DEBUG),
         )
         sys.exit(1)
+
+
+def environment() -> dict[str, Any]:
+    """Return the settings of the variables ``TAP_CLAUDE_<SETTING>``, from a ``.env`` file too."""
+    load_dotenv(find_dotenv(usecwd=True))
+    prefix = f"{TapClaude.name.upper().replace('-', '_')}_"
+    texts = {
+        name: os.environ[prefix + name.upper()]
+        for name in TapClaude.config_jsonschema["properties"]
+        if prefix + name.upper() in os.environ
+    }
+    return from_environment(texts, TapClaude.config_jsonschema)
+
+
+def _end_by_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    """End with 128 + the signal, as shells do. STATE has been written after every page."""
+    TapClaude.logger.info("Stopped by %s.", signal.Signals(number).name)
+    sys.exit(128 + number)

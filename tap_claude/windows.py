@@ -18,6 +18,8 @@ WIDTHS = {
     "1d": dt.timedelta(days=1),
 }
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+WINDOWS_TO_TRUST = 10
+"""Windows that must come through before the API is asked for more per request again."""
 DEFAULT_HISTORY = dt.timedelta(days=30)
 
 
@@ -84,7 +86,7 @@ def read_range(
     return Window(start, end) if start < end else None
 
 
-def oldest(
+def earliest_readable(
     now: dt.datetime, earliest: dt.datetime | None, max_age: dt.timedelta | None
 ) -> dt.datetime | None:
     """Return the first midnight that an API with these floors still answers for, if it has any."""
@@ -103,3 +105,66 @@ def split(window: Window, width: dt.timedelta, buckets: int) -> Iterator[Window]
         end = window.end if window.end - start <= width * buckets else start + width * buckets
         yield Window(start, end)
         start = end
+
+
+class WindowSizer:
+    """Cuts a range into windows, each for one chain of requests: as large as may be, not larger.
+
+    A window of which a response was too large or too slow is halved, and later ones with it; after
+    some that came through, they grow again. Shared by the thread that fetches windows and the one
+    that works on them, one of which waits while the other calls.
+    """
+
+    def __init__(
+        self,
+        width: dt.timedelta,
+        most: int,
+        *,
+        first: int | None = None,
+        target_bytes: int | None = None,
+    ) -> None:
+        """Cut windows of at most so many buckets of a width.
+
+        With ``target_bytes``, begin with ``first`` buckets, and grow as far as the bytes per bucket
+        that were seen let a window stay within that size.
+        """
+        self._width = width
+        self._most = most
+        self._first = most if first is None else first
+        self._target_bytes = target_bytes
+        self._limit = most
+        """Buckets of a window, after one that was too large or too slow."""
+        self._bucket_bytes = 0
+        self._sized: tuple[Window | None, int] = (None, 0)
+
+    def windows(self, whole: Window) -> Iterator[Window]:
+        """Yield the windows of a range, oldest first, each chosen when it is asked for."""
+        count = 0
+        while whole.start < whole.end:
+            window = next(split(whole, self._width, min(self._buckets(), self._limit)))
+            yield window
+            count += 1
+            if count % WINDOWS_TO_TRUST == 0:
+                self._limit = min(2 * self._limit, self._most)
+            whole = Window(window.end, whole.end)
+
+    def note(self, window: Window, size: int) -> None:
+        """Take note of the bytes of a page, before the next window is chosen."""
+        sized, before = self._sized
+        total = before + size if sized == window else size
+        self._sized = window, total
+        buckets = (window.end - window.start) // self._width
+        self._bucket_bytes = max(self._bucket_bytes, total // buckets)
+
+    def shrink(self, window: Window) -> bool:
+        """Choose smaller windows than this one from now on; return False if there are none."""
+        buckets = (window.end - window.start) // self._width
+        self._limit = max(1, buckets // 2)
+        return buckets > 1
+
+    def _buckets(self) -> int:
+        if self._target_bytes is None:
+            return self._most
+        if not self._bucket_bytes:
+            return self._first
+        return max(1, min(self._most, self._target_bytes // self._bucket_bytes))

@@ -9,8 +9,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 from singer_sdk.contrib.msgspec import MsgSpecWriter
-from singer_sdk.singerlib import RecordMessage
+from singer_sdk.singerlib import RecordMessage, SchemaMessage
 from typing_extensions import override
+
+from tap_claude.money import restore_decimals
 
 if TYPE_CHECKING:
     from singer_sdk.singerlib import Message
@@ -31,7 +33,7 @@ class _RecordLine(msgspec.Struct, tag_field="type", tag="RECORD", omit_defaults=
 _encode_into = msgspec.json.Encoder(decimal_format="number").encode_into
 
 
-class BlockWriter(MsgSpecWriter):
+class BufferedWriter(MsgSpecWriter):
     """The SDK's msgspec writer, with a flush per block instead of one per record.
 
     All messages but records are flushed at once, with the records before them: no STATE comes
@@ -48,6 +50,8 @@ class BlockWriter(MsgSpecWriter):
 
     @override
     def write_message(self, message: Message) -> None:
+        if isinstance(message, SchemaMessage):
+            restore_decimals(message.schema)
         self._block += self.format_message(message)
         if not isinstance(message, RecordMessage) or len(self._block) > BLOCK_BYTES:
             self.flush()

@@ -130,7 +130,7 @@ def tap(tmp_path: Path) -> Callable[..., Run]:
             json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"type"')
         ]
         # What a failed assertion shows should be read by people.
-        stderr = "".join(l for l in done.stderr.splitlines(True) if " METRIC: " not in l)
+        stderr = "\n".join(line for line in done.stderr.splitlines() if "METRIC: " not in line)
         return Run(done.returncode, messages, stderr, done.stdout, done.stderr)
 
     return run

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
-from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 from simulator.server import ADMIN_KEY, ANALYTICS_KEY, PREFIX, Fault, Simulator
-from tap_claude.client import ClaudeStream
+from tap_claude import client
+from tap_claude.errors import RunError
 from tap_claude.tap import TapClaude
 from tests.conftest import RECENT, days_ago, settings, simulated
 
@@ -200,11 +200,12 @@ class World:
         try:
             with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
                 records = list(stream.get_records(None))
+        except RunError as error:
+            return [], warnings, str(error) or "an error without a word"
+        else:
             for failure in (*tap.run.failures.values(), *tap.run.refusals.values()):
                 return [], warnings, failure or "a failure without a word"
             return records, warnings, ""
-        except (FatalAPIError, RetriableAPIError) as error:
-            return [], warnings, str(error) or "an error without a word"
         finally:
             getattr(stream.logger, "logger", stream.logger).removeHandler(handler)
 
@@ -306,7 +307,7 @@ def main() -> None:
     """Try until the time is over; print the seed of what fails."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
     logging.disable(logging.INFO)
-    ClaudeStream.backoff_base = 0.0
+    client.FIRST_WAIT = 0.0
     world = World()
     seed, until = int(time.time()), time.monotonic() + seconds
     tried = 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anthropic
 import pytest
 
+from simulator.changes import end_a_month_later
 from simulator.console_reports import DELAY
 from simulator.server import ADMIN_KEY, ANALYTICS_KEY, Fault, Simulator
 from tap_claude.streams import ANALYTICS_DIMENSIONS
@@ -237,7 +238,7 @@ def test_the_floors_are_respected_and_said_once(simulate: Any, tap: Any) -> None
     config = settings(simulator, start_date="2020-01-01")
     run = tap(config=config, catalog=only(config, USAGE))
     assert run.code == 0, run.stderr
-    assert run.stderr.count("The API has nothing before") == 1
+    assert run.stderr.count("the API has no data before") == 1
     asked = simulator.requests(PATHS[USAGE])
     assert asked
     assert all(seen.status == 200 for seen in asked)
@@ -310,8 +311,9 @@ def test_a_frontier_that_is_no_time_is_named(simulate: Any, tap: Any) -> None:
     simulator.faults.append(Fault(status=200, body=json.dumps(body), path="analytics/usage"))
     config = settings(simulator, start_date=days_ago(2, RECENT))
     run = tap(config=config, catalog=only(config, USAGE))
-    assert run.code == 1
-    assert run.errors[-1].startswith(f"{USAGE}: data_refreshed_at is not a time")
+    assert run.code == 0
+    assert f"{USAGE}: retrying" in run.stderr
+    assert "data_refreshed_at is not a time" in run.stderr
 
 
 def test_a_bucket_may_spread_over_pages_of_which_some_are_empty(simulate: Any, tap: Any) -> None:
@@ -561,3 +563,16 @@ def test_a_lost_cursor_costs_the_bucket_that_it_came_in(simulate: Any, tap: Any)
     assert restart > first
     ours, theirs = ([r["row_id"] for r in each.records("analytics_cost")] for each in (run, whole))
     assert sorted(ours) == sorted(theirs)
+
+
+def test_a_month_is_not_taken_for_a_day(simulate: Any, tap: Any) -> None:
+    """As the API would send it, were time_bucket_width ignored."""
+    simulator = simulate(days=3, now=RECENT)
+    simulator.faults.append(Fault(path="analytics/usage", change=end_a_month_later))
+    config = settings(simulator, start_date=days_ago(2, RECENT))
+    run = tap(config=config, catalog=only(config, USAGE, "cost_report"))
+    assert run.code == 1
+    (error,) = run.errors
+    assert error.startswith(f"{USAGE}: a row of {days_ago(2, RECENT)} has ending_at")
+    assert not run.records(USAGE)
+    assert run.records("cost_report")

@@ -36,7 +36,7 @@ def reported(messages: list[dict[str, Any]]) -> set[tuple[str, str]]:
     }
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, None], ids=lambda s: str(s))
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, None], ids=str)
 def test_what_a_killed_run_has_not_reported_the_next_one_does(
     simulate: Any, tap: Any, tmp_path: Path, end: signal.Signals | None
 ) -> None:
@@ -119,7 +119,7 @@ def test_an_empty_full_table_is_reported_too(simulate: Any, tap: Any) -> None:
 def test_a_long_log_is_reported_before_the_run_ends(
     simulate: Any, capsysbinary: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that it does not fill the memory, and a long first load that is killed does not restart."""
+    """It would fill the memory, and a long first load that is killed would begin anew."""
     monkeypatch.setattr(bucket_log, "MOST_BUCKETS", 20)
     simulator = simulate(days=200, now=NOW)
     config = settings(simulator, start_date=days_ago(180, NOW), lookback_days=0)

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from simulator import claude_code
+from simulator.changes import other_day
 from simulator.server import Fault
 from tap_claude.tap import TapClaude
 from tests.conftest import NOW, days_ago, only, settings
@@ -241,3 +242,29 @@ def test_money_is_a_number_here_and_stays_exact(simulate: Any, tap: Any) -> None
         "m3": ("0.0000001", "0.000000001"),
         "m4": ("0.30", "0.0030"),
     }
+
+
+def test_rows_of_another_day_are_an_error(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=5, now=NOW)
+    simulator.faults.append(Fault(path="claude_code", change=other_day, after=1))
+    config = settings(simulator, start_date=days_ago(4, NOW))
+    run = tap(config=config, catalog=only(config, "claude_code_usage", "cost_report"))
+    assert run.code == 1
+    (error,) = run.errors
+    assert error.startswith(f"claude_code_usage: a row of {days_ago(3, NOW)} has date")
+    assert {r["date"] for r in run.records("claude_code_usage")} <= {days_ago(4, NOW)[:10]}
+    assert run.bookmark("claude_code_usage") == days_ago(4, NOW)[:10]
+    assert run.records("cost_report")
+
+
+def test_a_row_that_comes_again_on_the_next_page_is_warned_of(simulate: Any, tap: Any) -> None:
+    """Whether the API repeated it cannot be told; that it was added up is said."""
+    simulator = simulate(days=15, now=NOW, repeat_rows=True, breadth=200)
+    config = settings(simulator, start_date=days_ago(14, NOW))
+    run = tap(config=config, catalog=only(config, "analytics_cost"))
+    assert run.code == 0, run.stderr
+    assert "rows had all identifying fields in common with another row" in run.stderr
+    assert "If the API repeated them, the sums are too high" in run.stderr
+    plain = simulate(days=15, now=NOW, breadth=200)
+    run = tap(config={**config, "base_url": plain.url}, catalog=only(config, "analytics_cost"))
+    assert "all identifying fields in common" not in run.stderr

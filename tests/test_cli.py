@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY
-from tap_claude.directory import DirectoryStream
+from tap_claude.lists import ListStream
 from tap_claude.state_file import read_state
 from tap_claude.streams import REPORTS, STREAMS
 from tests.conftest import NOW, days_ago, environment, only, settings
@@ -168,7 +168,7 @@ def test_a_start_date_of_tomorrow_reads_no_report(simulate: Any, tap: Any) -> No
     assert not run.errors
     read = {message["stream"] for message in run.messages if message["type"] == "RECORD"}
     assert read
-    tables = {name for name, stream in STREAMS.items() if issubclass(stream, DirectoryStream)}
+    tables = {name for name, stream in STREAMS.items() if issubclass(stream, ListStream)}
     assert read <= tables | {"report_buckets"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
 import socket
 import threading
 import time
@@ -11,13 +12,15 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import requests
-from singer_sdk.exceptions import FatalAPIError
 
-from simulator.server import ANALYTICS_KEY, Fault
-from tap_claude.client import ClaudeStream, _retry_after, printable
-from tap_claude.pagination import body
-from tap_claude.session import Kept
+from simulator.changes import huge_integer
+from simulator.faults import FOREVER
+from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY, Fault
+from tap_claude import client
+from tap_claude.client import _waits
+from tap_claude.errors import RetriableError, retry_after
+from tap_claude.redaction import REDACTION, sanitize_for_log
+from tap_claude.response_cache import ResponseCache
 from tap_claude.tap import TapClaude
 from tests.conftest import NOW, days_ago, only, settings
 
@@ -32,7 +35,7 @@ SOON = {"retry-after": "0"}
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the waits between retries, not their number."""
-    monkeypatch.setattr(ClaudeStream, "backoff_base", 0.001)
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.001)
 
 
 def sync(config: dict[str, Any], *streams: str) -> TapClaude:
@@ -42,7 +45,7 @@ def sync(config: dict[str, Any], *streams: str) -> TapClaude:
     )
     tap.read_all()
     if tap.run.failures:
-        raise FatalAPIError(next(iter(tap.run.failures.values())))
+        raise RuntimeError(next(iter(tap.run.failures.values())))
     return tap
 
 
@@ -161,9 +164,7 @@ def test_retry_after_is_honoured(simulator: Simulator, config: dict[str, Any]) -
 def test_retry_after_values(value: str, least: float | None, most: float | None) -> None:
     if value == "in a minute":
         value = format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=60))
-    response = requests.Response()
-    response.headers["retry-after"] = value
-    seconds = _retry_after(response)
+    seconds = retry_after({"retry-after": value})
     if least is None or most is None:
         assert seconds is None
     else:
@@ -171,14 +172,13 @@ def test_retry_after_values(value: str, least: float | None, most: float | None)
         assert least <= seconds <= most
 
 
-def test_waits_grow_and_outlast_a_minute_several_times(config: dict[str, Any]) -> None:
-    stream: Any = TapClaude(config=config).streams["cost_report"]
-    stream.backoff_base = 1.0
+def test_waits_grow_and_outlast_a_minute_several_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "FIRST_WAIT", 1.0)
     totals = []
     for _ in range(50):
-        waits = stream.backoff_wait_generator()
+        waits = _waits()
         next(waits)
-        steps = [waits.send(requests.ConnectionError()) for _ in range(stream.backoff_max_tries())]
+        steps = [waits.send(RetriableError("")) for _ in range(client.MAX_TRIES)]
         assert all(0 <= step <= min(60, 2**n) for n, step in enumerate(steps))
         totals.append(sum(steps[:-1]))
     assert sum(totals) / 50 > 180
@@ -234,29 +234,15 @@ def test_redirects_are_not_followed(
     assert not other.seen
 
 
-def test_an_answer_is_kept_for_its_own_request_and_key_only() -> None:
-    def request(query: str, **headers: str) -> requests.PreparedRequest:
-        url = f"http://127.0.0.1/v1/organizations/users?{query}"
-        return requests.Request("GET", url, headers=headers).prepare()
-
-    kept = Kept()
+def test_a_response_is_kept_for_its_own_request_and_credential_only() -> None:
+    cache = ResponseCache()
     sent_at = dt.datetime.now(dt.UTC)
-    for number, asked in enumerate(
-        (request("limit=1", **{"x-api-key": "a"}), request("limit=1", authorization="b"))
-    ):
-        response = requests.Response()
-        response._content = f"answer {number}".encode()  # noqa: SLF001
-        vars(response)["sent_at"] = sent_at
-        kept.put(asked, response)
-    again = kept.get(request("limit=1", **{"x-api-key": "a"}))
-    assert again is not None
-    assert bytes(body(again)) == b"answer 0"
-    assert vars(again)["sent_at"] == sent_at
-    other = kept.get(request("limit=1", authorization="b"))
-    assert other is not None
-    assert bytes(body(other)) == b"answer 1"
-    assert kept.get(request("limit=2", **{"x-api-key": "a"})) is None
-    assert kept.get(request("limit=1", **{"x-api-key": "c"})) is None
+    cache.put(("/users?limit=1", "admin_api_key"), b"one", sent_at)
+    cache.put(("/users?limit=1", "analytics_api_key"), b"two", sent_at)
+    assert cache.get(("/users?limit=1", "admin_api_key")) == (b"one", sent_at)
+    assert cache.get(("/users?limit=1", "analytics_api_key")) == (b"two", sent_at)
+    assert cache.get(("/users?limit=2", "admin_api_key")) is None
+    assert cache.get(("/users?limit=1", "access_token")) is None
 
 
 # -- refusals
@@ -342,7 +328,7 @@ def test_secrets_and_escapes_never_reach_a_log(simulate: Any, tap: Any) -> None:
             assert "sk-ant-admin01-simulator" not in output
             assert "\x1b" not in output
             assert "\u202e" not in output
-    assert printable("a\x1b\tb\u202ec") == r"a\x1b b\u202ec"
+    assert sanitize_for_log("a\x1b\tb\u202ec") == r"a\x1b b\u202ec"
 
 
 def test_a_traceback_only_at_level_debug(simulate: Any, tap: Any) -> None:
@@ -392,3 +378,182 @@ def test_a_bucket_of_another_shape_ends_the_run(simulate: Any, tap: Any, bucket:
     assert run.code == 1
     assert "cost_report: a bucket of the page cannot be read" in run.errors[-1]
     assert "Traceback" not in run.stderr
+
+
+# -- one stream's failure is its own
+
+
+def test_a_dead_token_does_not_starve_the_other_streams(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    config = settings(
+        simulator,
+        start_date=days_ago(2, NOW),
+        access_token="sk-ant-oat01-expired",
+        on_permission_error="skip",
+    )
+    run = tap(config=config)
+    assert run.code == 1
+    failed = {error.partition(":")[0] for error in run.errors}
+    oauth = {
+        "service_accounts",
+        "service_account_workspaces",
+        "federation_issuers",
+        "federation_rules",
+    }
+    assert failed == oauth
+    assert all("check the setting access_token" in error for error in run.errors)
+    for stream in ("analytics_cost", "cost_report", "messages_usage", "users", "workspaces"):
+        assert run.records(stream)
+    assert run.bookmark("messages_usage") == days_ago(0, NOW)
+
+
+def test_an_odd_value_leaves_the_streams_after_it_read(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    simulator.faults.append(Fault(path="analytics/usage", change=huge_integer))
+    config = settings(simulator, start_date=days_ago(2, NOW))
+    run = tap(config=config, catalog=only(config, "analytics_usage", "cost_report", "users"))
+    assert run.code == 1
+    (error,) = run.errors
+    assert error.startswith("analytics_usage: field")
+    assert "should be an integer of at most 64 bits, but is 9223372036854775808" in error
+    assert run.records("cost_report")
+    assert run.records("users")
+
+
+def test_an_api_that_is_down_ends_the_run_at_once(simulate: Any) -> None:
+    """No stream repeats the whole series of waits."""
+    simulator = simulate(days=3, now=NOW)
+    simulator.faults.append(Fault(503, times=FOREVER))
+    config = settings(simulator, start_date=days_ago(2, NOW))
+    tap = TapClaude(config=config, catalog=only(config, "cost_report", "users"))
+    with pytest.raises(Exception, match=r"^cost_report: HTTP 503"):
+        tap.read_all()
+    assert len(simulator.seen) == 14
+    assert not tap.run.failures
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_page_of_a_firewall_is_no_refusal(simulate: Any, tap: Any, status: int) -> None:
+    """Nor is it an empty table, whatever on_permission_error says."""
+    simulator = simulate(days=3, now=NOW)
+    page = "<html><body>Blocked by Web Firewall</body></html>"
+    simulator.faults.append(Fault(status, body=page, path="cost_report", times=FOREVER))
+    config = settings(simulator, start_date=days_ago(2, NOW), on_permission_error="skip")
+    run = tap(config=config, catalog=only(config, "cost_report", "users"))
+    assert run.code == 1
+    (error,) = run.errors
+    assert error.startswith(f"cost_report: HTTP {status}")
+    assert "not a response of the API: check base_url, proxies and firewalls" in error
+    assert run.records("users")
+
+
+def test_a_bearer_token_comes_with_its_beta_header(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    config = settings(simulator, start_date=days_ago(2, NOW), access_token=ACCESS_TOKEN)
+    del config["admin_api_key"]
+    run = tap(config=config, catalog=only(config, "analytics_cost", "users"))
+    assert run.code == 0, run.stderr
+    betas = {
+        path: simulator.requests(path)[0].headers["anthropic-beta"]
+        for path in ("users", "analytics/cost")
+    }
+    assert betas == {
+        "users": "oauth-2025-04-20",
+        "analytics/cost": "oauth-2025-04-20,analytics-usage-cost-2026-08-24",
+    }
+
+
+# -- retry-after
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "-1", format_datetime(dt.datetime(2020, 1, 1, tzinfo=dt.UTC))]
+)
+def test_a_retry_after_of_nothing_is_not_believed_twice(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """With 0, or the date of a clock that lags, all tries would be over in seconds."""
+    monkeypatch.setattr(client, "FIRST_WAIT", 1.0)
+    error = RetriableError("429", retry_after=retry_after({"retry-after": text}))
+    total = 0.0
+    for _ in range(30):
+        waits = _waits()
+        next(waits)
+        first, *others = [waits.send(error) for _ in range(13)]
+        assert first == 0
+        total += sum(others)
+    assert total / 30 > 150
+
+
+def test_a_longer_retry_after_is_honoured_at_every_try() -> None:
+    waits = _waits()
+    next(waits)
+    error = RetriableError("429", retry_after=61)
+    assert [waits.send(error) for _ in range(13)] == [61] * 13
+
+
+def test_an_absurd_retry_after_is_ignored() -> None:
+    for text in ("Fri, 31 Dec 9999 23:59:59 -2359", "1e400", "nan", "Fri, 99 Dec 2026"):
+        assert retry_after({"retry-after": text}) is None
+
+
+# -- what must not reach a log
+
+
+def test_a_value_is_not_printed_where_people_are_pseudonymized(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    body = json.dumps({"data": [{"id": "u", "email": ["ada@example.com"]}], "has_more": False})
+    config = settings(simulator, start_date=days_ago(2, NOW))
+    private = {"pseudonymize_users": "hash", "pseudonymize_key": "k" * 20}
+    for more, shown in (({}, True), (private, False)):
+        simulator.faults.append(Fault(200, body=body, path="users"))
+        env = {"TAP_CLAUDE_LOGLEVEL": "DEBUG"}
+        run = tap(config={**config, **more}, catalog=only(config, "users"), env=env)
+        assert run.code == 1
+        assert "users: field 'email' should be a string" in run.errors[-1]
+        assert ("ada@example.com" in run.whole_stderr) is shown
+
+
+def test_addresses_in_what_the_api_says_are_masked_too(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    config = settings(
+        simulator,
+        start_date=days_ago(2, NOW),
+        pseudonymize_users="hash",
+        pseudonymize_key="k" * 20,
+    )
+    message = "ada@example.com may not read this"
+    simulator.faults.append(Fault(400, path="users", message=message))
+    run = tap(config=config, catalog=only(config, "users"))
+    assert "*** may not read this" in run.errors[-1]
+    assert "ada@" not in run.whole_stderr
+
+
+def test_secrets_are_masked_wherever_text_is_printed(simulate: Any, tap: Any) -> None:
+    """In a warning, an error, a traceback, a line of the command line."""
+    secret = "sk-ant-oat01-very-secret-indeed"
+    simulator = simulate(days=3, now=NOW)
+    config = settings(
+        simulator,
+        start_date=days_ago(2, NOW),
+        access_token=secret,
+        reports=[{"name": "x", "report": secret}],
+    )
+    env = {"TAP_CLAUDE_LOGLEVEL": "DEBUG"}
+    assert secret not in tap(config=config, env=env).whole_stderr
+    config["reports"] = []
+    simulator.faults.append(Fault(400, path="users", message=f"no {secret}"))
+    simulator.faults.append(Fault(503, path="workspaces", message=f"no {secret}"))
+    state = {"bookmarks": {"cost_report": {"replication_key_value": secret}}}
+    run = tap(config=config, env=env, state=state)
+    assert run.code == 1
+    assert "***" in run.stderr
+    assert "Traceback" in run.stderr
+    assert secret not in run.whole_stderr
+
+
+def test_structured_logs_are_masked_too() -> None:
+    record = logging.LogRecord("x", logging.ERROR, "p", 1, "a %s of %d", ("hush-hush", 2), None)
+    REDACTION.hide({"hush-hush"})
+    assert REDACTION.filter(record)
+    assert record.getMessage() == "a *** of 2"

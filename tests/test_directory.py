@@ -11,6 +11,7 @@ import pytest
 
 from simulator.directory import Directory
 from simulator.facts import Facts
+from simulator.faults import FOREVER
 from simulator.organization import DEFAULT_WORKSPACE
 from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY, Fault, Simulator
 from tests.conftest import NOW, environment, only, settings
@@ -280,7 +281,7 @@ def test_a_workspace_that_is_gone_is_left_out(simulate: Any, tap: Any) -> None:
     config = settings(simulator, start_date="2026-03-20")
     run = tap(config=config, catalog=only(config, "workspace_members"))
     assert run.code == 0, run.stderr
-    assert "is left out: workspace_members: HTTP 404" in run.stderr
+    assert "is left out: HTTP 404" in run.stderr
     assert run.records("workspace_members")
 
 
@@ -334,3 +335,46 @@ def test_a_table_not_read_to_its_end_is_not_activated(simulate: Any, tap: Any) -
         stream = "users" if fault.status == 403 else "workspace_members"
         assert run.records(stream)
         assert stream not in activated(run)
+
+
+# -- one parent of a list that is refused
+
+
+@pytest.mark.parametrize(
+    ("status", "skip", "code"), [(403, False, 1), (403, True, 0), (400, True, 1), (404, False, 0)]
+)
+def test_one_refused_parent_does_not_end_the_list(
+    simulate: Any, tap: Any, status: int, *, skip: bool, code: int
+) -> None:
+    simulator = simulate(days=3, now=NOW)
+    config = settings(
+        simulator, start_date="2026-03-20", on_permission_error="skip" if skip else "fail"
+    )
+    catalog = only(config, "workspace_members", "report_buckets")
+    whole = tap(config=config, catalog=catalog)
+    first = whole.records("workspace_members")[0]["workspace_id"]
+    path = f"workspaces/{first}/members"
+    simulator.faults.append(Fault(status, path=path, times=FOREVER))
+    run = tap(config=config, catalog=catalog)
+    assert run.code == code
+    assert f"workspace_members: {first} is left out: HTTP {status}" in run.stderr
+    kept = [r for r in whole.records("workspace_members") if r["workspace_id"] != first]
+    assert kept
+    assert [r["user_id"] for r in run.records("workspace_members")] == [r["user_id"] for r in kept]
+    # What was not read need not be gone.
+    assert not any(m["type"] == "ACTIVATE_VERSION" for m in run.messages)
+    assert not run.records("report_buckets")
+    assert any(m["type"] == "ACTIVATE_VERSION" for m in whole.messages)
+
+
+def test_a_row_without_its_parents_id_gets_it(simulate: Any, tap: Any) -> None:
+    """It is part of the key, and null would be refused or doubled by every target."""
+    simulator = simulate(days=3, now=NOW)
+    body = '{"data": [{"user_id": "user_1"}], "has_more": false}'
+    simulator.faults.append(Fault(200, body=body, path="/members"))
+    config = settings(simulator, start_date="2026-03-20")
+    run = tap(config=config, catalog=only(config, "workspace_members"))
+    records = run.records("workspace_members")
+    assert records[0]["user_id"] == "user_1"
+    asked = [seen.path for seen in simulator.seen if seen.path.endswith("/members")]
+    assert records[0]["workspace_id"] in asked[0]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulator.facts import Facts
+from simulator.faults import FOREVER
 from simulator.server import ANALYTICS_KEY, Fault, Simulator
 from tests.conftest import NOW, RECENT, days_ago, only, settings
 from tests.test_kill import upsert
@@ -75,7 +76,7 @@ def test_one_chain_of_requests_per_day_and_the_lookback_again(
     assert first.bookmark(stream) == "2026-03-19"
     assert {r["date"] for r in first.records(stream)} <= set(march(*range(10, 20)))
     assert len(first.records(stream)) > 10
-    assert "The newest day that the API has is 2026-03-19." in first.stderr
+    assert "the newest available day is 2026-03-19." in first.stderr
     assert not first.errors
 
     simulator.seen.clear()
@@ -142,7 +143,7 @@ def test_the_floor_is_respected_and_said(simulate: Any, tap: Any) -> None:
     run = tap(config=config, catalog=only(config, "analytics_skills", "analytics_summaries"))
     assert run.code == 0, run.stderr
     assert asked(simulator, "analytics/skills") == ["2026-01-01", "2026-01-02"]
-    assert run.stderr.count("The API has nothing before 2026-01-01T00:00:00Z") == 2
+    assert run.stderr.count("the API has no data before 2026-01-01T00:00:00Z") == 2
 
 
 def test_products_of_tomorrow_are_named_once_and_left_out(simulate: Any, tap: Any) -> None:
@@ -372,8 +373,8 @@ def test_a_ranked_row_of_another_window_is_an_error(simulate: Any, tap: Any, row
     run = tap(config=config, catalog=only(config, "analytics_user_usage_report"))
     assert run.code == 1
     assert re.match(
-        r"analytics_user_usage_report: a row of (the page has no starting_at|2020\S+ is not of this"
-        r" window)",
+        r"analytics_user_usage_report: a row of (the page has no starting_at|2020\S+ is out of"
+        r" order or not of this window)",
         run.errors[-1],
     )
 
@@ -502,3 +503,33 @@ def test_enterprise_facts_are_another_organizations(simulate: Any) -> None:
     simulator = simulate(days=5, now=NOW)
     assert isinstance(simulator.enterprise, Facts)
     assert simulator.enterprise.organization.seed != simulator.facts.organization.seed
+
+
+@pytest.mark.parametrize("start", [3, 30])
+def test_only_a_day_of_the_last_week_can_be_the_newest(simulate: Any, tap: Any, start: int) -> None:
+    """A 400 may name another day, and the word "available", and be an error all the same."""
+    simulator = simulate(days=60, now=NOW)
+    message = "Data is not available for organizations that joined after 2026-02-01"
+    simulator.faults.append(Fault(400, path="analytics/users", message=message, times=FOREVER))
+    config = enterprise(simulator, start_date=days_ago(start, NOW))
+    run = tap(config=config, catalog=only(config, "analytics_users"))
+    assert run.code == 1
+    assert message in run.errors[-1]
+
+
+def test_a_gap_in_a_series_is_asked_for_again(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=30, now=NOW)
+    rows = [
+        {"starting_at": days_ago(day, NOW), "ending_at": days_ago(day - 1, NOW)}
+        for day in (18, 17, 15, 14)
+    ]
+    body = json.dumps({"data": rows, "next_page": None})
+    simulator.faults.append(Fault(200, body=body, path="summaries"))
+    config = enterprise(simulator, start_date=days_ago(20, NOW), lookback_days=0)
+    run = tap(config=config, catalog=only(config, "analytics_summaries"))
+    # The days before the organization existed are not a gap.
+    assert len(run.records("analytics_summaries")) == 4
+    assert run.bookmark("analytics_summaries") == days_ago(17, NOW)
+    again = tap(config=config, state=run.state, catalog=only(config, "analytics_summaries"))
+    assert again.records("analytics_summaries")[0]["starting_at"] == days_ago(17, NOW)
+    assert again.bookmark("analytics_summaries") == days_ago(1, NOW)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from tap_claude.client import ClaudeStream
+from tap_claude import client
 from tests.fuzz import TARGETS, Target, World, mutated
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     world = World()
-    before, ClaudeStream.backoff_base = ClaudeStream.backoff_base, 0.0
+    before, client.FIRST_WAIT = client.FIRST_WAIT, 0.0
     yield world
-    ClaudeStream.backoff_base = before
+    client.FIRST_WAIT = before
     world.close()
 
 

@@ -19,7 +19,8 @@ import yaml
 from click.testing import CliRunner
 
 from simulator.server import ADMIN_KEY
-from tap_claude.client import CREDENTIALS, SECRETS
+from tap_claude.config import SECRETS
+from tap_claude.credentials import CREDENTIALS
 from tap_claude.tap import TapClaude
 from tests.conftest import environment
 
@@ -283,23 +284,3 @@ def test_env_example_comments_out_a_legal_value(name: str, monkeypatch: pytest.M
     monkeypatch.setattr(os, "environ", {f"TAP_CLAUDE_{name.upper()}": value})
     tap = TapClaude(config={"admin_api_key": "sk-ant-admin01-x"}, parse_env_config=True)
     assert name in tap.config
-
-
-# -- README.md
-
-
-def readme_defaults() -> dict[str, str]:
-    _, _, section = (ROOT / "README.md").read_text().partition("\n## Settings\n")
-    rows = re.findall(
-        r"^\| `(\w+)` \|([^|]*)\|[^|]+\|$", section.partition("\n## ")[0], re.MULTILINE
-    )
-    return {name: default.strip(" `") for name, default in rows}
-
-
-def test_readme_has_each_own_setting() -> None:
-    assert list(readme_defaults()) == OWN
-
-
-@pytest.mark.parametrize("name", [name for name in OWN if "default" in SETTINGS[name]])
-def test_readme_gives_the_default(name: str) -> None:
-    assert readme_defaults().get(name) == str(SETTINGS[name]["default"])

@@ -212,7 +212,7 @@ def test_joins_and_keys_still_work(world: Any, tap: Any, mode: str) -> None:
         assert len(set(new)) == len(new) == len(old)
         assert new == same
         # Where only an address says who it is, the key is made of its pseudonym.
-        identity = getattr(plain_stream(stream), "identity", ())
+        identity = getattr(plain_stream(stream), "key_columns", ())
         for record, before, after in zip(plain.records(stream), old, new, strict=True):
             addressed = any("@" in str(record[name]) for name in identity if name != "plugin_id")
             assert (before == after) is not addressed, stream

@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
+from simulator.changes import (
+    days_for_hours,
+    drop_first_bucket,
+    drop_middle_bucket,
+    one_bucket,
+)
 from simulator.console_reports import DELAY
 from simulator.organization import DEFAULT_WORKSPACE
 from simulator.server import Fault, Simulator
@@ -538,6 +544,138 @@ def test_the_bookmark_is_at_the_last_whole_bucket_of_a_broken_page(simulate: Any
     assert run.code == 1
     assert [r["amount"] for r in run.records("cost_report")] == ["1", "2"]
     assert run.bookmark("cost_report") == days_ago(8, NOW)
+
+
+# -- a bookmark belongs to a question
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"group_by": ["model", "workspace_id"]}, 'group_by is ["model", "workspace_id"], but was'),
+        ({"filters": {"models": ["claude-opus-4-6"]}}, "filters is"),
+        ({"filters": {"api_key_ids": [""]}}, "filters is"),
+        ({"bucket_width": "1h"}, 'bucket_width is "1h", but was "1d"'),
+        ({"group_by": []}, 'group_by is [], but was ["model"]'),
+    ],
+)
+def test_a_changed_question_is_refused_and_the_others_go_on(
+    simulate: Any, tap: Any, change: dict[str, Any], says: str
+) -> None:
+    """Rows of both would share a table, and its sum would be twice the cost."""
+    simulator = simulate(days=5, now=NOW)
+    report = {"name": "by_model", "report": "messages_usage", "group_by": ["model"]}
+    config = settings(simulator, start_date=days_ago(4, NOW), reports=[report])
+    first = tap(config=config)
+    assert first.code == 0, first.stderr
+    run = tap(config={**config, "reports": [{**report, **change}]}, state=first.state)
+    assert run.code == 1
+    (error,) = run.errors
+    assert error.startswith("by_model: ")
+    assert says in error
+    assert "give the report a new name, or delete the stream's bookmark and empty its" in error
+    assert not run.records("by_model")
+    assert run.state["bookmarks"]["by_model"] == first.state["bookmarks"]["by_model"]
+    assert run.records("cost_report")
+    assert run.records("messages_usage")
+
+
+def test_the_order_of_a_question_does_not_matter(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=5, now=NOW)
+    report = {
+        "name": "mixed",
+        "report": "messages_usage",
+        "group_by": ["model", "workspace_id"],
+        "filters": {"models": ["a", "b"], "service_tiers": ["batch"]},
+    }
+    config = settings(simulator, start_date=days_ago(4, NOW), reports=[report])
+    state = tap(config=config).state
+    report["group_by"] = ["workspace_id", "model"]
+    report["filters"] = {"service_tiers": ["batch"], "models": ["b", "a"]}
+    assert tap(config=config, state=state).code == 0
+
+
+def test_a_changed_setting_is_a_changed_question_too(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    config = settings(simulator, start_date=days_ago(2, NOW))
+    state = tap(config=config).state
+    run = tap(config={**config, "bucket_width": "1h"}, state=state)
+    assert run.code == 1
+    assert [error.partition(":")[0] for error in run.errors] == ["messages_usage"]
+    assert run.records("cost_report")
+
+
+# -- the response is checked against the request
+
+
+def test_days_are_not_taken_for_hours(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=5, now=NOW)
+    simulator.faults.append(Fault(path="usage_report/messages", change=days_for_hours))
+    config = settings(simulator, start_date=days_ago(4, NOW), bucket_width="1h")
+    run = tap(config=config)
+    assert run.code == 1
+    assert "where one of 1:00:00 from" in run.errors[-1]
+    assert not run.records("messages_usage")
+    assert run.records("cost_report")
+
+
+@pytest.mark.parametrize("change", [drop_first_bucket, drop_middle_bucket, one_bucket])
+def test_the_bookmark_does_not_pass_a_missing_bucket(simulate: Any, tap: Any, change: Any) -> None:
+    simulator = simulate(days=20, now=NOW)
+    simulator.faults.append(Fault(path="usage_report/messages", change=change))
+    config = settings(simulator, start_date=days_ago(19, NOW), lookback_days=0)
+    run = tap(config=config)
+    assert run.code == 1
+    assert run.errors[-1].startswith("messages_usage: a bucket is from")
+    again = tap(config=config, state=run.state)
+    assert again.code == 0
+    read = {r["row_id"] for r in [*run.records("messages_usage"), *again.records("messages_usage")]}
+    whole = tap(config=config)
+    assert read == {r["row_id"] for r in whole.records("messages_usage")}
+
+
+@pytest.mark.parametrize("width", ["1d", "1h"])
+def test_buckets_that_go_on_in_the_next_page_are_whole(simulate: Any, tap: Any, width: str) -> None:
+    plain = simulate(days=20, now=NOW)
+    split = simulate(days=20, now=NOW, split_buckets=True)
+    rows = []
+    for simulator in (plain, split):
+        config = settings(simulator, start_date=days_ago(9, NOW), bucket_width=width)
+        run = tap(config=config)
+        assert run.code == 0, run.stderr
+        ids = [r["row_id"] for r in run.records("messages_usage")]
+        assert len(set(ids)) == len(ids)
+        rows.append(
+            {
+                r["row_id"]: {**r, "extracted_at": None}
+                for name in ("messages_usage", "cost_report")
+                for r in run.records(name)
+            }
+        )
+    assert rows[0] == rows[1]
+
+
+# -- filters
+
+
+def test_an_empty_filter_reaches_the_api(simulate: Any, tap: Any) -> None:
+    """It means use without a key, not all use."""
+    simulator = simulate(days=5, now=NOW)
+    report = {
+        "name": "without_key",
+        "report": "analytics_cost",
+        "group_by": [],
+        "filters": {"api_key_ids": [""]},
+    }
+    config = settings(simulator, start_date=days_ago(4, NOW), reports=[report])
+    run = tap(config=config, catalog=only(config, "analytics_cost", "without_key"))
+    assert run.code == 0, run.stderr
+    asked = [seen for seen in simulator.requests("analytics/cost") if seen.values("api_key_ids[]")]
+    assert [seen.values("api_key_ids[]") for seen in asked] == [[""]]
+    keyless = [r for r in run.records("analytics_cost") if r["api_key_id"] is None]
+    assert keyless
+    assert cents(run.records("without_key")) == cents(keyless)
+    assert cents(keyless) < cents(run.records("analytics_cost"))
 
 
 def test_the_last_page_may_name_a_next_one(simulate: Any, tap: Any) -> None:

@@ -15,7 +15,7 @@ from tap_claude.reports import ReportStream
 from tap_claude.streams import REPORTS, STREAMS
 
 if TYPE_CHECKING:
-    from tap_claude.client import ClaudeStream
+    from tap_claude.stream import ClaudeStream
 
 ALL: dict[str, type[ClaudeStream]] = {**REPORTS, **STREAMS}
 FILES = {
@@ -103,10 +103,10 @@ def test_declarations_and_schema_agree(name: str) -> None:
     report = REPORTS[name]
     properties = FILES[name]["properties"]
     for dimension in report.dimensions:
-        for column in report.key_columns.get(dimension, (dimension,)):
+        for column in report.dimension_key_columns.get(dimension, (dimension,)):
             assert column in properties
     assert set(report.default_group_by) <= set(report.dimensions)
-    counted = set(report.default_group_by) - set(report.uncounted)
+    counted = set(report.default_group_by) - set(report.unlimited_dimensions)
     assert len(counted) <= report.max_group_by
     assert {"bucket_width", "is_complete"} <= properties.keys()
 

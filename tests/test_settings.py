@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from singer_sdk.exceptions import ConfigValidationError
 
-from tap_claude.settings import CONFIG_SCHEMA
+from tap_claude.config import CONFIG_SCHEMA
 from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
 
@@ -190,10 +190,10 @@ def test_what_is_null_or_empty_has_its_default(nothing: Any) -> None:
     assert tap.config["request_timeout"] == 300
     assert tap.config["requests_per_minute"] == 50
     stream: Any = tap.streams["analytics_cost"]
-    assert stream.report.bucket_width == "1d"
+    assert stream.spec.bucket_width == "1d"
     custom = TapClaude(config={**KEY, **report(group_by=None, filters=None)})
     mine: Any = custom.streams["mine"]
-    assert (mine.report.group_by, mine.report.bucket_width) == ((), "1d")
+    assert (mine.spec.group_by, mine.spec.bucket_width) == ((), "1d")
 
 
 def in_environment(monkeypatch: pytest.MonkeyPatch, **texts: str) -> Any:

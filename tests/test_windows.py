@@ -13,9 +13,9 @@ from tap_claude.windows import (
     WIDTHS,
     Window,
     ceil,
+    earliest_readable,
     floor,
     format_time,
-    oldest,
     parse_time,
     read_range,
     split,
@@ -143,9 +143,9 @@ def test_without_start_date_an_old_bookmark_is_where_reading_starts() -> None:
     ids=["first day of the API", "a year back", "just after midnight", "midnight before sending"],
 )
 def test_the_oldest_time_that_may_be_asked_for(now: str, expected: str) -> None:
-    reach = oldest(at(now), at("2026-01-01"), dt.timedelta(days=365))
+    reach = earliest_readable(at(now), at("2026-01-01"), dt.timedelta(days=365))
     assert reach == at(expected)
-    assert oldest(at(now), None, None) is None
+    assert earliest_readable(at(now), None, None) is None
 
 
 @pytest.mark.parametrize(

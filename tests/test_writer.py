@@ -7,16 +7,16 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY
-from tap_claude.client import ClaudeStream
+from tap_claude.stream import ClaudeStream
 from tap_claude.tap import TapClaude
-from tap_claude.writer import BLOCK_BYTES, BlockWriter
+from tap_claude.writer import BLOCK_BYTES, BufferedWriter
 from tests.conftest import NOW, days_ago, only, settings
 
 if TYPE_CHECKING:
     import pytest
 
 TIMES = re.compile(r'"(time_extracted|extracted_at)":"[^"]*"')
-FULL = re.compile(r'"starting_at":"[^"]*","ending_at":"[^"]*","bucket_width":"full"')
+FULL = re.compile(r'"starting_at":"[^"]*","ending_at":"[^"]*","date":null,"bucket_width":"full"')
 
 
 def lines_of(config: dict[str, Any], catalog: Any, capsysbinary: Any) -> list[str]:
@@ -45,14 +45,14 @@ def test_the_straight_way_prints_what_the_sdk_would(
             if item["breadcrumb"] and item["breadcrumb"][-1] in {"model", "type", "requests"}:
                 item["metadata"]["selected"] = False
     straight = lines_of(config, catalog, capsysbinary)
-    choose = ClaudeStream._choose_way  # noqa: SLF001
+    choose = ClaudeStream._select_write_path  # noqa: SLF001
 
     def the_sdks_way(self: ClaudeStream) -> None:
         choose(self)
-        assert self._straight_to is not None
-        self._straight_to = None
+        assert self._fast_writer is not None
+        self._fast_writer = None
 
-    monkeypatch.setattr(ClaudeStream, "_choose_way", the_sdks_way)
+    monkeypatch.setattr(ClaudeStream, "_select_write_path", the_sdks_way)
     version = re.compile(r'"version":\d+')
     ours, theirs = (
         [version.sub("", line) for line in lines]
@@ -74,12 +74,12 @@ def test_maps_and_flattening_take_the_sdks_way(simulate: Any) -> None:
         ({"stream_maps": {"other": {}}}, True),
     ):
         stream: Any = TapClaude(config=settings(simulator, **more)).streams["users"]
-        stream._choose_way()  # noqa: SLF001
-        assert (stream._straight_to is not None) is straight, more  # noqa: SLF001
+        stream._select_write_path()  # noqa: SLF001
+        assert (stream._fast_writer is not None) is straight, more  # noqa: SLF001
 
 
 def test_blocks_are_written_whole_and_before_anything_else(capsysbinary: Any) -> None:
-    writer = BlockWriter()
+    writer = BufferedWriter()
     writer.write_record("s", {"a": 1}, None)
     assert capsysbinary.readouterr().out == b""
     writer.flush()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from simulator.server import Fault
-from tap_claude.ahead import ahead
+from tap_claude.prefetch import prefetch
 from tap_claude.session import Session
 from tap_claude.tap import TapClaude
 from tests.conftest import NOW, days_ago, only, settings
@@ -19,7 +19,7 @@ from tests.conftest import NOW, days_ago, only, settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import requests
+    from tap_claude.session import ApiResponse
 
 PAUSE = 0.05
 
@@ -56,14 +56,14 @@ def soon(check: Any) -> None:
 
 def test_everything_comes_in_order() -> None:
     source = Source(list(range(100)))
-    assert list(ahead(iter(source))) == list(range(100))
+    assert list(prefetch(iter(source))) == list(range(100))
     assert source.most_at_work == 1
-    assert list(ahead(iter(()))) == []
+    assert list(prefetch(iter(()))) == []
 
 
 def test_the_next_is_begun_while_one_is_worked_on_and_not_the_one_after() -> None:
     source = Source([1, 2, 3, 4])
-    items = ahead(iter(source))
+    items = prefetch(iter(source))
     assert not source.begun
     assert next(items) == 1
     soon(lambda: source.begun == [1, 2])
@@ -76,7 +76,7 @@ def test_the_next_is_begun_while_one_is_worked_on_and_not_the_one_after() -> Non
 def test_work_and_waiting_overlap() -> None:
     source = Source([1] * 8, pause=PAUSE)
     started = time.monotonic()
-    for _ in ahead(iter(source)):
+    for _ in prefetch(iter(source)):
         time.sleep(PAUSE)
     assert time.monotonic() - started < 8 * 2 * PAUSE * 0.8
     assert source.most_at_work == 1
@@ -84,7 +84,7 @@ def test_work_and_waiting_overlap() -> None:
 
 def test_a_large_item_comes_alone() -> None:
     source = Source([1, 2, 3])
-    items = ahead(iter(source), at_once=lambda item: item != 2)
+    items = prefetch(iter(source), eager=lambda item: item != 2)
     assert [next(items), next(items)] == [1, 2]
     time.sleep(PAUSE)
     assert source.begun == [1, 2]
@@ -103,7 +103,7 @@ def test_a_large_item_is_gone_before_the_next_is_begun() -> None:
             yield thing
             del thing
 
-    for thing in ahead(things(), at_once=lambda _: False):
+    for thing in prefetch(things(), eager=lambda _: False):
         assert thing.items == []
         del thing
     assert alive == [0, 0, 0, 0]
@@ -111,7 +111,7 @@ def test_a_large_item_is_gone_before_the_next_is_begun() -> None:
 
 def test_free_items_do_not_count() -> None:
     source = Source([1, None, 2, None, None, 3])
-    items = ahead(iter(source), free=lambda item: item is None)
+    items = prefetch(iter(source), uncounted=lambda item: item is None)
     assert next(items) == 1
     soon(lambda: source.begun == [1, None, 2])
     time.sleep(PAUSE)
@@ -120,7 +120,7 @@ def test_free_items_do_not_count() -> None:
 
 
 def test_an_error_comes_where_its_item_would_have() -> None:
-    items = ahead(iter(Source([1, ValueError("two"), 3])))
+    items = prefetch(iter(Source([1, ValueError("two"), 3])))
     assert next(items) == 1
     with pytest.raises(ValueError, match="two"):
         next(items)
@@ -130,7 +130,7 @@ def test_an_error_comes_where_its_item_would_have() -> None:
 def test_who_stops_early_leaves_no_thread() -> None:
     before = threading.active_count()
     source = Source([1, 2, 3])
-    items: Any = ahead(iter(source))
+    items: Any = prefetch(iter(source))
     next(items)
     items.close()
     soon(lambda: threading.active_count() == before)
@@ -158,28 +158,25 @@ def test_the_next_step_is_asked_for_while_records_are_written(simulate: Any) -> 
 def test_a_large_page_is_gone_when_the_next_is_asked_for(
     simulate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tap_claude.client.PAGE_BYTES", 1)
+    monkeypatch.setattr("tap_claude.stream.PAGE_BYTES", 1)
     monkeypatch.setattr("tap_claude.session.SMALL_BYTES", 1)  # each page in memory of its own
     simulator = simulate(days=130, now=NOW)
     config = settings(simulator, start_date=days_ago(120, NOW))
-    pages: list[weakref.ref[requests.Response]] = []
     bodies: list[weakref.ref[mmap.mmap]] = []
     alive = []
-    send = Session.send
+    get = Session.get
 
     class Watched(mmap.mmap):
         def __new__(cls, *args: Any, **kwargs: Any) -> Self:
             bodies.append(weakref.ref(self := super().__new__(cls, *args, **kwargs)))
             return self
 
-    def watched(session: Session, *args: Any, **kwargs: Any) -> requests.Response:
-        alive.append(sum(thing() is not None for thing in (*pages, *bodies)))
-        response = send(session, *args, **kwargs)
-        pages.append(weakref.ref(response))
-        return response
+    def watched(session: Session, *args: Any, **kwargs: Any) -> ApiResponse:
+        alive.append(sum(thing() is not None for thing in bodies))
+        return get(session, *args, **kwargs)
 
     monkeypatch.setattr("tap_claude.session.mmap.mmap", Watched)
-    monkeypatch.setattr(Session, "send", watched)
+    monkeypatch.setattr(Session, "get", watched)
     stream: Any = TapClaude(config=config, catalog=only(config, "messages_usage")).streams[
         "messages_usage"
     ]
@@ -211,21 +208,18 @@ def test_an_answer_that_is_too_large_is_asked_for_in_parts(
 
     whole = read()
     simulator.seen.clear()
-    monkeypatch.setattr("tap_claude.session.MAX_BYTES", 60_000)
+    monkeypatch.setattr("tap_claude.report_read.SPLITTABLE_BYTES", 60_000)
     assert sorted(read()) == sorted(whole)
     # 31 days, 15 and 7 are too many; 3 at a time, and the last one
     assert len(simulator.seen) == 3 + 10 + 1
-    monkeypatch.setattr("tap_claude.session.MAX_BYTES", 1000)
-    with pytest.raises(RuntimeError, match=r"^messages_usage: an answer is larger than"):
+    monkeypatch.setattr("tap_claude.report_read.SPLITTABLE_BYTES", 1000)
+    monkeypatch.setattr("tap_claude.report_read.MAX_BYTES", 1000)
+    with pytest.raises(RuntimeError, match=r"^messages_usage: a response is larger than"):
         read()
-    # While less can be asked for, twice the size that a page should have is too much.
+    # A single bucket may be as large as any response.
     monkeypatch.undo()
     simulator.seen.clear()
-    monkeypatch.setattr("tap_claude.session.PAGE_BYTES", 30_000)
-    assert sorted(read()) == sorted(whole)
-    assert len(simulator.seen) == 3 + 10 + 1
-    simulator.seen.clear()
-    monkeypatch.setattr("tap_claude.session.PAGE_BYTES", 500)
+    monkeypatch.setattr("tap_claude.report_read.SPLITTABLE_BYTES", 1000)
     assert sorted(read()) == sorted(whole)
     assert len(simulator.requests("usage_report/messages")) >= 30
 
@@ -244,11 +238,12 @@ def test_an_answer_that_is_given_up_leaves_no_memory_behind(
     simulator = simulate(days=4, now=NOW)
     config = settings(simulator, start_date=days_ago(3, NOW))
     stream: Any = TapClaude(config=config).streams["messages_usage"]
-    monkeypatch.setattr("tap_claude.session.MAX_BYTES", 1000)
+    monkeypatch.setattr("tap_claude.report_read.SPLITTABLE_BYTES", 1000)
+    monkeypatch.setattr("tap_claude.report_read.MAX_BYTES", 1000)
     monkeypatch.setattr("tap_claude.session.mmap.mmap", Watched)
     assert not list(stream.get_records(None))
     (failure,) = stream.run.failures.values()
-    assert "an answer is larger than" in failure
+    assert "a response is larger than" in failure
     assert made
     assert all(memory.closed for memory in made)
 
@@ -263,5 +258,5 @@ def test_a_trickle_is_given_up_and_tried_again(simulate: Any, tap: Any) -> None:
     run = tap(config=config, catalog=only(config, "users"))
     assert run.code == 0, run.stderr
     assert run.records("users")
-    assert "the answer took longer than request_timeout" in run.stderr
+    assert "the response took longer than request_timeout" in run.stderr
     assert time.monotonic() - started < 20

@@ -1,4 +1,8 @@
-"""Fetch the next item of an iterator while the present one is worked on."""
+"""Fetch the next item of an iterator while the present one is worked on.
+
+Threads: the iterator, and with it the client and its session, belongs to the fetching thread; the
+items belong to the thread that takes them. Nothing is shared but the items and the errors.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +18,16 @@ T = TypeVar("T")
 _END = object()
 
 
-def ahead(
+def prefetch(
     items: Iterator[T],
     *,
-    at_once: Callable[[T], bool] = lambda _: True,
-    free: Callable[[T], bool] = lambda _: False,
+    eager: Callable[[T], bool] = lambda _: True,
+    uncounted: Callable[[T], bool] = lambda _: False,
 ) -> Iterator[T]:
     """Yield the items of an iterator that a thread advances, one at a time and one ahead.
 
-    The next item is begun when the present one is handed out; where ``at_once`` says no to the
-    present one, only after it was worked on. ``free`` items, such as a mark of an end, do not
+    The next item is begun when the present one is handed out; where ``eager`` says no to the
+    present one, only after it was worked on. ``uncounted`` items, such as a mark of an end, do not
     count: the one after them is begun as well. An exception comes out where its item would have.
     """
     tickets: SimpleQueue[str] = SimpleQueue()
@@ -35,7 +39,7 @@ def ahead(
                 more = True
                 while more:
                     item: Any = next(items, _END)
-                    more = item is not _END and free(item)
+                    more = item is not _END and uncounted(item)
                     results.put((item, None))
                     del item  # it may be large, and the next one is not begun yet
         except BaseException as error:  # noqa: BLE001  # it is raised on the other side
@@ -51,13 +55,13 @@ def ahead(
                 raise error
             if item is _END:
                 return
-            counts = not free(item)
-            eager = counts and at_once(item)
-            if eager:
+            counts = not uncounted(item)
+            begins_next = counts and eager(item)
+            if begins_next:
                 tickets.put("next")
             yield item
             del item
-            if counts and not eager:
+            if counts and not begins_next:
                 tickets.put("next")
     finally:
         tickets.put("stop")

@@ -1,0 +1,66 @@
+"""Tables of the pages, generated from the tap's declarations. ``make docs`` renews them.
+
+A page calls these functions in a comment that cog runs, and cog writes what they print below it.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+from typing import Any
+
+from tap_claude.streams import REPORTS, STREAMS
+from tap_claude.tap import TapClaude
+
+CONSOLE = {"admin_api_key", "access_token"}
+ENTERPRISE = {"analytics_api_key"}
+
+
+def streams() -> None:
+    """Print all streams but the legacy reports: content, organization, replication key."""
+    _row("stream", "content", "organization", "replication key")
+    _row("---", "---", "---", "---")
+    for name, stream in {**REPORTS, **STREAMS}.items():
+        if not stream.is_legacy:
+            schema = importlib.resources.files("tap_claude.schemas") / f"{name}.json"
+            content = json.loads(schema.read_text("utf-8"))["description"].removesuffix(".")
+            _row(f"`{name}`", content, _organization(stream.credentials), _replication(name))
+
+
+def keys() -> None:
+    """Print the primary and the replication key of each stream."""
+    _row("stream", "primary key", "replication key")
+    _row("---", "---", "---")
+    for name, stream in {**REPORTS, **STREAMS}.items():
+        columns: Any = stream.primary_keys
+        _row(f"`{name}`", ", ".join(f"`{column}`" for column in columns), _replication(name))
+
+
+def settings() -> None:
+    """Print the tap's own settings with their defaults."""
+    _row("setting", "default", "description")
+    _row("---", "---", "---")
+    for name, setting in TapClaude.config_jsonschema["properties"].items():
+        default = setting.get("default")
+        text = default if isinstance(default, str) else json.dumps(default)
+        _row(f"`{name}`", "" if default is None else f"`{text}`", setting["description"])
+
+
+def _organization(credentials: tuple[str, ...]) -> str:
+    found = set(credentials)
+    if found >= CONSOLE | ENTERPRISE:
+        return "Console, Enterprise"
+    if found == ENTERPRISE:
+        return "Enterprise"
+    return "Console" if found >= CONSOLE else "Console (OAuth only)"
+
+
+def _replication(name: str) -> str:
+    key = {**REPORTS, **STREAMS}[name].replication_key
+    if isinstance(key, str):
+        return f"`{key}`"
+    return "rows of the run" if name == "report_buckets" else "full table"
+
+
+def _row(*cells: str) -> None:
+    print("|" + "|".join(cells) + "|" if cells[0] == "---" else f"| {' | '.join(cells)} |")

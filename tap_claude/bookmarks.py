@@ -1,0 +1,150 @@
+"""The bookmark of a report: moved by finished bucket, also by an empty one, and only forward.
+
+The SDK moves bookmarks by record, and back where records are repeated. Here a killed run resumes
+at the last finished bucket, and the lookback never costs progress.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tap_claude.bucket_log import UNREPORTED_SINCE
+from tap_claude.errors import StreamError
+from tap_claude.windows import parse_time
+
+if TYPE_CHECKING:
+    from singer_sdk.helpers.types import Context
+
+QUESTION = "report"
+"""Entry of a bookmark: what was asked for when it began."""
+VALUE = "replication_key_value"
+
+State = dict[str, Any]
+
+
+class StatefulStream(Protocol):
+    """What a bookmark needs of a stream."""
+
+    @property
+    def stream_state(self) -> State: ...  # noqa: D102
+
+    @property
+    def replication_method(self) -> str: ...  # noqa: D102
+
+    @property
+    def replication_key(self) -> str | None: ...  # noqa: D102
+
+    @property
+    def reads_two_kinds(self) -> bool: ...  # noqa: D102
+
+    def get_context_state(self, context: Context | None) -> State: ...  # noqa: D102
+
+    def write_state(self, state: State) -> None: ...  # noqa: D102
+
+
+class Bookmark:
+    """The bookmark of one stream and organization, in the state of the run.
+
+    One organization has the stream's state to itself, two have a partition each; a credential that
+    is added or removed costs neither of them its place.
+    """
+
+    def __init__(
+        self,
+        stream: StatefulStream,
+        organization_type: str,
+        partition: Context | None,
+        question: State | None,
+    ) -> None:
+        """Find the bookmark; ``question`` is what is asked for now, None where nothing varies."""
+        self._stream = stream
+        self._organization_type = organization_type
+        self._partition = partition
+        self._question = question
+        self.is_kept = stream.replication_method == "INCREMENTAL"
+        """Whether there is a bookmark at all; a full table has none."""
+
+    def parts(self) -> list[State]:
+        """Return the parts of the stream's state that are about the organization."""
+        state = self._stream.stream_state
+        mine = {"organization_type": self._organization_type}
+        found = [part for part in state.get("partitions") or () if part["context"] == mine]
+        # Without a name in the state, a bookmark is of the one organization that there was.
+        default = None if self._partition else self._organization_type
+        if state.get("organization_type", default) == self._organization_type:
+            found.append(state)
+        return found
+
+    def target(self) -> State:
+        """Return the part that is written to."""
+        return self._stream.get_context_state(self._partition)
+
+    def newest(self) -> dt.datetime | None:
+        """Return the start of the newest bucket that was read. Raises `StreamError`."""
+        if not self.is_kept:
+            return None
+        moments = [_time_of(part, VALUE) for part in self.parts() if part.get(VALUE) is not None]
+        return max(moments, default=None)
+
+    def unreported_since(self) -> dt.datetime | None:
+        """Return the start of the first bucket that ``report_buckets`` has yet to report."""
+        moments = [
+            _time_of(part, UNREPORTED_SINCE) for part in self.parts() if part.get(UNREPORTED_SINCE)
+        ]
+        return min(moments, default=None)
+
+    def check_question(self) -> None:
+        """Refuse a bookmark of rows that were grouped, filtered or cut otherwise than now.
+
+        Raises `StreamError`: rows of both would share a table and be counted twice.
+        """
+        if self._question is None or not self.is_kept:
+            return
+        for part in self.parts():
+            before = part.get(QUESTION)
+            if before is None or before == self._question:
+                continue
+            changed = [
+                f"{name} is {json.dumps(value)}, but was {json.dumps(before.get(name))}"
+                for name, value in self._question.items()
+                if value != before.get(name)
+            ]
+            msg = (
+                f"{'; '.join(changed)} when its bookmark began. Rows of both would share a table"
+                " and be counted twice: give the report a new name, or delete the stream's"
+                " bookmark and empty its table"
+            )
+            raise StreamError(msg)
+
+    def advance(self, starting_at: str) -> None:
+        """Move the bookmark to a bucket that was read to its end, never back, and write it."""
+        if not self.is_kept or not starting_at:
+            return
+        bookmark = self.newest()
+        if bookmark is not None and bookmark > dt.datetime.now(dt.UTC):
+            # Set by a wrong clock, it would pass over all that comes until then.
+            for part in self.parts():
+                part.pop(VALUE, None)
+        elif bookmark is not None and parse_time(starting_at) <= bookmark:
+            return
+        state = self.target()
+        state["replication_key"] = self._stream.replication_key
+        state[VALUE] = starting_at
+        if self._question is not None:
+            state[QUESTION] = self._question
+        if not self._partition and self._stream.reads_two_kinds:
+            state["organization_type"] = self._organization_type
+        self._stream.write_state(state)
+
+
+def _time_of(state: State, name: str) -> dt.datetime:
+    try:
+        return parse_time(state[name])
+    except (AttributeError, TypeError, ValueError) as error:
+        msg = (
+            f"the state's {name} {state[name]!a:.60} is not a time; fix it, or delete the stream's"
+            " bookmark to read from start_date again"
+        )
+        raise StreamError(msg) from error

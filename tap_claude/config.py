@@ -1,0 +1,343 @@
+"""The tap's settings: their schema, their defaults, and one typed, read-only view of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from singer_sdk import typing as th
+
+from tap_claude.credentials import CREDENTIALS, organization_types
+from tap_claude.windows import parse_time
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterator, Mapping
+
+SECRETS = (*CREDENTIALS, "pseudonymize_key")
+"""Settings whose values never reach a log, an error, the state or the disk."""
+
+STANDARD_FILTERS = ("models", "workspace_ids", "api_key_ids")
+"""Settings that filter the reports under their own names, where a report has such a filter."""
+
+CONFIG_SCHEMA = th.PropertiesList(
+    th.Property(
+        "admin_api_key",
+        th.StringType,
+        secret=True,
+        title="Admin API key",
+        description="Admin API key (sk-ant-admin01-...) of a Console organization.",
+    ),
+    th.Property(
+        "analytics_api_key",
+        th.StringType,
+        secret=True,
+        title="Analytics API key",
+        description="Scoped API key of a Claude Enterprise organization, made in claude.ai.",
+    ),
+    th.Property(
+        "access_token",
+        th.StringType,
+        secret=True,
+        title="Access token",
+        description=(
+            "OAuth access token with the scope org:admin. It is used where only it will do, and for"
+            " everything else when there is no Admin API key."
+        ),
+    ),
+    th.Property(
+        "organization_label",
+        th.StringType,
+        title="Organization label",
+        description="The name that a human gives the organization; on every row.",
+    ),
+    th.Property(
+        "start_date",
+        th.DateTimeType,
+        title="Start date",
+        description=(
+            "First day (or time, UTC) to read when there is no bookmark. Default: 30 days ago."
+        ),
+        examples=["2026-01-01", "2026-01-01T00:00:00Z"],
+    ),
+    th.Property(
+        "end_date",
+        th.DateTimeType,
+        title="End date",
+        description="Time to stop before, UTC. Default: now, the running bucket included.",
+    ),
+    th.Property(
+        "bucket_width",
+        th.StringType,
+        default="1d",
+        allowed_values=["1m", "1h", "1d"],
+        title="Bucket width",
+        description=(
+            "Length of the buckets of messages_usage, analytics_usage and analytics_cost."
+            " cost_report has days only."
+        ),
+    ),
+    th.Property(
+        "lookback_days",
+        th.IntegerType(minimum=0, maximum=3650),
+        title="Lookback days",
+        description=(
+            "Days before the bookmark that each run reads again, because the API restates them."
+            " Default: per stream, 30 for analytics_usage, analytics_cost and the legacy Enterprise"
+            " reports, 7 for messages_usage and cost_report, 3 for Claude Code and the daily"
+            " Enterprise streams. 0 is legal."
+        ),
+    ),
+    th.Property(
+        "models",
+        th.ArrayType(th.StringType),
+        title="Models",
+        description=("Read only these models (messages_usage, analytics_usage, analytics_cost)."),
+    ),
+    th.Property(
+        "workspace_ids",
+        th.ArrayType(th.StringType),
+        title="Workspaces",
+        description=(
+            "Read only these workspaces, wrkspc_... (messages_usage, analytics_usage,"
+            " analytics_cost)."
+        ),
+    ),
+    th.Property(
+        "api_key_ids",
+        th.ArrayType(th.StringType),
+        title="API keys",
+        description=(
+            "Read only these API keys, apikey_... (messages_usage, analytics_usage,"
+            " analytics_cost)."
+        ),
+    ),
+    th.Property(
+        "reports",
+        th.ArrayType(
+            th.ObjectType(
+                th.Property(
+                    "name", th.StringType, required=True, description="Name of the new stream."
+                ),
+                th.Property("report", th.StringType, required=True, description="Stream to vary."),
+                th.Property(
+                    "group_by",
+                    th.ArrayType(th.StringType),
+                    description="Dimensions; an empty list is one total per bucket.",
+                ),
+                th.Property(
+                    "bucket_width",
+                    th.StringType,
+                    default="1d",
+                    allowed_values=["1m", "1h", "1d"],
+                    description="Length of the buckets.",
+                ),
+                th.Property(
+                    "filters",
+                    th.ObjectType(additional_properties=th.ArrayType(th.StringType)),
+                    description="The API's filters, named without brackets: lists of strings.",
+                ),
+                additional_properties=False,
+            )
+        ),
+        title="Custom reports",
+        description=(
+            "Further streams: a report with dimensions, bucket width and filters of its own. The"
+            " settings above do not touch them."
+        ),
+    ),
+    th.Property(
+        "legacy_reports",
+        th.BooleanType,
+        default=False,
+        title="Legacy reports",
+        description=(
+            "Offer the four legacy Enterprise reports. They repeat the numbers of analytics_usage"
+            " and analytics_cost."
+        ),
+    ),
+    th.Property(
+        "pseudonymize_users",
+        th.StringType,
+        default="none",
+        allowed_values=["none", "hash", "drop"],
+        title="Pseudonymize users",
+        description=(
+            "What becomes of people's names and e-mail addresses in all streams: kept (none),"
+            " replaced by a keyed hash, the same for the same person everywhere (hash), or null"
+            " (drop). Ids stay."
+        ),
+    ),
+    th.Property(
+        "pseudonymize_key",
+        th.StringType,
+        secret=True,
+        title="Pseudonymize key",
+        description=(
+            "Secret of at least 16 characters for pseudonymize_users: hash. Keep it: another key"
+            " gives other hashes."
+        ),
+    ),
+    th.Property(
+        "requests_per_minute",
+        th.IntegerType(minimum=0),
+        default=50,
+        title="Requests per minute",
+        description="Rate limit of the whole tap, with a burst of 10. 0: no limit.",
+    ),
+    th.Property(
+        "request_timeout",
+        th.IntegerType(minimum=1),
+        default=300,
+        title="Request timeout",
+        description="Seconds to wait for an answer before a request is tried again.",
+    ),
+    th.Property(
+        "on_permission_error",
+        th.StringType,
+        default="fail",
+        allowed_values=["fail", "skip"],
+        title="On permission error",
+        description=(
+            "What a stream that the key may not read does to the run, once all other streams are"
+            " done: fail it, or only warn (skip)."
+        ),
+    ),
+    th.Property(
+        "emit_activate_version_messages",
+        th.BooleanType,
+        default=True,
+        title="Emit ACTIVATE_VERSION",
+        description=(
+            "Follow each full table that was read to its end by ACTIVATE_VERSION, so that targets"
+            " can mark or delete the rows that are gone."
+        ),
+    ),
+    th.Property(
+        "base_url",
+        th.StringType,
+        default="https://api.anthropic.com",
+        title="Base URL",
+        description="Where the API is. Must be https, unless it is this machine.",
+    ),
+    th.Property(
+        "anthropic_version",
+        th.StringType,
+        default="2023-06-01",
+        title="API version",
+        description="Value of the anthropic-version header.",
+    ),
+    th.Property(
+        "user_agent",
+        th.StringType,
+        title="User agent",
+        description="Value of the User-Agent header. Default: tap-claude and its version.",
+    ),
+).to_dict()
+
+DEFAULTS: dict[str, Any] = {
+    name: spec["default"] for name, spec in CONFIG_SCHEMA["properties"].items() if "default" in spec
+}
+"""The defaults of the schema; nothing else in the package repeats them."""
+
+
+class Declaration(Protocol):
+    """What `streams` declares of a report, as far as settings are concerned."""
+
+    name: str
+    dimensions: tuple[str, ...]
+    default_group_by: tuple[str, ...]
+    filters: tuple[str, ...]
+    max_group_by: int
+    unlimited_dimensions: tuple[str, ...]
+    incompatible: tuple[tuple[str, str], ...]
+    page_buckets: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class ReportSpec:
+    """What one report stream asks the API for."""
+
+    name: str
+    base_stream: str
+    group_by: tuple[str, ...]
+    bucket_width: str = "1d"
+    filters: Mapping[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def question(self) -> dict[str, Any]:
+        """What decides which rows there are; the order of dimensions and values does not matter."""
+        return {
+            "group_by": sorted(self.group_by),
+            "filters": {name: sorted(values) for name, values in sorted(self.filters.items())},
+            "bucket_width": self.bucket_width,
+        }
+
+
+class Config:
+    """A typed, read-only view of a configuration that `validation` found nothing wrong with."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        """Take the settings as the SDK has them, with or without defaults."""
+        given = {name: value for name, value in settings.items() if value not in (None, "")}
+        values = self._values = {**DEFAULTS, **given}
+        self.credentials: Mapping[str, str] = {
+            name: values[name] for name in CREDENTIALS if name in values
+        }
+        self.kinds = organization_types(self.credentials)
+        """Kinds of organization that credentials are set for."""
+        self.organization_label: str | None = values.get("organization_label")
+        self.bucket_width: str = values["bucket_width"]
+        self.lookback_days: int | None = values.get("lookback_days")
+        """None: as each stream declares it."""
+        self.pseudonymize_users: str = values["pseudonymize_users"]
+        self.pseudonymize_key: str = values.get("pseudonymize_key", "")
+        self.requests_per_minute: int = values["requests_per_minute"]
+        self.request_timeout: int = values["request_timeout"]
+        self.fails_on_permission_error: bool = values["on_permission_error"] == "fail"
+        self.emits_activate_version: bool = values["emit_activate_version_messages"]
+        self.legacy_reports: bool = values["legacy_reports"]
+        self.base_url: str = values["base_url"]
+        self.anthropic_version: str = values["anthropic_version"]
+        self.user_agent: str | None = values.get("user_agent")
+
+    @property
+    def start_date(self) -> dt.datetime | None:
+        """First time to read, UTC, if it is set."""
+        return parse_time(self._values["start_date"]) if "start_date" in self._values else None
+
+    @property
+    def end_date(self) -> dt.datetime | None:
+        """Time to stop before, UTC, if it is set."""
+        return parse_time(self._values["end_date"]) if "end_date" in self._values else None
+
+    @property
+    def pseudonymizes(self) -> bool:
+        """Whether people's names and addresses are replaced or dropped."""
+        return self.pseudonymize_users != "none"
+
+    def default_report(self, declared: Declaration) -> ReportSpec:
+        """Return a report under its own name, as the settings of the top level want it."""
+        return ReportSpec(
+            name=declared.name,
+            base_stream=declared.name,
+            group_by=declared.default_group_by,
+            bucket_width=self.bucket_width if self.bucket_width in declared.page_buckets else "1d",
+            filters={
+                name: self._values[name]
+                for name in STANDARD_FILTERS
+                if name in declared.filters and self._values.get(name)
+            },
+        )
+
+    def custom_reports(self) -> Iterator[ReportSpec]:
+        """Yield the reports of the setting ``reports``."""
+        for entry in self._values.get("reports") or ():
+            filters = entry.get("filters") or {}
+            yield ReportSpec(
+                name=entry["name"],
+                base_stream=entry["report"],
+                group_by=tuple(entry.get("group_by") or ()),
+                bucket_width=entry.get("bucket_width") or "1d",
+                filters={name: values for name, values in filters.items() if values},
+            )

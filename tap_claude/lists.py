@@ -1,0 +1,159 @@
+"""What streams share that are read whole each time: people, workspaces, keys, limits.
+
+A full table that was read to its end is followed by ACTIVATE_VERSION, so that targets can tell
+which rows are deleted. The SDK would send it first, which leaves the table empty while it loads.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, ClassVar
+
+from typing_extensions import override
+
+from tap_claude.bucket_log import full_table
+from tap_claude.errors import APIError, PermissionDeniedError
+from tap_claude.organizations import known_kinds
+from tap_claude.pages import decode_row
+from tap_claude.row_keys import RowKey
+from tap_claude.stream import ClaudeStream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from singer_sdk import Tap
+    from singer_sdk.helpers.types import Context
+
+    from tap_claude.pages import Row
+    from tap_claude.sync_context import SyncContext
+
+# Statuses that are about one parent of a child list, as long as others answer.
+_OF_ONE_PARENT = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
+
+
+class ListStream(ClaudeStream):
+    """A full table: every row of a list, or of a list per parent."""
+
+    primary_keys: tuple[str, ...] = ("organization_id", "id")
+    state_partitioning_keys = ()  # nothing to remember per parent or organization
+
+    page_size: ClassVar[int | None] = 1000
+    """The biggest legal page; None where the endpoint has no pages."""
+    list_params: ClassVar[Mapping[str, str]] = {}
+    """Fixed parameters of every request."""
+    parent: ClassVar[type[ListStream] | None] = None
+    """Stream over whose rows this one is asked, its path holding their id as ``{parent_id}``."""
+    parent_column: ClassVar[str] = ""
+    """Column for the parent's id, where the rows do not have it."""
+    row_key: ClassVar[tuple[str, ...]] = ()
+    """Columns that make the ``row_id`` of rows without an id of their own."""
+
+    def __init__(self, tap: Tap, *, run: SyncContext) -> None:
+        """Start with no organization read to its end."""
+        super().__init__(tap, run=run)
+        self._whole: set[str] = set()
+        """Kinds of organization whose part of the table was read to its end in this run."""
+
+    @property
+    @override
+    def cacheable_paths(self) -> tuple[str, ...]:
+        return (self.path, self.parent.path) if self.parent else (self.path,)
+
+    # -- reading
+
+    @override
+    def read(self, organization_type: str, partition: Context | None) -> Iterator[Row]:
+        if self.run.config.emits_activate_version:
+            self._stream_version = self.run.version  # records carry it from here on
+        row_count = 0
+        parent_ids = self._parent_ids(organization_type)
+        if self.parent:
+            self.run.progress.expect(len(parent_ids), "list")
+        refusals: list[APIError] = []
+        for index, parent_id in enumerate(parent_ids):
+            self.run.progress.at(parent_id or "", index)
+            try:
+                for row in self.rows(organization_type, parent_id):
+                    for part in type(self).reshape(row):
+                        row_count += 1
+                        yield self._record(organization_type, part, parent_id)
+            except APIError as error:
+                if parent_id is None or error.status not in _OF_ONE_PARENT:
+                    raise
+                refusals.append(error)
+                if len(refusals) == len(parent_ids):
+                    raise  # not the parents are refused, but the list: nothing was read
+                self.warn("%s is left out: %s", parent_id, error)
+        if refusals:
+            self._report_left_out(organization_type, refusals, len(parent_ids))
+        else:
+            self._end_table(organization_type, row_count)
+
+    def rows(self, organization_type: str, parent_id: str | None = None) -> Iterator[Row]:
+        """Yield the API's rows of one list; some are repeated where a page cursor expired."""
+        try:
+            yield from self._rows(organization_type, parent_id)
+        except APIError as error:
+            if not error.lost_cursor:
+                raise
+            self.warn("the page cursor has expired; the list is read again from its start.")
+            yield from self._rows(organization_type, parent_id)
+
+    def _rows(self, organization_type: str, parent_id: str | None) -> Iterator[Row]:
+        params = {**self.list_params, "limit": self.page_size}
+        path = self.path.format(parent_id=parent_id)
+        pages = self.fetch(organization_type, params, path=path)
+        for _, page in self.prefetch((None, page) for page in pages):
+            if page is not None:
+                for raw in page.items:
+                    yield decode_row(raw)
+
+    def _parent_ids(self, organization_type: str) -> Sequence[str | None]:
+        if self.parent is None:
+            return (None,)
+        parent = self.parent(self._tap, run=self.run)
+        parent.name = self.name  # what is reported is of the stream that is read
+        return list(dict.fromkeys(row["id"] for row in parent.rows(organization_type)))
+
+    def _record(self, organization_type: str, row: Row, parent_id: str | None) -> Row:
+        identity = self.identify(organization_type)
+        record = self.conform(row)
+        if self.parent_column and record[self.parent_column] is None:
+            record[self.parent_column] = parent_id
+        if self.row_key:
+            record["row_id"] = RowKey(self.name, identity[:2], "", "", self.row_key).of(record)
+        self.columns.add_dollars(record)
+        record.update(identity._asdict())
+        record["extracted_at"] = self.run.extracted_at
+        return record
+
+    # -- the end of the table
+
+    def _end_table(self, organization_type: str, row_count: int) -> None:
+        """Say that the table is whole, for the organization that was read, or for all."""
+        if self.ABORT_AT_RECORD_COUNT is not None:
+            return  # --test wants one record
+        if self.run.bucket_log is not None:
+            identity = self.identify(organization_type)
+            self.run.bucket_log.add(
+                full_table(self.name, identity, row_count, self.run.extracted_at)
+            )
+        self._whole.add(organization_type)
+        if (
+            self._whole >= set(self.organization_types) | known_kinds(self.stream_state)
+            and self._stream_version is not None
+            and self.selected
+            and self.get_batch_config(self.config) is None
+        ):
+            self._write_activate_version_message(self._stream_version)
+
+    def _report_left_out(
+        self, organization_type: str, refusals: Sequence[APIError], parents: int
+    ) -> None:
+        """End the run with an error if parents were refused that exist."""
+        others = [error for error in refusals if error.status != HTTPStatus.NOT_FOUND]
+        if others:
+            line = f"{self.name}: {others[0]}; {len(refusals)} of {parents} lists were left out"
+            skippable = all(isinstance(error, PermissionDeniedError) for error in others)
+            kept = self.run.refusals if skippable else self.run.failures
+            kept[self.name, organization_type] = line

@@ -1,0 +1,222 @@
+"""Pages of the API, and the rows on them, which are decoded only when they are needed.
+
+A page is one frozen value from the client to the reports. Its items stay undecoded bytes; nothing
+outside this module knows how they are decoded (docs: usage-cost-api).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tap_claude.errors import UNREADABLE, MalformedResponseError
+from tap_claude.windows import parse_time
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tap_claude.session import ApiResponse
+
+Row = dict[str, Any]
+Rows = "Sequence[Row | msgspec.Raw]"
+"""Rows of a bucket; where they are many bytes, undecoded: they cost their bytes and one row."""
+
+DECODED_BYTES = 4 * 2**20
+"""Size up to which rows are decoded together: faster, but many times the size in memory."""
+DECODED_ROWS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ApiPage:
+    """One page: its items, still undecoded, the fields of its envelope, and what they came with."""
+
+    items: Sequence[msgspec.Raw]
+    has_more: bool | None
+    """None where the endpoint has no such field."""
+    next_page: str | msgspec.UnsetType | None
+    last_id: str | None
+    data_refreshed_at: dt.datetime | None
+    """Time up to which the API has all data, where it says so."""
+    sent_at: dt.datetime
+    """Time at which the request was sent, UTC."""
+    size: int
+    """Bytes of the response, decompressed."""
+
+
+class _Envelope(msgspec.Struct):
+    data: list[msgspec.Raw]
+    has_more: bool | msgspec.UnsetType | None = msgspec.UNSET
+    next_page: str | msgspec.UnsetType | None = msgspec.UNSET
+    last_id: str | None = None
+    data_refreshed_at: str | None = None
+
+
+class _OldSummaries(msgspec.Struct):
+    """The envelope of analytics/summaries until 2026-09-30."""
+
+    summaries: list[msgspec.Raw]
+    next_page: str | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class _Object(msgspec.Struct):
+    """What a response must be that is a single object."""
+
+    id: str
+
+
+class RawBucket(msgspec.Struct):
+    """A bucket of a bucketed report: its bounds, and its rows undecoded."""
+
+    starting_at: str
+    ending_at: str
+    results: msgspec.Raw
+
+
+class _RowStart(msgspec.Struct):
+    starting_at: str
+
+
+# Numbers with a fraction are money: a float would not hold them.
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_old_summaries = msgspec.json.Decoder(_OldSummaries).decode
+_decode_object = msgspec.json.Decoder(_Object).decode
+_decode_bucket = msgspec.json.Decoder(RawBucket).decode
+_decode_row_start = msgspec.json.Decoder(_RowStart).decode
+_decode_row = msgspec.json.Decoder(Row, float_hook=Decimal).decode
+_decode_rows = msgspec.json.Decoder(list[Row], float_hook=Decimal).decode
+_split_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+# JSON escapes, one at a time, so that an escaped backslash is not taken for the start of one; of
+# surrogates a whole pair, which is one character.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<lost>u(?:[dD][89a-fA-F][0-9a-fA-F]{2}|0000))|.)",
+    re.DOTALL,
+)
+_RARE_ESCAPE = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
+
+
+def read_page(response: ApiResponse, *, returns_object: bool = False) -> ApiPage:
+    """Read the envelope of a response. Raises `MalformedResponseError` if it is not a page.
+
+    Where the endpoint ``returns_object``, the response is an object of its own: a page of one.
+    """
+    content = replace_lost_characters(response.body)
+    try:
+        if returns_object:
+            _decode_object(content)
+            envelope = _Envelope([msgspec.Raw(content)], has_more=False, next_page=None)
+        else:
+            envelope = _read_envelope(content)
+        refreshed = envelope.data_refreshed_at
+        refreshed_at = None if refreshed is None else parse_time(refreshed)
+    except UNREADABLE as error:
+        msg = f"the response is not a page of data: {error}"
+        raise MalformedResponseError(msg) from error
+    except ValueError as error:
+        msg = f"data_refreshed_at is not a time: {error}"
+        raise MalformedResponseError(msg) from error
+    return ApiPage(
+        items=envelope.data,
+        has_more=None if envelope.has_more is msgspec.UNSET else envelope.has_more,
+        next_page=envelope.next_page,
+        last_id=envelope.last_id,
+        data_refreshed_at=refreshed_at,
+        sent_at=response.sent_at,
+        size=len(response.body),
+    )
+
+
+def _read_envelope(content: bytes | memoryview) -> _Envelope:
+    try:
+        return _decode_envelope(content)
+    except msgspec.ValidationError:
+        with contextlib.suppress(msgspec.ValidationError):
+            old = _decode_old_summaries(content)
+            return _Envelope(old.summaries, next_page=old.next_page)
+        raise
+
+
+def replace_lost_characters(content: bytes | memoryview) -> bytes | memoryview:
+    """Replace what JSON can escape and targets cannot hold by U+FFFD.
+
+    That is NUL, which PostgreSQL refuses, and surrogates without their other half, which are not
+    text. Content without any is returned as it is.
+    """
+    if not _RARE_ESCAPE.search(content):
+        return content
+    return _ESCAPE.sub(lambda match: rb"\ufffd" if match["lost"] else match[0], content)
+
+
+def read_id(response: ApiResponse) -> str | None:
+    """Return the id of the object that a response is; None if it is not an object with an id."""
+    try:
+        return _decode_object(response.body).id
+    except UNREADABLE:
+        return None
+
+
+def decode_row(raw: msgspec.Raw) -> Row:
+    """Decode an item of a page. Raises `MalformedResponseError` if it is not an object."""
+    try:
+        return _decode_row(raw)
+    except UNREADABLE as error:
+        msg = f"a row of the page cannot be read: {error}"
+        raise MalformedResponseError(msg) from error
+
+
+def decode_bucket(raw: msgspec.Raw) -> RawBucket:
+    """Decode the bounds of a bucket. Raises `MalformedResponseError` if it is not a bucket."""
+    try:
+        return _decode_bucket(raw)
+    except UNREADABLE as error:
+        msg = f"a bucket of the page cannot be read: {error}"
+        raise MalformedResponseError(msg) from error
+
+
+def row_start(raw: msgspec.Raw) -> dt.datetime:
+    """Return the ``starting_at`` of a row. Raises `MalformedResponseError` if it has none."""
+    try:
+        return parse_time(_decode_row_start(raw).starting_at)
+    except (*UNREADABLE, ValueError) as error:
+        msg = f"a row of the page has no starting_at: {error}"
+        raise MalformedResponseError(msg) from error
+
+
+def split_rows(*lists: msgspec.Raw) -> Sequence[Row | msgspec.Raw]:
+    """Split the rows of a bucket, and decode them too unless they are many bytes.
+
+    Raises `MalformedResponseError`.
+    """
+    small = sum(len(memoryview(raw)) for raw in lists) < DECODED_BYTES
+    decode = _decode_rows if small else _split_rows
+    parts: list[list[Any]] = [_decode(raw, decode) for raw in lists]
+    return parts[0] if len(parts) == 1 else list(itertools.chain.from_iterable(parts))
+
+
+def iter_rows(rows: Sequence[Row | msgspec.Raw]) -> Iterator[Row]:
+    """Yield rows, those that are not decoded a few hundred at a time.
+
+    Raises `MalformedResponseError`.
+    """
+    for start in range(0, len(rows), DECODED_ROWS):
+        some: Any = rows[start : start + DECODED_ROWS]
+        if isinstance(some[0], dict):
+            yield from some
+        else:
+            yield from _decode(b"[%b]" % b",".join(some), _decode_rows)
+
+
+def _decode(raw: Any, decode: Callable[[Any], Any]) -> Any:
+    try:
+        return decode(raw)
+    except UNREADABLE as error:
+        msg = f"the rows of a bucket cannot be read: {error}"
+        raise MalformedResponseError(msg) from error

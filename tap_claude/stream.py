@@ -1,0 +1,314 @@
+"""The base of all streams: which organizations it reads, its records, and the way to the target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from singer_sdk import SchemaDirectory, Stream, StreamSchema
+from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.metrics import Counter
+from typing_extensions import override
+
+from tap_claude import schemas
+from tap_claude.client import MAX_BYTES, PAGE_BYTES, ApiRequest
+from tap_claude.credentials import CONSOLE, access_needed, credential_for, organization_types
+from tap_claude.errors import PermissionDeniedError, RunError, StreamError
+from tap_claude.pagination import Paginator
+from tap_claude.prefetch import prefetch
+from tap_claude.pseudonyms import Pseudonyms
+from tap_claude.records import Columns, SchemaMismatchError
+from tap_claude.redaction import sanitize_for_log
+from tap_claude.reshape import unchanged
+from tap_claude.writer import BufferedWriter
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from singer_sdk import Tap
+    from singer_sdk.helpers.types import Context
+
+    from tap_claude.organizations import Identity
+    from tap_claude.pages import ApiPage, Row
+    from tap_claude.sync_context import SyncContext
+
+
+T = TypeVar("T")
+
+
+class SchemaOfClass(StreamSchema[str]):
+    """The schema file named like a stream's class declares, whatever a custom report is named."""
+
+    @override
+    def get_stream_schema(self, stream: Stream, stream_class: type[Any]) -> dict[str, Any]:
+        return self.schema_source.get_schema(stream_class.name, key_properties=stream.primary_keys)
+
+
+class ClaudeStream(Stream):
+    """A stream of the API. Subclasses read pages and yield records in `read`."""
+
+    schema: ClassVar = SchemaOfClass(SchemaDirectory(schemas))
+    # `Columns` has conformed the records already, and more strictly.
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
+
+    path: ClassVar[str]
+    """Path below ``/v1/organizations/``."""
+    credentials: ClassVar[tuple[str, ...]] = CONSOLE
+    """Credentials that may read the stream, the preferred one first."""
+    required_scope: ClassVar[str | None] = None
+    """Scope that an Enterprise key needs."""
+    beta_headers: tuple[str, ...] = ()
+    paginator: ClassVar[type[Paginator]] = Paginator
+    returns_object: ClassVar[bool] = False
+    """Whether the response is one object, without a list around it."""
+    is_legacy: ClassVar[bool] = False
+    """Whether the stream is offered only with the setting ``legacy_reports``."""
+    ignored_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields of the API that another stream has."""
+    reshape: ClassVar[Callable[[Row], Iterable[Row]]] = unchanged
+    """Turns a row of the API into the rows of the stream."""
+
+    def __init__(self, tap: Tap, *, run: SyncContext, name: str | None = None) -> None:
+        """Join a run."""
+        super().__init__(tap, name=name)
+        # An adapter since singer-sdk 0.55.
+        getattr(self.logger, "logger", self.logger).addFilter(_drop_duplicate_error)
+        self.run = run
+        self.columns = Columns(self.schema)
+        self._pseudonyms: Pseudonyms | None = None
+        if run.config.pseudonymizes:
+            self._pseudonyms = Pseudonyms(
+                run.config.pseudonymize_users, run.config.pseudonymize_key, self.columns.persons
+            )
+        self._fast_writer: BufferedWriter | None = None
+        self._left_out: list[str] = []
+        """Columns that records have and the target does not get."""
+        self._named_fields = set(self.ignored_fields)
+        """Unknown fields that a warning has named, or that need none."""
+
+    # -- organizations
+
+    @property
+    def organization_types(self) -> tuple[str, ...]:
+        """Kinds of organization whose credentials are configured and may read the stream.
+
+        Where there is none (discovery without settings), the kind that the stream is made for.
+        """
+        configured = [name for name in self.credentials if name in self.run.config.credentials]
+        return organization_types(configured or self.credentials[:1])
+
+    @property
+    @override
+    def partitions(self) -> list[dict[str, Any]] | None:
+        kinds = self.organization_types
+        return [{"organization_type": kind} for kind in kinds] if len(kinds) > 1 else None
+
+    def identify(self, organization_type: str) -> Identity:
+        """Return the organization of records, which pages have named, and keep it in the state.
+
+        Raises `OtherOrganizationError`.
+        """
+        return self.run.organizations.identify(organization_type, self.stream_state)
+
+    # -- pages
+
+    @property
+    def cacheable_paths(self) -> tuple[str, ...]:
+        """Paths for whose responses another stream may ask too, word for word."""
+        return ()
+
+    def fetch(
+        self,
+        organization_type: str,
+        params: Mapping[str, Any],
+        *,
+        path: str | None = None,
+        max_bytes: int = MAX_BYTES,
+    ) -> Iterator[ApiPage]:
+        """Yield the pages of one chain of requests. Raises `StreamError` and `RunError`."""
+        credential = credential_for(
+            self.run.config.credentials, self.credentials, organization_type
+        )
+        if credential is None:
+            msg = f"no credential is set; it needs {self.access_needed}"
+            raise StreamError(msg)
+        request = ApiRequest(
+            stream=self.name,
+            path=path or self.path,
+            organization_type=organization_type,
+            credential=credential,
+            params=params,
+            beta_headers=self.beta_headers,
+            returns_object=self.returns_object,
+            max_bytes=max_bytes,
+        )
+        return self.run.client.pages(request, self.paginator())
+
+    def prefetch(
+        self, items: Iterator[tuple[T, ApiPage | None]]
+    ) -> Iterator[tuple[T, ApiPage | None]]:
+        """Fetch the next page while one is worked on, unless two would fill the memory."""
+        if self.ABORT_AT_RECORD_COUNT is not None:
+            return items  # --test wants one record
+        return prefetch(
+            items,
+            eager=lambda item: item[1] is None or item[1].size <= PAGE_BYTES,
+            uncounted=lambda item: item[1] is None,
+        )
+
+    # -- records
+
+    def read(self, organization_type: str, partition: Context | None) -> Iterable[Row]:
+        """Yield the records of one organization; ``partition`` is None where there is but one."""
+        raise NotImplementedError
+
+    @override
+    def get_records(self, context: Context | None) -> Iterable[Row]:
+        kind = (context or {}).get("organization_type", self.organization_types[0])
+        progress = self.run.progress
+        progress.start(self.name)
+        self._select_write_path()
+        try:
+            for record in self.read(kind, context):
+                if self._pseudonyms:
+                    self._pseudonyms.finish(record)
+                progress.rows += 1
+                yield record
+        except RunError as error:
+            msg = f"{self.name}: {error}"
+            raise type(error)(msg) from error
+        except PermissionDeniedError as error:
+            self._refuse(kind, error)
+        except OSError:
+            raise  # standard output is broken
+        except Exception as error:  # noqa: BLE001  # the other streams are read
+            self._fail(kind, error)
+        finally:
+            progress.stop()
+            self.flush()
+
+    def conform(self, row: Mapping[str, Any]) -> Row:
+        """Make a record of a row: flat, every column of the schema, nothing else."""
+        record = self.columns.conform(row)
+        self.report_unknown_fields()
+        if self._pseudonyms:
+            self._pseudonyms.replace(record)
+        return record
+
+    def report_unknown_fields(self) -> None:
+        """Name the fields that rows had and the schema does not have, once each."""
+        if not self.columns.unknown:
+            return
+        new = self.columns.unknown - self._named_fields
+        self._named_fields |= new
+        self.columns.unknown.clear()
+        if new:
+            self.warn(
+                "the API sends fields that this version does not know; they are left out: %s",
+                ", ".join(sorted(sanitize_for_log(name) for name in new)),
+            )
+
+    # -- what ends a stream
+
+    @property
+    def access_needed(self) -> str:
+        """Credential and scope that the stream needs."""
+        return access_needed(self.credentials, self.required_scope)
+
+    def warn(self, message: str, *values: Any) -> None:
+        """Log a warning that names the stream, whatever the format of the log."""
+        self.logger.warning(f"%s: {message}", self.name, *values)  # noqa: G004
+
+    def _refuse(self, organization_type: str, error: PermissionDeniedError) -> None:
+        self.run.refusals[self.name, organization_type] = (
+            f"{self.name}: {error}. The stream needs {self.access_needed}. To leave it out, add "
+            f"'!{self.name}.*' to select, or set on_permission_error to skip."
+        )
+
+    def _fail(self, organization_type: str, error: Exception) -> None:
+        """Remember what ended the stream; the run goes on with the others."""
+        text = str(error) or type(error).__name__
+        if isinstance(error, RecursionError):
+            text = "a row of the API is nested too deeply"
+        elif isinstance(error, SchemaMismatchError) and self._pseudonyms:
+            text = error.without_value
+        line = f"{self.name}: {sanitize_for_log(text)}"
+        self.run.failures[self.name, organization_type] = line
+        if not self._pseudonyms:
+            self.logger.debug("The stream has failed.", exc_info=error)
+
+    # -- messages
+
+    @property
+    @override
+    def emit_activate_version_messages(self) -> bool:
+        """Never by the SDK, which would before the first record: see `lists`."""
+        return False
+
+    @override
+    def _write_record_message(self, record: Row) -> None:
+        # A private hook of the SDK, which has no public one: without it, a year of days takes PLAIN
+        # times the CPU of the floor instead of OURS (make bench). Its own way is a walk over the
+        # selection, the stream maps and an encoding by steps, for each record. Where these would
+        # change nothing but drop columns, the record goes straight to the writer.
+        writer = self._fast_writer
+        for name in self._left_out:
+            del record[name]
+        if writer is None:
+            super()._write_record_message(record)
+            return
+        writer.write_record(self.name, record, self._stream_version)
+        self.state_manager.is_flushed = False
+
+    @override
+    def _process_record(
+        self,
+        record: Row,
+        child_context: Context | None = None,
+        partition_context: Context | None = None,
+    ) -> None:
+        # A private hook of the SDK. Its own copies each record for child streams, of which there
+        # are none: parents are read by their child lists, see `lists`.
+        pass
+
+    @override
+    def get_record_counter(self, **kwargs: Any) -> Counter:
+        counter = super().get_record_counter(**kwargs)
+        return _RareCounter(counter.metric, counter.tags, counter.log_interval)
+
+    def _select_write_path(self) -> None:
+        """Find out whether stream maps, flattening or another writer want to see the records."""
+        writer = self._tap.message_writer
+        (first, *others) = self.stream_maps
+        plain = type(first) is SameRecordTransform and not first.flattening_enabled and not others
+        self._fast_writer = writer if plain and isinstance(writer, BufferedWriter) else None
+        # The catalogue may be of an older version, and lack columns.
+        catalogued = self.effective_schema.get("properties", {})
+        self._left_out = [
+            name
+            for name in self.columns.names
+            if name not in catalogued
+            or (self._fast_writer is not None and not self.mask["properties", name])
+        ]
+
+    def flush(self) -> None:
+        """Write the records that wait in a block. Raises ``OSError``."""
+        writer = self._tap.message_writer
+        if isinstance(writer, BufferedWriter):
+            writer.flush()
+
+
+class _RareCounter(Counter):
+    """A counter that looks at the clock once in a thousand counts."""
+
+    @override
+    def increment(self, value: int = 1) -> None:
+        self.value += value
+        if self.value % 1000 == 0 and self._ready_to_log():
+            self._pop()
+
+
+def _drop_duplicate_error(record: logging.LogRecord) -> bool:
+    """Drop the SDK's note that a stream failed: the line at the end of the run says why, too."""
+    return not str(record.msg).startswith("An unhandled error occurred while syncing")

@@ -1,0 +1,38 @@
+"""What the streams of one run share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tap_claude.client import Client
+from tap_claude.organizations import Organizations
+from tap_claude.progress import Progress
+
+if TYPE_CHECKING:
+    import datetime as dt
+    import logging
+
+    from tap_claude.bucket_log import BucketLog
+    from tap_claude.config import Config
+
+
+class SyncContext:
+    """One run: its configuration, its client, and what has become of its streams."""
+
+    def __init__(self, config: Config, started_at: dt.datetime, logger: logging.Logger) -> None:
+        """Start a run; progress and retries are reported to the logger."""
+        self.config = config
+        # One fixed precision: append targets compare these as text.
+        self.extracted_at = started_at.strftime("%Y-%m-%dT%H:%M:%S") + (
+            f".{started_at.microsecond // 1000:03}Z"
+        )
+        self.version = int(started_at.timestamp())
+        self.progress = Progress(logger)
+        self.organizations = Organizations(config.organization_label, config.kinds)
+        self.client = Client(config, self.organizations, self.progress, logger)
+        self.bucket_log: BucketLog | None = None
+        """None where ``report_buckets`` is not selected."""
+        self.refusals: dict[tuple[str, str], str] = {}
+        """Streams that a credential may not read, by stream and kind of organization."""
+        self.failures: dict[tuple[str, str], str] = {}
+        """Streams that ended with an error, likewise: a line each."""

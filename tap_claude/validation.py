@@ -1,0 +1,262 @@
+"""What is wrong with a configuration, found before the first call."""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import json
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
+
+from tap_claude.config import DEFAULTS, SECRETS
+from tap_claude.credentials import CREDENTIALS, credential_for
+from tap_claude.redaction import sanitize_for_log
+from tap_claude.session import is_loopback
+from tap_claude.windows import WIDTHS, parse_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from jsonschema import ValidationError
+
+    from tap_claude.config import Config, Declaration
+
+BOOLEANS = {
+    **dict.fromkeys(("true", "1", "yes", "on"), True),
+    **dict.fromkeys(("false", "0", "no", "off"), False),
+}
+"""What a boolean may be in an environment variable, in capitals too."""
+
+TYPES = {
+    "array": "an array",
+    "boolean": "true or false",
+    "integer": "an integer",
+    "number": "a number",
+    "object": "an object",
+    "string": "a string",
+}
+"""How the types of JSON Schema are called in errors."""
+
+LEAST_KEY = 16
+"""Fewest characters of ``pseudonymize_key``."""
+
+FARTHEST_START = dt.timedelta(hours=26)
+"""How far ahead ``start_date`` may be: today's date can be tomorrow's in UTC, and clocks differ."""
+
+# Widest name that PostgreSQL keeps whole; the rest is what every target takes as it is.
+_STREAM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+
+
+def find_errors(config: dict[str, Any], schema: Mapping[str, Any]) -> list[str]:
+    """Return a line for every setting whose type or value the JSON Schema refuses."""
+    return [_describe(error) for error in DEFAULT_JSONSCHEMA_VALIDATOR(schema).iter_errors(config)]
+
+
+def _describe(error: ValidationError) -> str:
+    path = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path
+    ).removeprefix(".")
+    if path in SECRETS:
+        return f"{path}: must be a string"
+    if error.validator == "type":
+        allowed: Any = error.validator_value
+        kinds = [TYPES[name] for name in TYPES if name in allowed]
+        is_text = isinstance(error.instance, str) and kinds[0] in {"an array", "an object"}
+        hint = "; in an environment variable, write it as JSON" if is_text else ""
+        return f"{path}: must be {' or '.join(kinds)}{hint}"
+    return sanitize_for_log(f"{path}: {error.message}" if path else error.message)
+
+
+def problems(config: Mapping[str, Any], *, now: dt.datetime) -> Iterator[str]:
+    """Yield a line for everything that is wrong with the settings taken together.
+
+    The types are right already: JSON Schema has seen to that.
+    """
+    if credential_for(config, CREDENTIALS) is None:
+        yield (
+            "no credential is set: give admin_api_key (Claude Console), analytics_api_key (Claude"
+            " Enterprise) or access_token (OAuth); the README says how to get one"
+        )
+    yield from _time_problems(config, now)
+    if config.get("pseudonymize_users") == "hash" and not config.get("pseudonymize_key"):
+        yield (
+            "pseudonymize_key: is required by pseudonymize_users: hash; give a long random secret"
+            " and keep it, another one gives other hashes"
+        )
+    if 0 < len(config.get("pseudonymize_key") or "") < LEAST_KEY:
+        yield f"pseudonymize_key: is too short to be a secret; give at least {LEAST_KEY} characters"
+    yield from _url_problems(config.get("base_url", DEFAULTS["base_url"]))
+    for name in ("anthropic_version", "user_agent", *CREDENTIALS):
+        if re.search(r"[^\x20-\x7e]", config.get(name) or ""):
+            yield f"{name}: has characters that an HTTP header cannot carry (a line break?)"
+
+
+def _time_problems(config: Mapping[str, Any], now: dt.datetime) -> Iterator[str]:
+    times: dict[str, dt.datetime] = {}
+    for name in ("start_date", "end_date"):
+        if config.get(name):
+            try:
+                times[name] = parse_time(config[name])
+            except ValueError:
+                yield (
+                    f"{name}: {config[name]!a:.60} is not a date or time; write it like 2026-01-01"
+                    " or 2026-01-01T00:00:00Z"
+                )
+    start, end = times.get("start_date"), times.get("end_date")
+    if start and end and end <= start:
+        yield "end_date: must be after start_date, it is exclusive"
+    elif start and start >= now + FARTHEST_START:
+        yield "start_date: is in the future; there is nothing to read yet"
+
+
+def _url_problems(url: str) -> Iterator[str]:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        yield "base_url: is not a URL"
+        return
+    if parts.username or parts.password or parts.query or parts.fragment:
+        yield "base_url: must not hold a user name, a password, a query or a fragment"
+    elif not host or parts.scheme not in {"https", "http"}:
+        yield f"base_url: must be an https URL like {DEFAULTS['base_url']}"
+    elif parts.scheme == "http" and not is_loopback(host):
+        yield "base_url: must be https, so that the key is not sent in clear; http is for localhost"
+
+
+def report_problems(
+    config: Mapping[str, Any], declared: Mapping[str, Declaration], taken: Iterable[str]
+) -> Iterator[str]:
+    """Yield a line for everything that is wrong with the setting ``reports``."""
+    names = {name.lower() for name in taken}
+    for index, entry in enumerate(config.get("reports") or ()):
+        where = f"reports[{index}]"
+        name, report = entry["name"], entry["report"]
+        if not _STREAM_NAME.fullmatch(name):
+            yield (
+                f"{where}.name: {name!a:.80} cannot be a table's name; use up to 63 letters, digits"
+                " and _, not a digit first"
+            )
+        if name.lower() in names:
+            yield f"{where}.name: '{name}' is taken by another stream; choose another name"
+        names.add(name.lower())
+        if report not in declared:
+            yield f"{where}.report: {report!a:.80} is not one of {', '.join(declared)}"
+            continue
+        yield from _report_problems(where, entry, declared[report])
+
+
+def _report_problems(where: str, entry: Mapping[str, Any], declared: Declaration) -> Iterator[str]:
+    group_by = entry.get("group_by") or []
+    for name in group_by:
+        if name not in declared.dimensions:
+            yield (
+                f"{where}.group_by: {declared.name} has no dimension {name!a:.80}; "
+                f"{_suggest(name, declared.dimensions)}"
+            )
+    if len(set(group_by)) < len(group_by):
+        yield f"{where}.group_by: names a dimension twice"
+    counted = [name for name in group_by if name not in declared.unlimited_dimensions]
+    if len(counted) > declared.max_group_by:
+        besides = (
+            f" beside {' and '.join(declared.unlimited_dimensions)}"
+            if declared.unlimited_dimensions
+            else ""
+        )
+        yield (
+            f"{where}.group_by: {len(counted)} dimensions, but the API takes at most "
+            f"{declared.max_group_by}{besides}"
+        )
+    used = {*group_by, *(entry.get("filters") or {})}
+    for one, other in declared.incompatible:
+        if {one, other} <= used:
+            yield f"{where}: the API does not take {one} together with {other}"
+    for name in entry.get("filters") or {}:
+        if name not in declared.filters:
+            yield (
+                f"{where}.filters: {declared.name} has no filter {name!a:.80}; "
+                f"{_suggest(name, declared.filters)}"
+            )
+    width = entry.get("bucket_width") or "1d"
+    if width in WIDTHS and width not in declared.page_buckets:
+        yield (
+            f"{where}.bucket_width: {declared.name} has no buckets of {width}, only "
+            f"{', '.join(declared.page_buckets)}"
+        )
+
+
+def from_environment(texts: Mapping[str, str], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the texts of environment variables into values; what is empty is not set.
+
+    A text that cannot be what the schema demands stays as it is, so that validation names it.
+    """
+    properties = schema["properties"]
+    return {name: _value_of(text, properties[name]) for name, text in texts.items() if text}
+
+
+def _value_of(text: str, schema: Mapping[str, Any]) -> Any:
+    types = schema.get("type", ())
+    if "boolean" in types:
+        return BOOLEANS.get(text.strip().lower(), text)
+    if not {"integer", "number", "array", "object"}.intersection(types):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        is_list = "string" in schema.get("items", {}).get("type", ()) and text[0] not in '[{"'
+        return [part.strip() for part in text.split(",")] if is_list else text
+
+
+def unknown_settings(config: Mapping[str, Any], known: Iterable[str]) -> Iterator[str]:
+    """Yield a line for every setting that nothing reads; it may be a slip of the pen."""
+    known = list(known)
+    for name in config:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            yield f"{name!a:.80} is no setting of this tap and is ignored" + (
+                f"; did you mean {close[0]}?" if close else ""
+            )
+
+
+def report_warnings(config: Config) -> Iterator[str]:
+    """Yield a line for every custom report that is legal, but not what it may seem to be."""
+    for report in config.custom_reports():
+        if "token_type" in report.group_by and "cost_type" not in report.group_by:
+            yield (
+                f"report {report.name}: grouped by token_type alone, the API leaves out the costs"
+                " that are no tokens; add cost_type to have them"
+            )
+        if "rbac_group_id" in report.group_by:
+            yield f"report {report.name}: groups overlap, so their sum can exceed the total"
+
+
+def privacy_warnings(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line where people could still be guessed."""
+    if config.get("pseudonymize_users") == "drop" and not config.get("pseudonymize_key"):
+        yield (
+            "pseudonymize_users: drop without pseudonymize_key: the row_id of Claude Code rows is"
+            " made of the e-mail address too, and who guesses an address can check it; set a key"
+        )
+
+
+def key_warnings(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for every key whose prefix says that it belongs in another setting.
+
+    Personal and service-account keys are Admin API credentials too, so they are not named here.
+    """
+    if str(config.get("analytics_api_key", "")).startswith("sk-ant-admin"):
+        yield "analytics_api_key looks like an Admin API key, which belongs in admin_api_key"
+    if str(config.get("admin_api_key", "")).startswith("sk-ant-oat"):
+        yield "admin_api_key looks like an OAuth token, which belongs in access_token"
+
+
+def _suggest(name: str, allowed: Iterable[str]) -> str:
+    allowed = sorted(allowed)
+    if not allowed:
+        return "it has none"
+    close = difflib.get_close_matches(name, allowed, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"{hint}allowed: {', '.join(allowed)}"
