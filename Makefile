@@ -8,11 +8,13 @@ NO_PYTHON = Python 3.11 or newer, with its venv module, is needed; name one with
 VENV = .venv
 RUN = $(VENV)/bin/python -m
 INSTALLED = $(VENV)/.installed
+# One process per core, and a file's tests in one of them; those that take longest come first.
+TEST = $(RUN) pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 # What cog is given: the folder of its module, and the pages with generated tables.
 PAGES = -P -I docs README.md docs/*.md
 
 help:  ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 demo: $(INSTALLED)  ## simulator -> tap -> PostgreSQL, and a summary of the loaded data
 	@PYTHONUTF8=1 $(RUN) demo
@@ -20,8 +22,17 @@ demo: $(INSTALLED)  ## simulator -> tap -> PostgreSQL, and a summary of the load
 bench: $(INSTALLED) .bench/dlt/.installed .bench/airbyte/.installed  ## compare the tap with a floor and three peers (half an hour)
 	@$(RUN) bench
 
-test: $(INSTALLED)  ## run all tests
-	$(RUN) pytest
+test: $(INSTALLED)  ## run the tests, without the long ones (five minutes on two cores)
+	$(TEST) -m "not long"
+
+test-fast: $(INSTALLED)  ## run the tests that are over in a minute and need no database
+	$(TEST) -m "not slow and not long" tests/unit tests/tap
+
+test-all: $(INSTALLED)  ## run all tests, and measure the coverage
+	$(TEST) --cov
+
+snapshot: $(INSTALLED)  ## renew the catalogue that the tests compare with
+	$(RUN) pytest -q tests/tap/test_catalog.py --snapshot
 
 chaos: $(INSTALLED)  ## run the tap against every fault of the simulator (ten minutes)
 	@PYTHONUTF8=1 $(RUN) chaos
@@ -33,6 +44,7 @@ lint: $(INSTALLED)  ## check style, format, types, dependencies, spelling, workf
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy
+	$(VENV)/bin/lint-imports --no-logo
 	$(RUN) deptry .
 	$(VENV)/bin/typos
 	$(VENV)/bin/zizmor --offline --quiet .github
@@ -80,4 +92,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@.bench/$*/bin/pip install --quiet --requirement $<
 	@touch $@
 
-.PHONY: help bench demo test chaos fuzz lint docs wheel clean constraints
+.PHONY: help bench demo test test-fast test-all snapshot chaos fuzz lint docs wheel clean constraints

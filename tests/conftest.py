@@ -5,8 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-import subprocess
-import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,6 +14,7 @@ import pytest
 from simulator.facts import Facts
 from simulator.server import ADMIN_KEY, Simulator
 from tap_claude.tap import TapClaude
+from tests.forks import Forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -106,8 +105,14 @@ def environment(**more: str) -> dict[str, str]:
     return {**env, **more}
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    with Forks() as forks:
+        yield forks
+
+
 @pytest.fixture
-def tap(tmp_path: Path) -> Callable[..., Run]:
+def tap(tmp_path: Path, forks: Forks) -> Callable[..., Run]:
     """Run ``tap-claude`` in a process of its own."""
 
     def run(
@@ -117,15 +122,13 @@ def tap(tmp_path: Path) -> Callable[..., Run]:
         catalog: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> Run:
-        command = [sys.executable, "-m", "tap_claude", *arguments]
+        command = [*arguments]
         for option, content in (("config", config), ("state", state), ("catalog", catalog)):
             if content is not None:
                 path = tmp_path / f"{option}.json"
                 path.write_text(json.dumps(content))
                 command += [f"--{option}", str(path)]
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, env=environment(**(env or {}))
-        )
+        done = forks.run(command, environment(**(env or {})), tmp_path)
         messages = [
             json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"type"')
         ]

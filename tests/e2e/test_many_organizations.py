@@ -12,27 +12,26 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
-from demo.postgres import Server, postgres
 from simulator import claude_code
 from simulator.console_reports import DELAY
 from simulator.server import ADMIN_KEY, ANALYTICS_KEY
 from tests.conftest import RECENT, days_ago, environment, only, simulated
-from tests.test_targets import VIEWS, executable
+from tests.e2e.test_targets import VIEWS, executable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
+    from demo.postgres import Server
     from simulator.facts import Facts
     from simulator.server import Simulator
 
@@ -267,16 +266,6 @@ def assert_no_key_is_shared(database: psycopg.Connection, table: str) -> None:
 
 
 # -- the tests
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    # Not below pytest's own folder: that is root's alone, and PostgreSQL runs as another.
-    with (
-        tempfile.TemporaryDirectory(prefix="data-") as directory,
-        postgres(Path(directory) / "data") as server,
-    ):
-        yield server
 
 
 @pytest.fixture

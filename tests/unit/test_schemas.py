@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tap_claude import schemas
-from tap_claude.reports import ReportStream
+from tap_claude.report_read import ReportStream
 from tap_claude.streams import REPORTS, STREAMS
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY
 from tap_claude.pseudonyms import Pseudonyms, pseudonym
 from tap_claude.tap import TapClaude
 from tests.conftest import RECENT, days_ago, only, settings
-from tests.test_schemas import FILES
+from tests.unit.test_schemas import FILES
 
 KEY = "a secret of some length"
 ADDRESS = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
@@ -263,7 +263,7 @@ def plain_stream(name: str) -> Any:
         ({"pseudonymize_users": "hash"}, "pseudonymize_key: is required by"),
         (
             {"pseudonymize_users": "hash", "pseudonymize_key": "fifteen letters"},
-            "pseudonymize_key: is too short to be a secret; give at least 16 characters",
+            "pseudonymize_key: is too short; use at least 16 characters",
         ),
         ({"pseudonymize_users": "none", "pseudonymize_key": "x"}, "pseudonymize_key: is too short"),
         ({"pseudonymize_users": "HASH"}, "pseudonymize_users: 'HASH' is not one of"),

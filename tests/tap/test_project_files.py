@@ -27,7 +27,7 @@ from tests.conftest import environment
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def about() -> dict[str, Any]:

@@ -12,12 +12,10 @@ import logging
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
-from contextlib import ExitStack, closing
+from contextlib import closing
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -25,21 +23,22 @@ import psycopg.rows
 import pytest
 import yaml
 
-from demo.meltano import ROOT, Meltano
-from demo.postgres import Server, postgres
+from demo.meltano import ROOT
 from simulator import claude_code
 from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY
 from tap_claude.credentials import ENTERPRISE
 from tap_claude.lists import ListStream
 from tap_claude.progress import Progress
-from tap_claude.reports import BucketLogStream
+from tap_claude.report_buckets import BucketLogStream
 from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
 from tests.conftest import environment, only, settings, simulated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+    from demo.postgres import Server
     from simulator.server import Simulator
 
 PAGES = {
@@ -165,19 +164,15 @@ class Warehouse:
 
 
 @pytest.fixture(scope="module")
-def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
-    directory = tmp_path_factory.mktemp("docs")
-    meltano = Meltano(directory, {})
-    if not meltano.is_installed():
-        meltano.install()
-    with ExitStack() as stack:
-        # Not below pytest's own folder: that is root's alone, and PostgreSQL runs as another.
-        data = stack.enter_context(tempfile.TemporaryDirectory(prefix="data-"))
-        server = stack.enter_context(postgres(Path(data) / "data"))
-        simulator = stack.enter_context(simulated(DAYS, seed=SEED, now=NOW))
-        made = Warehouse(simulator, server, directory)
-        stack.enter_context(closing(made.database))
-        yield made
+def warehouse(
+    server: Server,
+    plugins: None,  # noqa: ARG001
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Warehouse]:
+    with simulated(DAYS, seed=SEED, now=NOW) as simulator:
+        made = Warehouse(simulator, server, tmp_path_factory.mktemp("docs"))
+        with closing(made.database):
+            yield made
 
 
 # -- docs/finops.md, docs/adoption.md

@@ -18,7 +18,7 @@ from tests.conftest import NOW, days_ago, environment, settings
 if TYPE_CHECKING:
     from simulator.server import Simulator
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 TAP = f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m tap_claude "$@"\n'

@@ -14,13 +14,11 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from decimal import Decimal
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -29,7 +27,6 @@ import pytest
 from click.testing import CliRunner
 
 from demo.meltano import ROOT
-from demo.postgres import Server, postgres
 from simulator import claude_code
 from simulator.console_reports import DELAY
 from tap_claude import views
@@ -37,7 +34,9 @@ from tests.conftest import RECENT, days_ago, environment, only, settings, simula
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
+    from demo.postgres import Server
     from simulator.server import Simulator
 
 # What is installed of each target. The pins are what docs/targets.md names, and of what they need,
@@ -247,16 +246,6 @@ def assert_views_are_the_truth(ask: Ask, runs: Runs) -> None:
 
 
 # -- PostgreSQL
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    # Not below pytest's own folder: that is root's alone, and PostgreSQL runs as another.
-    with (
-        tempfile.TemporaryDirectory(prefix="data-") as directory,
-        postgres(Path(directory) / "data") as server,
-    ):
-        yield server
 
 
 class Database:

@@ -6,18 +6,15 @@ import datetime as dt
 import json
 import os
 import signal
-import tempfile
 import time
 from collections import Counter
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
 from demo.meltano import Meltano, MeltanoError
-from demo.postgres import Server, postgres
 from simulator.console_reports import DELAY
 from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, Fault
 from tap_claude.streams import REPORTS, STREAMS
@@ -25,8 +22,12 @@ from tests.conftest import RECENT, days_ago
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+    from demo.postgres import Server
     from simulator.server import Simulator
+
+pytestmark = pytest.mark.usefixtures("plugins")
 
 SUMS = """
     select
@@ -36,16 +37,6 @@ SUMS = """
         sum(web_search_requests)
     from {schema}.messages_usage
 """
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    # Not below pytest's own folder: that is root's alone, and root's PostgreSQL runs as another.
-    with (
-        tempfile.TemporaryDirectory(prefix="data-") as directory,
-        postgres(Path(directory) / "data") as server,
-    ):
-        yield server
 
 
 @pytest.fixture
@@ -59,7 +50,7 @@ def pipeline(
 ) -> Meltano:
     """Return Meltano, set up to load a simulator into a schema of its own."""
     directory.mkdir(exist_ok=True)
-    meltano = Meltano(
+    return Meltano(
         directory,
         {
             "TAP_CLAUDE_ADMIN_API_KEY": ADMIN_KEY,
@@ -70,9 +61,6 @@ def pipeline(
             **settings,
         },
     )
-    if not meltano.is_installed():
-        meltano.install()
-    return meltano
 
 
 def one(database: psycopg.Connection, query: str) -> tuple[Any, ...]:
@@ -313,7 +301,8 @@ def test_both_organizations_and_every_stream(
     assert one(
         database,
         "select data_type, numeric_precision, numeric_scale from information_schema.columns"
-        " where table_name = 'effective_spend_limits' and column_name = 'period_to_date_spend_usd'",
+        " where table_schema = 'everything' and table_name = 'effective_spend_limits'"
+        " and column_name = 'period_to_date_spend_usd'",
     ) == ("numeric", 38, 18)
 
     simulator.seen.clear()

@@ -443,7 +443,7 @@ def test_a_page_of_a_firewall_is_no_refusal(simulate: Any, tap: Any, status: int
     assert run.code == 1
     (error,) = run.errors
     assert error.startswith(f"cost_report: HTTP {status}")
-    assert "not a response of the API: check base_url, proxies and firewalls" in error
+    assert "not an API response: check base_url, proxies and firewalls" in error
     assert run.records("users")
 
 

@@ -74,28 +74,32 @@ def test_version(tap: Any) -> None:
     assert tap("--version").stdout.startswith("tap-claude v")
 
 
-def test_test_reads_a_record_of_each_stream(tap: Any, config: dict[str, Any]) -> None:
-    run = tap(*_order("--test", config, tap))
+def test_test_reads_a_record_of_each_stream(
+    tap: Any, config: dict[str, Any], tmp_path: Path
+) -> None:
+    run = tap(*_order("--test", config, tmp_path))
     assert run.code == 0, run.stderr
     streams = {s["stream"] for s in json.loads(tap("--discover", config=config).stdout)["streams"]}
     assert len(streams) > 10
     read = {m["stream"] for m in run.messages if m["type"] == "RECORD"}
     assert streams - {"report_buckets"} <= read <= streams
     assert not any(m["type"] == "ACTIVATE_VERSION" for m in run.messages)
-    schema = tap(*_order("--test=schema", config, tap))
+    schema = tap(*_order("--test=schema", config, tmp_path))
     assert {m["type"] for m in schema.messages} == {"SCHEMA"}
     assert {m["stream"] for m in schema.messages} == streams
 
 
-def _order(option: str, config: dict[str, Any], tap: Any) -> list[str]:
+def _order(option: str, config: dict[str, Any], folder: Path) -> list[str]:
     """Put --config first; the SDK reads its options in order."""
-    path = tap.__closure__[0].cell_contents / "first.json"
+    path = folder / "first.json"
     path.write_text(json.dumps(config))
     return ["--config", str(path), option]
 
 
-def test_test_fails_where_the_key_may_not_read(tap: Any, config: dict[str, Any]) -> None:
-    run = tap(*_order("--test", {**config, "admin_api_key": "sk-ant-api01-simulator"}, tap))
+def test_test_fails_where_the_key_may_not_read(
+    tap: Any, config: dict[str, Any], tmp_path: Path
+) -> None:
+    run = tap(*_order("--test", {**config, "admin_api_key": "sk-ant-api01-simulator"}, tmp_path))
     assert run.code == 1
     assert "cost_report: HTTP 403" in run.stderr
 
@@ -253,7 +257,7 @@ def test_batch_mode_bookmarks_only_what_was_handed_over(
         (["--config", "BROKEN"], "--config"),
         (["--config", "GOOD", "--state", "BROKEN"], "--state: is not JSON"),
         (["--config", "GOOD", "--catalog", "BROKEN"], "--catalog: is not JSON"),
-        (["--config", "GOOD", "--state", "LIST"], "--state: must hold a JSON object"),
+        (["--config", "GOOD", "--state", "LIST"], "--state: must contain a JSON object"),
         (["--config", "GOOD", "--state", "LINES"], "--state: has several lines"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -306,18 +310,18 @@ def test_partitions_that_are_null_are_none() -> None:
     ("text", "says"),
     [
         ("", "is not JSON"),
-        ("[]", "must hold a JSON object; expected is a Singer state"),
-        ('{"streams": []}', "holds no state; expected is a Singer state"),
-        ('{"cost_report": "2026-01-01"}', "holds no state"),
-        ('{"type": "STATE"}', "holds no state"),
-        ('{"type": "RECORD", "record": {}}', "holds no state"),
-        ('{"singer_state": null}', "holds no state"),
+        ("[]", "must contain a JSON object; expected a Singer state"),
+        ('{"streams": []}', "contains no state; expected a Singer state"),
+        ('{"cost_report": "2026-01-01"}', "contains no state"),
+        ('{"type": "STATE"}', "contains no state"),
+        ('{"type": "RECORD", "record": {}}', "contains no state"),
+        ('{"singer_state": null}', "contains no state"),
         ('{"bookmarks": []}', "bookmarks must be an object"),
         ('{"bookmarks": null}', "bookmarks must be an object"),
         ('{"bookmarks": {"cost_report": "2026-01-01"}}', "bookmarks.cost_report must be"),
         ('{"bookmarks": {"users": {"partitions": {}}}}', "bookmarks.users.partitions must be"),
         ('{"bookmarks": {"users": {"partitions": [{}]}}}', "bookmarks.users.partitions must be"),
-        ('{"bookmarks": {}}\n{"bookmarks": {}}\n', "has several lines; the newest"),
+        ('{"bookmarks": {}}\n{"bookmarks": {}}\n', "has several lines; keep only the last"),
     ],
 )
 def test_what_is_no_state_is_refused(text: str, says: str) -> None:

@@ -1,0 +1,73 @@
+"""What all tests of a session share, also those of several workers: PostgreSQL and Meltano."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from filelock import FileLock
+
+from demo.meltano import Meltano
+from demo.postgres import Server, postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the session, which all workers know."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def server(shared: Path) -> Iterator[Server]:
+    """Serve PostgreSQL; the first worker that needs it starts it, and stops it after the others."""
+    users = shared / "postgres-users"
+    note = shared / "postgres.json"
+    user = users / str(os.getpid())
+    with FileLock(shared / "postgres.lock"):
+        users.mkdir(exist_ok=True)
+        user.touch()
+        if note.exists():
+            made = Server(**json.loads(note.read_text()))
+            directory = None
+        else:
+            # Not below pytest's own folder: that is root's alone, and PostgreSQL is another's.
+            directory = tempfile.TemporaryDirectory(prefix="data-")
+            starting = postgres(Path(directory.name) / "data")
+            made = starting.__enter__()
+            note.write_text(json.dumps({"host": made.host}))
+    yield made
+    user.unlink()
+    if directory is not None:
+        while note.exists():
+            with FileLock(shared / "postgres.lock"):
+                if not any(is_alive(int(other.name)) for other in users.iterdir()):
+                    note.unlink()  # who comes now starts another
+            time.sleep(0.1)
+        starting.__exit__(None, None, None)
+        directory.cleanup()
+
+
+@pytest.fixture(scope="session")
+def plugins(shared: Path) -> None:
+    """Have Meltano install its plugins, once for all."""
+    with FileLock(shared / "meltano.lock"):
+        meltano = Meltano(shared, {})
+        if not meltano.is_installed():
+            meltano.install()

@@ -1,0 +1,1 @@
+"""Tests of the simulator: what it promises to the other tests."""

@@ -1,0 +1,1 @@
+"""Tests of the tap against the simulator, without a database."""
