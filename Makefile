@@ -44,6 +44,7 @@ lint: $(INSTALLED)  ## check style, format, types, dependencies, spelling, workf
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy
+	$(VENV)/bin/lint-imports --no-logo
 	$(RUN) deptry .
 	$(VENV)/bin/typos
 	$(VENV)/bin/zizmor --offline --quiet .github

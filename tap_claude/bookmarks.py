@@ -1,7 +1,7 @@
-"""The bookmark of a report: moved by finished bucket, also by an empty one, and only forward.
+"""The bookmark of a report: it advances per finished bucket, empty or not, and never moves back.
 
-The SDK moves bookmarks by record, and back where records are repeated. Here a killed run resumes
-at the last finished bucket, and the lookback never costs progress.
+The SDK moves bookmarks per record, and moves them back when old records are read again. Here, a
+killed run resumes at the last finished bucket, and the lookback never costs progress.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context
 
 QUESTION = "report"
-"""Entry of a bookmark: what was asked for when it began."""
+"""Entry of a bookmark: the report definition in use when the bookmark was created."""
 VALUE = "replication_key_value"
 
 State = dict[str, Any]
 
 
 class StatefulStream(Protocol):
-    """What a bookmark needs of a stream."""
+    """The parts of a stream that a bookmark uses."""
 
     @property
     def stream_state(self) -> State: ...  # noqa: D102
@@ -47,8 +47,8 @@ class StatefulStream(Protocol):
 class Bookmark:
     """The bookmark of one stream and organization, in the state of the run.
 
-    One organization has the stream's state to itself, two have a partition each; a credential that
-    is added or removed costs neither of them its place.
+    A single organization uses the stream's state itself; two organizations use one partition each.
+    Adding or removing a credential does not lose a bookmark.
     """
 
     def __init__(
@@ -58,27 +58,30 @@ class Bookmark:
         partition: Context | None,
         question: State | None,
     ) -> None:
-        """Find the bookmark; ``question`` is what is asked for now, None where nothing varies."""
+        """Find the bookmark.
+
+        ``question`` is the current report definition; None if the stream has no variants.
+        """
         self._stream = stream
         self._organization_type = organization_type
         self._partition = partition
         self._question = question
         self.is_kept = stream.replication_method == "INCREMENTAL"
-        """Whether there is a bookmark at all; a full table has none."""
+        """Whether the stream has a bookmark; a full table has none."""
 
     def parts(self) -> list[State]:
-        """Return the parts of the stream's state that are about the organization."""
+        """Return the parts of the stream's state that belong to the organization."""
         state = self._stream.stream_state
         mine = {"organization_type": self._organization_type}
         found = [part for part in state.get("partitions") or () if part["context"] == mine]
-        # Without a name in the state, a bookmark is of the one organization that there was.
+        # A state without an organization type was written when there was only one organization.
         default = None if self._partition else self._organization_type
         if state.get("organization_type", default) == self._organization_type:
             found.append(state)
         return found
 
     def target(self) -> State:
-        """Return the part that is written to."""
+        """Return the part of the state that new bookmarks are written to."""
         return self._stream.get_context_state(self._partition)
 
     def newest(self) -> dt.datetime | None:
@@ -89,16 +92,16 @@ class Bookmark:
         return max(moments, default=None)
 
     def unreported_since(self) -> dt.datetime | None:
-        """Return the start of the first bucket that ``report_buckets`` has yet to report."""
+        """Return the start of the first bucket that ``report_buckets`` has not yet reported."""
         moments = [
             _time_of(part, UNREPORTED_SINCE) for part in self.parts() if part.get(UNREPORTED_SINCE)
         ]
         return min(moments, default=None)
 
     def check_question(self) -> None:
-        """Refuse a bookmark of rows that were grouped, filtered or cut otherwise than now.
+        """Reject a bookmark whose rows were grouped, filtered or bucketed differently.
 
-        Raises `StreamError`: rows of both would share a table and be counted twice.
+        Raises `StreamError`: both sets of rows would share a table and be counted twice.
         """
         if self._question is None or not self.is_kept:
             return
@@ -112,19 +115,19 @@ class Bookmark:
                 if value != before.get(name)
             ]
             msg = (
-                f"{'; '.join(changed)} when its bookmark began. Rows of both would share a table"
-                " and be counted twice: give the report a new name, or delete the stream's"
+                f"{'; '.join(changed)} when the bookmark was created. Old and new rows would share"
+                " a table and be counted twice: give the report a new name, or delete the stream's"
                 " bookmark and empty its table"
             )
             raise StreamError(msg)
 
     def advance(self, starting_at: str) -> None:
-        """Move the bookmark to a bucket that was read to its end, never back, and write it."""
+        """Advance the bookmark to a completely read bucket and write it; never move it back."""
         if not self.is_kept or not starting_at:
             return
         bookmark = self.newest()
         if bookmark is not None and bookmark > dt.datetime.now(dt.UTC):
-            # Set by a wrong clock, it would pass over all that comes until then.
+            # A wrong clock set it. Keeping it would skip all data up to that time.
             for part in self.parts():
                 part.pop(VALUE, None)
         elif bookmark is not None and parse_time(starting_at) <= bookmark:

@@ -1,8 +1,8 @@
-"""What ``report_buckets`` reports: every bucket that a run has read, and what it owes.
+"""The source of ``report_buckets``: every bucket that a run has read, and what is unreported.
 
-Records are written before their bucket is reported. Until that has happened, the state keeps where
-the unreported buckets begin, and the next run reads from there: rows that are gone from the oldest
-days that were read again would never be found otherwise.
+Records are written before their bucket is reported. Until then, the state holds the start of the
+unreported buckets, and the next run reads from there. Otherwise, rows deleted from the oldest days
+of the lookback would never be detected.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ FULL = "full"
 """``bucket_width`` of a full table that was read to its end."""
 
 MOST_BUCKETS = 20_000
-"""Buckets that wait to be reported; more would only fill the memory."""
+"""Most buckets that wait to be reported; limits memory use."""
 MOST_SECONDS = 900.0
-"""Seconds after which waiting buckets are reported: a long first load that is killed again and
-again must not begin anew each time."""
+"""Seconds after which waiting buckets are reported. A long first load that is killed several times
+must not start over each time."""
 
 
 class FinishedBucket(NamedTuple):
-    """What ``report_buckets`` says of a bucket, or of a full table."""
+    """A row of ``report_buckets``: a bucket, or a full table."""
 
     stream: str
     organization_type: str
@@ -39,7 +39,7 @@ class FinishedBucket(NamedTuple):
     starting_at: str
     ending_at: str
     date: str | None
-    """Day of the bucket, where the stream's rows have one."""
+    """Day of the bucket, if the stream's rows have a date."""
     bucket_width: str
     row_count: int
     total_tokens: int | None
@@ -48,19 +48,19 @@ class FinishedBucket(NamedTuple):
     is_complete: bool
 
 
-class _Debt:
-    """How far the buckets of a stream and organization have been read."""
+class _Unreported:
+    """The unreported range of a stream and organization: how far its buckets have been read."""
 
     def __init__(self, parts: list[dict[str, Any]], start: dt.datetime) -> None:
         self.parts = parts
         self.until = start
-        self.is_settled = False
+        self.is_complete = False
 
-    def keep(self) -> None:
-        """Write into the state where the next unreported bucket begins, if there may be any."""
+    def save(self) -> None:
+        """Store the start of the next unreported bucket in the state, unless all are reported."""
         for part in self.parts:
             part.pop(UNREPORTED_SINCE, None)
-        if not self.is_settled:
+        if not self.is_complete:
             self.parts[-1][UNREPORTED_SINCE] = format_time(self.until)
 
 
@@ -68,43 +68,44 @@ class BucketLog:
     """The buckets of a run that wait to be reported."""
 
     def __init__(self, report: Callable[[], None]) -> None:
-        """Wait with none; ``report`` writes those that wait."""
+        """Start empty; ``report`` writes the waiting buckets."""
         self.waiting: list[FinishedBucket] = []
         self.report = report
-        self._debts: list[_Debt] = []
+        self._unreported: list[_Unreported] = []
         self._since = time.monotonic()
 
-    def owe(self, parts: list[dict[str, Any]], start: dt.datetime) -> None:
-        """Begin a stream of which all from ``start`` on is to be reported.
+    def begin(self, parts: list[dict[str, Any]], start: dt.datetime) -> None:
+        """Begin a stream; all its buckets from ``start`` on must be reported.
 
-        ``parts`` are the parts of its state; the last one is the one that is written to.
+        ``parts`` are the parts of its state; the last one is written to.
         """
-        debt = _Debt(parts, start)
-        self._debts.append(debt)
-        debt.keep()
+        unreported = _Unreported(parts, start)
+        self._unreported.append(unreported)
+        unreported.save()
 
     def add(self, finished: FinishedBucket) -> None:
-        """Take a bucket, or a full table, whose records have been written."""
+        """Add a bucket, or a full table, whose records have been written."""
         self.waiting.append(finished)
-        if self._debts and finished.bucket_width != FULL:
-            self._debts[-1].until = max(self._debts[-1].until, parse_time(finished.ending_at))
+        if self._unreported and finished.bucket_width != FULL:
+            newest = self._unreported[-1]
+            newest.until = max(newest.until, parse_time(finished.ending_at))
 
-    def settle(self) -> None:
-        """End a stream: it was read to its end."""
-        if self._debts:
-            self._debts[-1].is_settled = True
+    def complete(self) -> None:
+        """End a stream that was read completely."""
+        if self._unreported:
+            self._unreported[-1].is_complete = True
 
     @property
-    def is_long(self) -> bool:
+    def is_due(self) -> bool:
         """Whether the waiting buckets should be reported before the run ends."""
         late = time.monotonic() - self._since > MOST_SECONDS
         return len(self.waiting) > MOST_BUCKETS or (late and bool(self.waiting))
 
     def reported(self) -> None:
-        """Forget the buckets, now that they have been written, and what the state keeps of them."""
-        for debt in self._debts:
-            debt.keep()
-        self._debts = [debt for debt in self._debts if not debt.is_settled]
+        """Discard the written buckets, and update the state."""
+        for unreported in self._unreported:
+            unreported.save()
+        self._unreported = [each for each in self._unreported if not each.is_complete]
         self.waiting = []
         self._since = time.monotonic()
 
@@ -112,7 +113,7 @@ class BucketLog:
 def full_table(
     stream: str, organization: tuple[str, str, str | None], row_count: int, extracted_at: str
 ) -> FinishedBucket:
-    """Return what is said of a full table that was read to its end, an empty one too."""
+    """Return the row for a full table that was read completely, even if it is empty."""
     read_at = format_time(parse_time(extracted_at).replace(microsecond=0))
     return FinishedBucket(
         stream,

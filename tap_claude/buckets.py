@@ -1,4 +1,4 @@
-"""Buckets of time: their rows become records, and rows with one key become one."""
+"""Time buckets: turn their rows into records and merge rows with the same key."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tap_claude.errors import MalformedResponseError
 from tap_claude.money import sum_amounts
 from tap_claude.pages import iter_rows
+from tap_claude.reshape import unchanged
 from tap_claude.row_keys import RowKey, values_of
 from tap_claude.windows import format_time
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tap_claude.windows import Window
 
 LARGE_BUCKET = 15_000
-"""Rows above which a bucket is read twice rather than held in memory."""
+"""Rows above which a bucket is decoded twice instead of being held in memory."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,20 @@ class Bucket:
 
     @property
     def starting_at(self) -> str:
-        """Start of the bucket as its records have it."""
+        """Start of the bucket, as written to its records."""
         return format_time(self.window.start)
 
     @property
     def ending_at(self) -> str:
-        """Exclusive end of the bucket as its records have it."""
+        """Exclusive end of the bucket, as written to its records."""
         return format_time(self.window.end)
 
 
 def bucket_of(page: ApiPage, window: Window, rows: Sequence[Row | msgspec.Raw]) -> Bucket:
-    """Return a bucket as a page shows it: complete up to when the API says, or was asked."""
+    """Return a bucket of a page.
+
+    It is complete if it ended before the request was sent, and before ``data_refreshed_at``.
+    """
     until = min(page.sent_at, page.data_refreshed_at or page.sent_at)
     return Bucket(window, rows, window.end <= until, page.data_refreshed_at)
 
@@ -91,22 +95,24 @@ class BucketReader:
     bucket: Bucket
     columns: Columns
     row_key: RowKey
-    to_records: Callable[[Row], Iterable[Row]]
-    """Reshapes and conforms a row of the API."""
+    reshape: Callable[[Row], Iterable[Row]]
+    """Turns a row of the API into the rows of the stream."""
+    conform: Callable[[Row], Row]
+    """Converts such a row to a record."""
     constants: Mapping[str, Any]
-    """Columns that all records of the bucket share."""
+    """Columns that have the same value in all records of the bucket."""
     has_dated_rows: bool
-    """Whether each row says which bucket it is of."""
-    is_named: Callable[[Row], bool]
-    """Whether the API should have told a row apart from all others of its bucket."""
+    """Whether each row names its bucket."""
+    should_be_unique: Callable[[Row], bool]
+    """Whether no other row of the bucket is expected to have the key of this record."""
     merged_rows: int = 0
-    """Rows with the key of another row that the API should have told apart."""
+    """Rows that were merged although their key should have been unique."""
 
     def records(self) -> Iterator[Row]:
-        """Yield the records; rows with one key are summed exactly.
+        """Yield the records; rows with the same key are summed exactly.
 
-        Rows with one key can be far apart. A large bucket is read twice, so that only those are
-        held in memory that are not alone.
+        Rows with the same key can be far apart. A large bucket is decoded twice, so that only rows
+        with a repeated key are held in memory.
         """
         key = self.row_key.of
         large = len(self.bucket.rows) > LARGE_BUCKET
@@ -117,7 +123,7 @@ class BucketReader:
             if repeated is not None and row_id[:16] not in repeated:
                 yield self._finish(record, row_id)
             elif row_id in merged:
-                self.merged_rows += self.is_named(record)
+                self.merged_rows += self.should_be_unique(record)
                 self.columns.merge(merged[row_id], record)
             else:
                 merged[row_id] = record
@@ -125,22 +131,37 @@ class BucketReader:
             yield self._finish(record, row_id)
 
     def _parts(self) -> Iterator[Row]:
-        """Yield the rows as records, not yet merged. What was asked for is stamped on no other."""
-        to_records, dated = self.to_records, self.has_dated_rows
-        start, end = self.bucket.starting_at, self.bucket.ending_at
-        day = start[:10]
-        for row in iter_rows(self.bucket.rows):
-            for record in to_records(row):
-                found = record.get("starting_at")
-                if found != start and (found is not None or dated):
-                    msg = f"a row of {found} is out of order or not of this window"
-                    raise MalformedResponseError(msg)
-                for name, asked in (("ending_at", end), ("date", day)):
-                    found = record.get(name)
-                    if found is not None and found != asked:
-                        msg = f"a row of {start} has {name} {found}, not {asked}"
-                        raise MalformedResponseError(msg)
-                yield record
+        """Yield the rows as records, before merging.
+
+        Raises `MalformedResponseError` for a row that does not belong to the requested bucket.
+        """
+        rows = iter_rows(self.bucket.rows)
+        if self.reshape is not unchanged:
+            rows = itertools.chain.from_iterable(map(self.reshape, rows))
+        start = self.bucket.starting_at
+        asked = {"starting_at": start, "ending_at": self.bucket.ending_at, "date": start[:10]}
+        names = [name for name in asked if name in self.columns.names]
+        bounds_of = values_of(names)
+        as_asked = tuple(asked[name] for name in names)
+        without = None if self.has_dated_rows else (None,) * len(names)
+        for record in map(self.conform, rows):
+            bounds = tuple(bounds_of(record))
+            if bounds not in (as_asked, without):
+                self._check_bounds(record, names, asked)
+            yield record
+
+    def _check_bounds(self, record: Row, names: list[str], asked: Mapping[str, str]) -> None:
+        """Raise `MalformedResponseError` if a row does not belong to the requested bucket."""
+        found = record.get("starting_at")
+        if found != asked["starting_at"] and (found is not None or self.has_dated_rows):
+            msg = f"a row of {found} is out of order or outside the requested window"
+            raise MalformedResponseError(msg)
+        for name in names:
+            if record[name] not in (None, asked[name]):
+                msg = (
+                    f"a row of {asked['starting_at']} has {name} {record[name]}, not {asked[name]}"
+                )
+                raise MalformedResponseError(msg)
 
     def _finish(self, record: Row, row_id: str) -> Row:
         if self.columns.money:
@@ -148,12 +169,12 @@ class BucketReader:
         own_organization = record["organization_id"]
         record.update(self.constants)
         record["row_id"] = row_id
-        if own_organization is not None:  # a parent's key reads rows of its organizations
+        if own_organization is not None:  # a parent organization's key reads its children's rows
             record["organization_id"] = own_organization
         return record
 
 
 def _repeated(row_ids: Iterable[str]) -> set[str]:
-    """Return the first halves of the keys that more than one row may have, in little memory."""
+    """Return the first halves of the keys that may be repeated, using little memory."""
     halves = sorted(array.array("Q", (int(row_id[:16], 16) for row_id in row_ids)))
     return {f"{one:016x}" for one, other in itertools.pairwise(halves) if one == other}

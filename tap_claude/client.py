@@ -1,6 +1,6 @@
 """The API client: URLs, headers, retries, pages (docs: api/overview, api/errors).
 
-Used by one thread at a time: the one that fetches pages ahead, or the one that waits for it.
+Used by one thread at a time: either the prefetching thread or the thread that waits for it.
 """
 
 from __future__ import annotations
@@ -54,45 +54,45 @@ T = TypeVar("T")
 ORGANIZATION_HEADER = "anthropic-organization-id"
 
 MAX_BYTES = 192 * 2**20
-"""Most bytes of a response: it is held in memory."""
+"""Maximum size of a response in bytes; responses are held in memory."""
 PAGE_BYTES = 32 * 2**20
-"""Bytes that a page should stay within, where the tap has a choice."""
+"""Target size of a page in bytes, where the tap can choose the window."""
 SPLITTABLE_BYTES = 2 * PAGE_BYTES
-"""Most bytes of a response, where less can be asked for."""
+"""Maximum size of a response in bytes if the request can be split into smaller ones."""
 
 FIRST_WAIT = 1.0
-"""First wait of the exponential series, in seconds."""
+"""First delay of the exponential backoff, in seconds."""
 MAX_WAIT = 60.0
 MAX_RETRY_AFTER = 600.0
 """Longest Retry-After honoured, in seconds; beyond it the run fails."""
 MAX_TRIES = 14
-"""Tries of a request. The waits add up to some four minutes: several of the API's one-minute
-windows."""
+"""Maximum attempts per request. The delays add up to about four minutes, which spans several of
+the API's one-minute rate-limit windows."""
 MALFORMED_TRIES = 8
-"""Tries of a request whose response is not a page: about a minute, then the stream has failed."""
+"""Maximum malformed responses per request (about a minute) before the stream fails."""
 
 
 @dataclass(frozen=True)
 class ApiRequest:
-    """A chain of requests: one page after the other."""
+    """A paginated request: it yields one page after the other."""
 
     stream: str
-    """Name for messages and metrics."""
+    """Stream name for messages and metrics."""
     path: str
     """Path below ``/v1/organizations/``."""
     organization_type: str
     credential: str
     params: Mapping[str, Any] = field(default_factory=dict)
-    """Query parameters; a list is repeated, None is left out."""
+    """Query parameters. A list repeats the parameter; None omits it."""
     beta_headers: tuple[str, ...] = ()
     returns_object: bool = False
-    """Whether the response is one object, without a list around it."""
+    """Whether the response is a single object instead of a list."""
     max_bytes: int = MAX_BYTES
-    """Most bytes of a response. Below `MAX_BYTES`, less can be asked for."""
+    """Maximum size of a response. A value below `MAX_BYTES` means the request can be split."""
 
     @property
     def is_splittable(self) -> bool:
-        """Whether less can be asked for, should the API be too slow."""
+        """Whether the request can be split into smaller ones if the API is too slow."""
         return self.max_bytes < MAX_BYTES
 
 
@@ -106,22 +106,22 @@ class Client:
         progress: Progress,
         logger: logging.Logger,
     ) -> None:
-        """Open a session that obeys ``requests_per_minute``."""
+        """Open a session that respects ``requests_per_minute``."""
         self._config = config
         self._organizations = organizations
         self._progress = progress
         self._logger = logger
         self._session = Session(Throttle(config.requests_per_minute), progress)
-        # With pseudonymized people, no name or address may reach the disk.
+        # If users are pseudonymized, no name or address may be written to disk.
         self._cache = ResponseCache(on_disk=not config.pseudonymizes)
         self.cacheable_paths: frozenset[str] = frozenset()
-        """Paths that more than one stream asks for, word for word: these responses are kept."""
+        """Paths that several streams request identically; their responses are cached."""
 
     def pages(self, request: ApiRequest, paginator: Paginator) -> Iterator[ApiPage]:
-        """Yield the pages of a chain of requests. By the first one, the organization is known.
+        """Yield the pages of a request. The organization is known once the first page is yielded.
 
         Raises:
-            StreamError: The stream cannot be read, or not like this.
+            StreamError: The stream cannot be read, or not with these parameters.
             RunError: The API is down, or the credential belongs to another organization.
         """
         endpoint = metrics.http_request_counter(request.stream, endpoint=request.path)
@@ -135,8 +135,8 @@ class Client:
                     cursor = paginator.next_cursor(page)
                 except PagingError as error:
                     failure = error
-                yield page  # also the one before an error
-                del page  # it is large; only who works on it holds it
+                yield page  # even if the next cursor is invalid
+                del page  # it is large; only the consumer keeps a reference
                 if failure is not None:
                     raise failure
                 if cursor is None:
@@ -170,7 +170,7 @@ class Client:
         return self._with_retries(request, fetch)
 
     def _send(self, request: ApiRequest, url: str) -> tuple[ApiResponse, bool]:
-        """Return the response to a request, and whether it is new rather than from the cache."""
+        """Return the response to a request, and whether it is new (not from the cache)."""
         if kept := self._cache.get((url, request.credential)):
             body, sent_at = kept
             return ApiResponse(HTTPStatus.OK, "OK", {}, body, sent_at), False
@@ -195,9 +195,9 @@ class Client:
             self._cache.put((url, request.credential), response.body, response.sent_at)
 
     def _ask_organization(self, request: ApiRequest) -> str | None:
-        """Ask for the id of the organization (docs: api/admin/organizations/me).
+        """Request the id of the organization (docs: api/admin/organizations/me).
 
-        None where the API does not say: Enterprise keys may not ask, and a proxy may not pass it.
+        None if it is not available: Enterprise keys lack access, and a proxy may block it.
         """
 
         def fetch() -> str | None:
@@ -216,7 +216,7 @@ class Client:
         betas = (*oauth, *request.beta_headers)
         return {
             "accept": "application/json",
-            # The same URL has other rows every night; a proxy that caches must not answer it.
+            # The same URL returns new rows every night; a caching proxy must not serve old ones.
             "cache-control": "no-cache",
             "anthropic-version": self._config.anthropic_version,
             "user-agent": self._user_agent,
@@ -226,14 +226,14 @@ class Client:
 
     @functools.cached_property
     def _user_agent(self) -> str:
-        # Looked up only here: it takes longer than all other imports.
+        # Looked up only when needed: it takes longer than all imports.
         return self._config.user_agent or f"tap-claude/{version('tap-claude')} (Singer tap)"
 
     # -- errors
 
     def _error(self, request: ApiRequest, response: ApiResponse, *, has_cursor: bool) -> Exception:
-        """Return the error that a response with another status than 200 is."""
-        status, error = response.status, error_body(response)
+        """Return the error for a response with a status other than 200."""
+        status, error = response.status, error_body(response.body, response.reason)
         detail = error.detail
         if response.is_redirect:
             detail = "redirects are not followed; check the setting base_url"
@@ -244,7 +244,7 @@ class Client:
         if is_retriable(status, response.headers):
             wait = retry_after(response.headers)
             if (wait or 0) > MAX_RETRY_AFTER:
-                message += "; the API asks to wait for more than ten minutes, so run again later"
+                message += "; retry-after is longer than ten minutes, so run again later"
                 return APIUnavailableError(message)
             slow = status == HTTPStatus.GATEWAY_TIMEOUT
             return RetriableError(message, retry_after=wait, is_slow=slow)
@@ -253,7 +253,7 @@ class Client:
         if error.kind == "authentication_error" or status == HTTPStatus.UNAUTHORIZED:
             message += f"; check the setting {request.credential}"
         elif not error.is_of_api and not response.is_redirect:
-            message += "; this is not a response of the API: check base_url, proxies and firewalls"
+            message += "; this is not an API response: check base_url, proxies and firewalls"
         return APIError(
             message,
             status=status,
@@ -262,13 +262,13 @@ class Client:
         )
 
     def _connection_error(self, error: requests.exceptions.RequestException) -> Exception:
-        """Return the error that a request without a whole response is."""
-        # What urllib3 says of its pool and the URL is long, and not a reason.
+        """Return the error for a request without a complete response."""
+        # urllib3's message is long and names its pool and the URL; only the reason is useful.
         reason = getattr(error.args[0], "reason", None) if error.args else None
         host = urlsplit(self._config.base_url).netloc
         message = f"no usable response from {host}: {sanitize_for_log(str(reason or error))}"
         if "certificate verify failed" in message.lower():
-            message += "; REQUESTS_CA_BUNDLE names the file of the certificates to trust"
+            message += "; set REQUESTS_CA_BUNDLE to a file with the certificates to trust"
             return APIUnavailableError(message)
         return RetriableError(
             message,
@@ -287,7 +287,7 @@ class Client:
                 return fetch()
             except RetriableError as error:
                 malformed += error.is_malformed
-                # To repeat a slow query does not help while it can be made smaller.
+                # Do not repeat a slow query that can be split into smaller ones.
                 if error.is_slow and request.is_splittable:
                     raise ResponseTooLargeError(str(error)) from error
                 raise
@@ -296,7 +296,7 @@ class Client:
             _waits,
             RetriableError,
             max_tries=MAX_TRIES,
-            # A mute server holds a run for half an hour, not for every try.
+            # A server that never responds delays a run by half an hour, not by every attempt.
             max_time=MAX_RETRY_AFTER + 4 * self._config.request_timeout,
             giveup=lambda _: malformed >= MALFORMED_TRIES,
             jitter=None,
@@ -323,9 +323,9 @@ class Client:
 
 
 def _waits() -> Generator[float, Any, None]:
-    """Wait as long as ``retry-after`` says, else exponentially longer with full jitter.
+    """Yield the delays: ``retry-after`` if present, else exponential backoff with full jitter.
 
-    From the second try on, a ``retry-after`` that is less than that is not believed: it may be 0.
+    From the second attempt on, the longer of the two is used, because ``retry-after`` may be 0.
     """
     error = yield  # type: ignore[misc]  # backoff primes the generator
     attempt = 0
@@ -338,7 +338,7 @@ def _waits() -> Generator[float, Any, None]:
 
 
 def _query(params: Mapping[str, Any]) -> str:
-    """Return a query string. An empty value is sent: as a filter it means "without"."""
+    """Return a query string. Empty values are sent: an empty filter value means "none"."""
     pairs = [
         (name, item)
         for name, value in params.items()

@@ -1,4 +1,4 @@
-"""The tap's settings: their schema, their defaults, and one typed, read-only view of them."""
+"""The tap's settings: their schema, their defaults, and a typed, read-only view of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECRETS = (*CREDENTIALS, "pseudonymize_key")
 """Settings whose values never reach a log, an error, the state or the disk."""
 
 STANDARD_FILTERS = ("models", "workspace_ids", "api_key_ids")
-"""Settings that filter the reports under their own names, where a report has such a filter."""
+"""Settings that filter the standard reports, if a report has a filter of that name."""
 
 CONFIG_SCHEMA = th.PropertiesList(
     th.Property(
@@ -33,7 +33,7 @@ CONFIG_SCHEMA = th.PropertiesList(
         th.StringType,
         secret=True,
         title="Analytics API key",
-        description="Scoped API key of a Claude Enterprise organization, made in claude.ai.",
+        description="Scoped API key of a Claude Enterprise organization, created in claude.ai.",
     ),
     th.Property(
         "access_token",
@@ -41,22 +41,22 @@ CONFIG_SCHEMA = th.PropertiesList(
         secret=True,
         title="Access token",
         description=(
-            "OAuth access token with the scope org:admin. It is used where only it will do, and for"
-            " everything else when there is no Admin API key."
+            "OAuth access token with the scope org:admin. Required by some streams; used for all"
+            " Console streams if admin_api_key is not set."
         ),
     ),
     th.Property(
         "organization_label",
         th.StringType,
         title="Organization label",
-        description="The name that a human gives the organization; on every row.",
+        description="A name for the organization, written to every row.",
     ),
     th.Property(
         "start_date",
         th.DateTimeType,
         title="Start date",
         description=(
-            "First day (or time, UTC) to read when there is no bookmark. Default: 30 days ago."
+            "First day (or time, UTC) to read if there is no bookmark. Default: 30 days ago."
         ),
         examples=["2026-01-01", "2026-01-01T00:00:00Z"],
     ),
@@ -64,7 +64,9 @@ CONFIG_SCHEMA = th.PropertiesList(
         "end_date",
         th.DateTimeType,
         title="End date",
-        description="Time to stop before, UTC. Default: now, the running bucket included.",
+        description=(
+            "Time to stop at, exclusive, UTC. Default: now, including the current bucket."
+        ),
     ),
     th.Property(
         "bucket_width",
@@ -74,7 +76,7 @@ CONFIG_SCHEMA = th.PropertiesList(
         title="Bucket width",
         description=(
             "Length of the buckets of messages_usage, analytics_usage and analytics_cost."
-            " cost_report has days only."
+            " cost_report supports 1d only."
         ),
     ),
     th.Property(
@@ -83,9 +85,9 @@ CONFIG_SCHEMA = th.PropertiesList(
         title="Lookback days",
         description=(
             "Days before the bookmark that each run reads again, because the API restates them."
-            " Default: per stream, 30 for analytics_usage, analytics_cost and the legacy Enterprise"
+            " Default, per stream: 30 for analytics_usage, analytics_cost and the legacy Enterprise"
             " reports, 7 for messages_usage and cost_report, 3 for Claude Code and the daily"
-            " Enterprise streams. 0 is legal."
+            " Enterprise streams. 0 is allowed."
         ),
     ),
     th.Property(
@@ -119,11 +121,13 @@ CONFIG_SCHEMA = th.PropertiesList(
                 th.Property(
                     "name", th.StringType, required=True, description="Name of the new stream."
                 ),
-                th.Property("report", th.StringType, required=True, description="Stream to vary."),
+                th.Property(
+                    "report", th.StringType, required=True, description="Stream it is based on."
+                ),
                 th.Property(
                     "group_by",
                     th.ArrayType(th.StringType),
-                    description="Dimensions; an empty list is one total per bucket.",
+                    description="Dimensions. An empty list gives one total per bucket.",
                 ),
                 th.Property(
                     "bucket_width",
@@ -135,15 +139,15 @@ CONFIG_SCHEMA = th.PropertiesList(
                 th.Property(
                     "filters",
                     th.ObjectType(additional_properties=th.ArrayType(th.StringType)),
-                    description="The API's filters, named without brackets: lists of strings.",
+                    description="API filters, named without brackets, as lists of strings.",
                 ),
                 additional_properties=False,
             )
         ),
         title="Custom reports",
         description=(
-            "Further streams: a report with dimensions, bucket width and filters of its own. The"
-            " settings above do not touch them."
+            "Additional streams: a report with its own dimensions, bucket width and filters. The"
+            " settings above do not apply to them."
         ),
     ),
     th.Property(
@@ -152,7 +156,7 @@ CONFIG_SCHEMA = th.PropertiesList(
         default=False,
         title="Legacy reports",
         description=(
-            "Offer the four legacy Enterprise reports. They repeat the numbers of analytics_usage"
+            "Add the four legacy Enterprise reports. They contain the same data as analytics_usage"
             " and analytics_cost."
         ),
     ),
@@ -163,9 +167,9 @@ CONFIG_SCHEMA = th.PropertiesList(
         allowed_values=["none", "hash", "drop"],
         title="Pseudonymize users",
         description=(
-            "What becomes of people's names and e-mail addresses in all streams: kept (none),"
-            " replaced by a keyed hash, the same for the same person everywhere (hash), or null"
-            " (drop). Ids stay."
+            "How names and e-mail addresses of people are written in all streams: unchanged"
+            " (none), replaced by a keyed hash that is the same in every stream (hash), or null"
+            " (drop). Ids are not changed."
         ),
     ),
     th.Property(
@@ -174,8 +178,8 @@ CONFIG_SCHEMA = th.PropertiesList(
         secret=True,
         title="Pseudonymize key",
         description=(
-            "Secret of at least 16 characters for pseudonymize_users: hash. Keep it: another key"
-            " gives other hashes."
+            "Secret of at least 16 characters for pseudonymize_users: hash. Keep it: a different"
+            " key gives different hashes."
         ),
     ),
     th.Property(
@@ -183,14 +187,14 @@ CONFIG_SCHEMA = th.PropertiesList(
         th.IntegerType(minimum=0),
         default=50,
         title="Requests per minute",
-        description="Rate limit of the whole tap, with a burst of 10. 0: no limit.",
+        description="Rate limit for the whole tap, with a burst of 10. 0 means no limit.",
     ),
     th.Property(
         "request_timeout",
         th.IntegerType(minimum=1),
         default=300,
         title="Request timeout",
-        description="Seconds to wait for an answer before a request is tried again.",
+        description="Seconds to wait for a response before the request is retried.",
     ),
     th.Property(
         "on_permission_error",
@@ -199,8 +203,8 @@ CONFIG_SCHEMA = th.PropertiesList(
         allowed_values=["fail", "skip"],
         title="On permission error",
         description=(
-            "What a stream that the key may not read does to the run, once all other streams are"
-            " done: fail it, or only warn (skip)."
+            "What to do if the key may not read a stream: read all other streams and then fail"
+            " (fail), or only log a warning (skip)."
         ),
     ),
     th.Property(
@@ -209,8 +213,8 @@ CONFIG_SCHEMA = th.PropertiesList(
         default=True,
         title="Emit ACTIVATE_VERSION",
         description=(
-            "Follow each full table that was read to its end by ACTIVATE_VERSION, so that targets"
-            " can mark or delete the rows that are gone."
+            "Send ACTIVATE_VERSION after each completely read full table, so that targets can mark"
+            " or remove deleted rows."
         ),
     ),
     th.Property(
@@ -218,7 +222,7 @@ CONFIG_SCHEMA = th.PropertiesList(
         th.StringType,
         default="https://api.anthropic.com",
         title="Base URL",
-        description="Where the API is. Must be https, unless it is this machine.",
+        description="URL of the API. Must use https, except for localhost.",
     ),
     th.Property(
         "anthropic_version",
@@ -231,7 +235,7 @@ CONFIG_SCHEMA = th.PropertiesList(
         "user_agent",
         th.StringType,
         title="User agent",
-        description="Value of the User-Agent header. Default: tap-claude and its version.",
+        description="Value of the User-Agent header. Default: tap-claude and its version number.",
     ),
 ).to_dict()
 
@@ -242,7 +246,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 class Declaration(Protocol):
-    """What `streams` declares of a report, as far as settings are concerned."""
+    """The attributes of a report class in `streams` that settings depend on."""
 
     name: str
     dimensions: tuple[str, ...]
@@ -256,7 +260,7 @@ class Declaration(Protocol):
 
 @dataclass(frozen=True)
 class ReportSpec:
-    """What one report stream asks the API for."""
+    """The definition of one report stream."""
 
     name: str
     base_stream: str
@@ -266,7 +270,7 @@ class ReportSpec:
 
     @property
     def question(self) -> dict[str, Any]:
-        """What decides which rows there are; the order of dimensions and values does not matter."""
+        """The parts that determine the rows, without the order of dimensions and values."""
         return {
             "group_by": sorted(self.group_by),
             "filters": {name: sorted(values) for name, values in sorted(self.filters.items())},
@@ -275,10 +279,10 @@ class ReportSpec:
 
 
 class Config:
-    """A typed, read-only view of a configuration that `validation` found nothing wrong with."""
+    """A typed, read-only view of a configuration that `validation` has accepted."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        """Take the settings as the SDK has them, with or without defaults."""
+        """Read the settings as the SDK provides them, with or without defaults."""
         given = {name: value for name, value in settings.items() if value not in (None, "")}
         values = self._values = {**DEFAULTS, **given}
         self.credentials: Mapping[str, str] = {
@@ -289,7 +293,7 @@ class Config:
         self.organization_label: str | None = values.get("organization_label")
         self.bucket_width: str = values["bucket_width"]
         self.lookback_days: int | None = values.get("lookback_days")
-        """None: as each stream declares it."""
+        """None: use the default of each stream."""
         self.pseudonymize_users: str = values["pseudonymize_users"]
         self.pseudonymize_key: str = values.get("pseudonymize_key", "")
         self.requests_per_minute: int = values["requests_per_minute"]
@@ -308,16 +312,16 @@ class Config:
 
     @property
     def end_date(self) -> dt.datetime | None:
-        """Time to stop before, UTC, if it is set."""
+        """Exclusive end of the range to read, UTC, if it is set."""
         return parse_time(self._values["end_date"]) if "end_date" in self._values else None
 
     @property
     def pseudonymizes(self) -> bool:
-        """Whether people's names and addresses are replaced or dropped."""
+        """Whether names and e-mail addresses of people are replaced or dropped."""
         return self.pseudonymize_users != "none"
 
     def default_report(self, declared: Declaration) -> ReportSpec:
-        """Return a report under its own name, as the settings of the top level want it."""
+        """Return the standard report of a class, with the top-level settings applied."""
         return ReportSpec(
             name=declared.name,
             base_stream=declared.name,

@@ -1,7 +1,7 @@
 """Which credential reads what (docs: api/overview, authentication).
 
-A credential is named like its setting. `CONSOLE` credentials belong to one Console organization,
-`ENTERPRISE` ones to one Claude Enterprise organization.
+A credential has the name of its setting. `CONSOLE` credentials belong to one Console organization,
+`ENTERPRISE` credentials to one Claude Enterprise organization.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-# The preferred one comes first: the OAuth token is used only where there is no Admin key, or where
-# no key will do.
+# In order of preference: the OAuth token is used only if there is no Admin key, or if the stream
+# does not accept a key.
 CONSOLE = ("admin_api_key", "access_token")
 OAUTH = ("access_token",)
 ENTERPRISE = ("analytics_api_key",)
@@ -25,13 +25,13 @@ ORGANIZATION_TYPE = {
 }
 
 OAUTH_BETA = "oauth-2025-04-20"
-"""Beta header of every request with a Bearer token; the official SDK sends it, too."""
+"""Beta header of every request with a Bearer token, as in the official SDK."""
 
 
 def credential_for(
     configured: Collection[str], accepted: Iterable[str], organization_type: str | None = None
 ) -> str | None:
-    """Return the first configured credential of those accepted, for one kind of organization."""
+    """Return the first accepted credential that is configured, for one kind of organization."""
     for name in accepted:
         if name in configured and organization_type in {None, ORGANIZATION_TYPE[name]}:
             return name
@@ -51,7 +51,7 @@ def auth_headers(credential: str, secret: str) -> dict[str, str]:
 
 
 def access_needed(accepted: Iterable[str], scope: str | None) -> str:
-    """Say which credential a stream needs, and with which scope."""
+    """Describe the credential and scope that a stream needs."""
     accepted = tuple(accepted)
     kinds = []
     if "admin_api_key" in accepted:

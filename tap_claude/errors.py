@@ -1,7 +1,7 @@
-"""What can go wrong between the API and a record, and what it ends: a stream or the run.
+"""Errors between the API and a record.
 
-A `StreamError` ends one stream; the others are read. A `RunError` ends the run: no stream could be
-read, or none should be (docs: api/errors).
+A `StreamError` ends one stream; the other streams are still read. A `RunError` ends the run,
+because no other stream can or should be read (docs: api/errors).
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tap_claude.session import ApiResponse
     from tap_claude.windows import Window
 
-# What decoding raises: RecursionError for what is nested too deeply.
+# Errors that decoding raises; RecursionError for JSON that is nested too deeply.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 YEAR = 366 * 86_400.0
 """Seconds."""
 
 RETRIABLE_STATUSES = frozenset({408, 409, 429, 529})
-# 400s that say: this organization may not read this (`error.details.error_code`).
+# Codes of 400 responses that mean "permission denied" (`error.details.error_code`).
 PERMISSION_CODES = frozenset(
     {
         "api_key_scope_missing",
@@ -43,39 +42,39 @@ class RunError(Exception):
 
 
 class APIUnavailableError(RunError):
-    """The API is down: retries are used up on 5xx, 429 or the connection."""
+    """The API is down: all retries failed with 5xx, 429 or a connection error."""
 
 
 class OtherOrganizationError(RunError):
-    """A credential or the state belongs to another organization than it should."""
+    """A credential or the state belongs to a different organization."""
 
 
 class StreamError(Exception):
     """An error that ends one stream, for one organization."""
 
     window: Window | None = None
-    """What a report was asked for, where that is known."""
+    """The window that a report was requested for, if known."""
 
 
 class MalformedResponseError(StreamError):
-    """A response with status 200 that is not what the API documents, or not what was asked for."""
+    """A response with status 200 that does not match the API's documentation or the request."""
 
 
 class PagingError(StreamError):
-    """The paging fields contradict themselves; to go on would lose or double rows."""
+    """Contradictory paging fields; continuing would lose or duplicate rows."""
 
 
 class ResponseTooLargeError(StreamError):
-    """A response that is too large, or too slow, for what was asked; less may be had."""
+    """A response that is too large or too slow; a smaller request may succeed."""
 
 
 class APIError(StreamError):
-    """An error response that is not retried."""
+    """A non-retriable error response."""
 
     def __init__(
         self, message: str, *, status: int, detail: str = "", lost_cursor: bool = False
     ) -> None:
-        """Keep the status, the API's own words, and whether it refused a cursor of its own."""
+        """Store the status, the API's message, and whether the page cursor was rejected."""
         super().__init__(message)
         self.status = status
         self.detail = detail
@@ -83,11 +82,11 @@ class APIError(StreamError):
 
 
 class PermissionDeniedError(APIError):
-    """The credential may not read this stream; other streams may be readable."""
+    """The credential has no permission for this stream; others may be readable."""
 
 
 class RetriableError(Exception):
-    """A request that should be tried again."""
+    """A request that should be retried."""
 
     def __init__(
         self,
@@ -97,7 +96,7 @@ class RetriableError(Exception):
         is_slow: bool = False,
         is_malformed: bool = False,
     ) -> None:
-        """Keep how long the API asks to wait, in seconds, and what kind of failure it was."""
+        """Store the delay that the API requests, in seconds, and the kind of failure."""
         super().__init__(message)
         self.retry_after = retry_after
         self.is_slow = is_slow
@@ -105,7 +104,7 @@ class RetriableError(Exception):
 
 
 class ErrorBody(NamedTuple):
-    """An error response: type, code and message of the API's own error object, if it is one."""
+    """An error response: type, code and message of the API's error object, if it has one."""
 
     kind: str
     code: str
@@ -113,26 +112,26 @@ class ErrorBody(NamedTuple):
     is_of_api: bool
 
 
-def error_body(response: ApiResponse) -> ErrorBody:
+def error_body(body: bytes | memoryview, reason: str) -> ErrorBody:
     """Read an error response."""
     try:
-        error: Any = msgspec.json.decode(response.body)["error"]
+        error: Any = msgspec.json.decode(body)["error"]
         details = error.get("details") or {}
         code = str(details.get("error_code", ""))
         return ErrorBody(str(error["type"]), code, str(error["message"]), is_of_api=True)
     except (*UNREADABLE, LookupError, TypeError, AttributeError):
-        return ErrorBody(response.reason, "", "", is_of_api=False)
+        return ErrorBody(reason, "", "", is_of_api=False)
 
 
 def denies_permission(status: int, error: ErrorBody) -> bool:
-    """Whether a response is the API's refusal, not the page of a proxy or of a wrong URL."""
+    """Whether the API itself denies permission; a proxy's page or a wrong URL does not count."""
     return error.is_of_api and (
         status in {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND} or error.code in PERMISSION_CODES
     )
 
 
 def is_retriable(status: int, headers: Mapping[str, str]) -> bool:
-    """Whether a response asks to be tried again; ``x-should-retry`` wins over the status."""
+    """Whether to retry after a response; ``x-should-retry`` takes precedence over the status."""
     advice = headers.get("x-should-retry")
     if advice in {"true", "false"}:
         return advice == "true"
@@ -140,9 +139,9 @@ def is_retriable(status: int, headers: Mapping[str, str]) -> bool:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a response asks to wait: a number or an HTTP date (RFC 9110, 10.2.3).
+    """Return the seconds of ``retry-after``: a number or an HTTP date (RFC 9110, 10.2.3).
 
-    None where it does not ask, or for more than a year, which cannot be meant.
+    None if the header is missing, or asks for more than a year, which is taken as an error.
     """
     text = headers.get("retry-after", "")
     try:

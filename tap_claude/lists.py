@@ -1,7 +1,7 @@
-"""What streams share that are read whole each time: people, workspaces, keys, limits.
+"""Full-table streams: people, workspaces, keys, limits.
 
-A full table that was read to its end is followed by ACTIVATE_VERSION, so that targets can tell
-which rows are deleted. The SDK would send it first, which leaves the table empty while it loads.
+ACTIVATE_VERSION is sent after a completely read full table, so that targets can detect deleted
+rows. The SDK would send it first, which leaves the table empty while it loads.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ if TYPE_CHECKING:
     from tap_claude.pages import Row
     from tap_claude.sync_context import SyncContext
 
-# Statuses that are about one parent of a child list, as long as others answer.
+# Statuses that concern one parent of a child list only, if other parents can be read.
 _OF_ONE_PARENT = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 
 
 class ListStream(ClaudeStream):
-    """A full table: every row of a list, or of a list per parent."""
+    """A full table: all rows of one list, or of one list per parent."""
 
     primary_keys: tuple[str, ...] = ("organization_id", "id")
-    state_partitioning_keys = ()  # nothing to remember per parent or organization
+    state_partitioning_keys = ()  # no state per parent or organization
 
     page_size: ClassVar[int | None] = 1000
-    """The biggest legal page; None where the endpoint has no pages."""
+    """Largest page size that the API allows; None if the endpoint has no pages."""
     list_params: ClassVar[Mapping[str, str]] = {}
     """Fixed parameters of every request."""
     parent: ClassVar[type[ListStream] | None] = None
-    """Stream over whose rows this one is asked, its path holding their id as ``{parent_id}``."""
+    """Parent stream: one request per parent row, with its id as ``{parent_id}`` in the path."""
     parent_column: ClassVar[str] = ""
-    """Column for the parent's id, where the rows do not have it."""
+    """Column for the parent's id, if the rows do not contain it."""
     row_key: ClassVar[tuple[str, ...]] = ()
-    """Columns that make the ``row_id`` of rows without an id of their own."""
+    """Columns that form the ``row_id``, for rows without an id."""
 
     def __init__(self, tap: Tap, *, run: SyncContext) -> None:
-        """Start with no organization read to its end."""
+        """Start with no organization read."""
         super().__init__(tap, run=run)
-        self._whole: set[str] = set()
-        """Kinds of organization whose part of the table was read to its end in this run."""
+        self._complete: set[str] = set()
+        """Kinds of organization whose rows were completely read in this run."""
 
     @property
     @override
@@ -82,7 +82,7 @@ class ListStream(ClaudeStream):
                     raise
                 refusals.append(error)
                 if len(refusals) == len(parent_ids):
-                    raise  # not the parents are refused, but the list: nothing was read
+                    raise  # every parent failed, so the list as a whole cannot be read
                 self.warn("%s is left out: %s", parent_id, error)
         if refusals:
             self._report_left_out(organization_type, refusals, len(parent_ids))
@@ -90,7 +90,7 @@ class ListStream(ClaudeStream):
             self._end_table(organization_type, row_count)
 
     def rows(self, organization_type: str, parent_id: str | None = None) -> Iterator[Row]:
-        """Yield the API's rows of one list; some are repeated where a page cursor expired."""
+        """Yield the API's rows of one list; rows are repeated if a page cursor expires."""
         try:
             yield from self._rows(organization_type, parent_id)
         except APIError as error:
@@ -112,7 +112,7 @@ class ListStream(ClaudeStream):
         if self.parent is None:
             return (None,)
         parent = self.parent(self._tap, run=self.run)
-        parent.name = self.name  # what is reported is of the stream that is read
+        parent.name = self.name  # messages and metrics name the child stream
         return list(dict.fromkeys(row["id"] for row in parent.rows(organization_type)))
 
     def _record(self, organization_type: str, row: Row, parent_id: str | None) -> Row:
@@ -130,17 +130,17 @@ class ListStream(ClaudeStream):
     # -- the end of the table
 
     def _end_table(self, organization_type: str, row_count: int) -> None:
-        """Say that the table is whole, for the organization that was read, or for all."""
+        """Report the table as complete; send ACTIVATE_VERSION once all organizations are read."""
         if self.ABORT_AT_RECORD_COUNT is not None:
-            return  # --test wants one record
+            return  # --test reads one record only
         if self.run.bucket_log is not None:
             identity = self.identify(organization_type)
             self.run.bucket_log.add(
                 full_table(self.name, identity, row_count, self.run.extracted_at)
             )
-        self._whole.add(organization_type)
+        self._complete.add(organization_type)
         if (
-            self._whole >= set(self.organization_types) | known_kinds(self.stream_state)
+            self._complete >= set(self.organization_types) | known_kinds(self.stream_state)
             and self._stream_version is not None
             and self.selected
             and self.get_batch_config(self.config) is None
@@ -150,7 +150,7 @@ class ListStream(ClaudeStream):
     def _report_left_out(
         self, organization_type: str, refusals: Sequence[APIError], parents: int
     ) -> None:
-        """End the run with an error if parents were refused that exist."""
+        """Record a failure, unless all skipped parents have been deleted (404)."""
         others = [error for error in refusals if error.status != HTTPStatus.NOT_FOUND]
         if others:
             line = f"{self.name}: {others[0]}; {len(refusals)} of {parents} lists were left out"

@@ -1,7 +1,7 @@
 """Money: exact decimal strings in cents and in dollars (docs: cost_report).
 
-The API's amounts are decimal strings in cents. No float ever touches them, and nothing is rounded
-by a context that happens to be the default.
+The API's amounts are decimal strings in cents. They are never converted to float, and never
+rounded by the default decimal context.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# How a dollar column is described: exact in the warehouses that know it, exact text elsewhere.
+# Format of a dollar column: an exact decimal in targets that support it, exact text in others.
 DECIMAL_FORMAT = "x-singer.decimal"
 DECIMAL_PRECISION = 38
 DECIMAL_SCALE = 18
 
 _AMOUNT = re.compile(r"-?[0-9]+(\.[0-9]+)?(?P<exponent>[eE][+-]?[0-9]{1,3})?", re.ASCII)
 _PLAIN = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII).fullmatch
-# Exact or an error: money is never rounded by a context that happens to be the default.
+# Raises an error instead of rounding.
 _EXACT = decimal.Context(
     prec=decimal.MAX_PREC,
     Emax=decimal.MAX_EMAX,
@@ -34,7 +34,7 @@ _ROUND = decimal.Context(
 
 
 def parse_amount(value: object) -> str:
-    """Pass a plain decimal string through untouched; a JSON number becomes one."""
+    """Return a decimal string; a plain one is unchanged, and a JSON number is converted."""
     if value.__class__ is str and _PLAIN(value):
         return value
     if isinstance(value, (int, decimal.Decimal)) and not isinstance(value, bool):
@@ -58,12 +58,12 @@ def sum_amounts(amounts: Iterable[str]) -> str:
 
 
 def cents_to_dollars(cents: str) -> str:
-    """Exact dollars of an amount in cents, half-even at the 18th decimal, without an exponent."""
+    """Convert cents to dollars without an exponent; rounds half-even at the 18th decimal place."""
     whole, _, fraction = cents.partition(".")
-    # The common case, by moving the point; all others the long way.
+    # Fast path for the common case: move the decimal point.
     if (
         len(fraction) <= DECIMAL_SCALE - 2
-        and len(whole) >= 3  # noqa: PLR2004  # a dollar at least
+        and len(whole) >= 3  # noqa: PLR2004  # at least a dollar
         and whole[0] != "0"
         and whole.isdigit()
         and (not fraction or fraction.isdigit())
@@ -81,9 +81,9 @@ def _plain(amount: decimal.Decimal) -> str:
 
 
 def restore_decimals(schema: dict[str, Any]) -> None:
-    """Give every dollar column of a schema its precision and scale.
+    """Set precision and scale of every dollar column of a schema.
 
-    The SDK's schema model forgets them, and without a scale some warehouses keep whole dollars.
+    The SDK's schema model drops them, and without a scale some warehouses store whole dollars only.
     """
     for spec in schema.get("properties", {}).values():
         if spec.get("format") == DECIMAL_FORMAT:

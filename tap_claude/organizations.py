@@ -1,8 +1,8 @@
-"""Which organization rows belong to: what the API says, what people call it, what state keeps.
+"""Organization identity: the id from the API, the user's label, and the identity in the state.
 
-Row keys count the organization, so that two customers' rows can share a table (docs: api/overview,
-response headers). An identity stays as it was when a bookmark began: keys never change under a
-table.
+Row keys include the organization, so that rows of two organizations can share a table (docs:
+api/overview, response headers). The identity is stored in the state and never changes afterwards,
+so that keys stay the same.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 ORGANIZATIONS = "organizations"
-"""Entry of a stream's state: the identities of the organizations that have filled its table."""
+"""Entry of a stream's state: the identities of the organizations in its table."""
 
 
 class Identity(NamedTuple):
-    """An organization as its records name it."""
+    """The organization columns of a record."""
 
     organization_type: str
     organization_id: str
@@ -27,69 +27,69 @@ class Identity(NamedTuple):
 
 
 class Organizations:
-    """The organizations of a run, one per kind, as far as the API has named them."""
+    """The organizations of a run, one per kind, with the ids that the API has returned."""
 
     def __init__(self, label: str | None, kinds: tuple[str, ...]) -> None:
-        """Know no names yet, but the kinds of organization that credentials are set for."""
+        """Start without ids; ``kinds`` are those that credentials are set for."""
         self.label = label
         self._kinds = kinds
-        self._said: dict[str, tuple[str | None, str]] = {}
+        self._known: dict[str, tuple[str | None, str]] = {}
 
     def learn(
-        self, kind: str, credential: str, said: str | None, ask: Callable[[], str | None]
+        self, kind: str, credential: str, header: str | None, request_id: Callable[[], str | None]
     ) -> None:
-        """Take what a response says of its organization; ``ask`` the API where it says nothing.
+        """Store the organization id of a response; call ``request_id`` if the header is missing.
 
         Raises `OtherOrganizationError` if two credentials of one kind differ.
         """
-        if kind not in self._said:
-            self._said[kind] = (said or ask(), credential)
+        if kind not in self._known:
+            self._known[kind] = (header or request_id(), credential)
             return
-        known, by = self._said[kind]
-        if said and known and said != known and credential != by:
+        known, by = self._known[kind]
+        if header and known and header != known and credential != by:
             msg = (
-                f"{credential} is of the organization {said}, but {by} of {known}; give"
-                " credentials of one organization, and each organization a run of its own"
+                f"{credential} belongs to the organization {header}, but {by} to {known}; use"
+                " credentials of the same organization, and a separate run for each organization"
             )
             raise OtherOrganizationError(msg)
 
-    def named(self, kind: str) -> str | None:
-        """Return what the API calls the organization of a kind; None where it does not say."""
-        return self._said.get(kind, (None, ""))[0]
+    def api_id(self, kind: str) -> str | None:
+        """Return the API's id of the organization of a kind; None if the API does not return it."""
+        return self._known.get(kind, (None, ""))[0]
 
     def identify(self, kind: str, stream_state: dict[str, Any]) -> Identity:
-        """Return the identity under which a stream's table has the organization, and pin it.
+        """Return the identity of the organization in a stream's table; store it in the state.
 
-        Raises `OtherOrganizationError` if the state is of another organization.
+        Raises `OtherOrganizationError` if the state belongs to another organization.
         """
         known = stream_state.setdefault(ORGANIZATIONS, {}).setdefault(kind, {})
-        named = self.named(kind)
-        if named:
-            before = known.setdefault("api_id", named)
-            if before != named:
+        api_id = self.api_id(kind)
+        if api_id:
+            before = known.setdefault("api_id", api_id)
+            if before != api_id:
                 msg = (
-                    f"the state is of the {kind} organization {before}, but the credential of"
-                    f" {named}; give each organization a state of its own, or start without one"
+                    f"the state belongs to the {kind} organization {before}, but the credential to"
+                    f" {api_id}; use a separate state for each organization, or start without one"
                 )
                 raise OtherOrganizationError(msg)
-        pinned: str = known.setdefault("id", named or self._fallback(kind))
+        pinned: str = known.setdefault("id", api_id or self._fallback(kind))
         return Identity(kind, pinned, self.label)
 
     def _fallback(self, kind: str) -> str:
         if not self.label:
             return kind
-        # The label is one setting, also where two organizations are read.
+        # There is only one label, even if two organizations are read.
         return self.label if len(self._kinds) == 1 else f"{self.label} ({kind})"
 
 
 def unread_organizations(state: Mapping[str, Any], kinds: tuple[str, ...]) -> Iterator[str]:
-    """Yield the kinds of organization that a state knows and no credential is set for."""
+    """Yield the kinds of organization in a state that no credential is set for."""
     found = {kind for stream in state.get("bookmarks", {}).values() for kind in known_kinds(stream)}
     yield from sorted(found - set(kinds))
 
 
 def known_kinds(stream_state: Mapping[str, Any]) -> set[str]:
-    """Return the kinds of organization that have filled a stream's table."""
+    """Return the kinds of organization that have rows in a stream's table."""
     parts = [stream_state, *(part["context"] for part in stream_state.get("partitions") or ())]
     of_parts = {part["organization_type"] for part in parts if part.get("organization_type")}
     return of_parts | set(stream_state.get(ORGANIZATIONS) or ())

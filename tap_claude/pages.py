@@ -1,7 +1,7 @@
-"""Pages of the API, and the rows on them, which are decoded only when they are needed.
+"""Pages of the API and their rows, which are decoded only when needed.
 
-A page is one frozen value from the client to the reports. Its items stay undecoded bytes; nothing
-outside this module knows how they are decoded (docs: usage-cost-api).
+A page is an immutable value that the client passes to the reports. Its items are undecoded bytes;
+only this module decodes them (docs: usage-cost-api).
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 Rows = "Sequence[Row | msgspec.Raw]"
-"""Rows of a bucket; where they are many bytes, undecoded: they cost their bytes and one row."""
+"""Rows of a bucket; undecoded if they are large, to save memory."""
 
 DECODED_BYTES = 4 * 2**20
-"""Size up to which rows are decoded together: faster, but many times the size in memory."""
+"""Size up to which rows are decoded together: faster, but it takes many times the memory."""
 DECODED_ROWS = 500
 
 
 @dataclass(frozen=True, slots=True)
 class ApiPage:
-    """One page: its items, still undecoded, the fields of its envelope, and what they came with."""
+    """One page: its undecoded items, the fields of its envelope, and request metadata."""
 
     items: Sequence[msgspec.Raw]
     has_more: bool | None
-    """None where the endpoint has no such field."""
+    """None if the endpoint has no such field."""
     next_page: str | msgspec.UnsetType | None
     last_id: str | None
     data_refreshed_at: dt.datetime | None
-    """Time up to which the API has all data, where it says so."""
+    """Time up to which the API's data are complete, if reported."""
     sent_at: dt.datetime
     """Time at which the request was sent, UTC."""
     size: int
-    """Bytes of the response, decompressed."""
+    """Size of the decompressed response in bytes."""
 
 
 class _Envelope(msgspec.Struct):
@@ -66,13 +66,13 @@ class _OldSummaries(msgspec.Struct):
 
 
 class _Object(msgspec.Struct):
-    """What a response must be that is a single object."""
+    """The minimum that a single object must contain."""
 
     id: str
 
 
 class RawBucket(msgspec.Struct):
-    """A bucket of a bucketed report: its bounds, and its rows undecoded."""
+    """A bucket of a bucketed report: its bounds and its undecoded rows."""
 
     starting_at: str
     ending_at: str
@@ -83,7 +83,7 @@ class _RowStart(msgspec.Struct):
     starting_at: str
 
 
-# Numbers with a fraction are money: a float would not hold them.
+# Numbers with a fraction are money, which a float cannot represent exactly.
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_old_summaries = msgspec.json.Decoder(_OldSummaries).decode
 _decode_object = msgspec.json.Decoder(_Object).decode
@@ -93,8 +93,8 @@ _decode_row = msgspec.json.Decoder(Row, float_hook=Decimal).decode
 _decode_rows = msgspec.json.Decoder(list[Row], float_hook=Decimal).decode
 _split_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
-# JSON escapes, one at a time, so that an escaped backslash is not taken for the start of one; of
-# surrogates a whole pair, which is one character.
+# JSON escapes, matched one at a time, so that an escaped backslash does not start another escape.
+# A surrogate pair is one match, because it is one character.
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     rb"|(?P<lost>u(?:[dD][89a-fA-F][0-9a-fA-F]{2}|0000))|.)",
@@ -106,7 +106,7 @@ _RARE_ESCAPE = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
 def read_page(response: ApiResponse, *, returns_object: bool = False) -> ApiPage:
     """Read the envelope of a response. Raises `MalformedResponseError` if it is not a page.
 
-    Where the endpoint ``returns_object``, the response is an object of its own: a page of one.
+    If the endpoint ``returns_object``, the response is a page with one item.
     """
     content = replace_lost_characters(response.body)
     try:
@@ -145,10 +145,10 @@ def _read_envelope(content: bytes | memoryview) -> _Envelope:
 
 
 def replace_lost_characters(content: bytes | memoryview) -> bytes | memoryview:
-    """Replace what JSON can escape and targets cannot hold by U+FFFD.
+    """Replace escaped characters that targets cannot store by U+FFFD.
 
-    That is NUL, which PostgreSQL refuses, and surrogates without their other half, which are not
-    text. Content without any is returned as it is.
+    These are NUL, which PostgreSQL rejects, and unpaired surrogates, which are not valid text.
+    Other content is returned unchanged.
     """
     if not _RARE_ESCAPE.search(content):
         return content
@@ -156,7 +156,7 @@ def replace_lost_characters(content: bytes | memoryview) -> bytes | memoryview:
 
 
 def read_id(response: ApiResponse) -> str | None:
-    """Return the id of the object that a response is; None if it is not an object with an id."""
+    """Return the id of the object in a response; None if there is none."""
     try:
         return _decode_object(response.body).id
     except UNREADABLE:
@@ -164,7 +164,7 @@ def read_id(response: ApiResponse) -> str | None:
 
 
 def decode_row(raw: msgspec.Raw) -> Row:
-    """Decode an item of a page. Raises `MalformedResponseError` if it is not an object."""
+    """Decode an item of a page. Raises `MalformedResponseError` if it is not a JSON object."""
     try:
         return _decode_row(raw)
     except UNREADABLE as error:
@@ -191,7 +191,7 @@ def row_start(raw: msgspec.Raw) -> dt.datetime:
 
 
 def split_rows(*lists: msgspec.Raw) -> Sequence[Row | msgspec.Raw]:
-    """Split the rows of a bucket, and decode them too unless they are many bytes.
+    """Split the rows of a bucket; decode them too, unless they are large.
 
     Raises `MalformedResponseError`.
     """
@@ -202,7 +202,7 @@ def split_rows(*lists: msgspec.Raw) -> Sequence[Row | msgspec.Raw]:
 
 
 def iter_rows(rows: Sequence[Row | msgspec.Raw]) -> Iterator[Row]:
-    """Yield rows, those that are not decoded a few hundred at a time.
+    """Yield rows; undecoded rows are decoded in batches.
 
     Raises `MalformedResponseError`.
     """

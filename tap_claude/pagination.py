@@ -1,6 +1,7 @@
-"""The cursors that lead from one page to the next (docs: usage-cost-api).
+"""Page cursors (docs: usage-cost-api).
 
-Only the paging fields say when to stop: an empty page is not the end of the data.
+Only the paging fields decide whether another page follows: an empty page is not the end of the
+data.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Paginator:
-    """One page, without a cursor. Subclasses say which cursor follows a page."""
+    """A single page, without a cursor. Subclasses return the cursor of the next page."""
 
     parameter = "page"
-    """Parameter that takes the cursor."""
+    """Query parameter for the cursor."""
 
     def __init__(self) -> None:
         """Start before the first page."""
@@ -32,41 +33,41 @@ class Paginator:
 
     def _once(self, cursor: str) -> str:
         if cursor in self._seen:
-            msg = f"the API sent the cursor {cursor!a:.60} twice; its pages would never end"
+            msg = f"the API sent the cursor {cursor!a:.60} twice; paging would never end"
             raise PagingError(msg)
         self._seen.add(cursor)
         return cursor
 
 
 class TokenPaginator(Paginator):
-    """``has_more`` says whether there is a next page, ``next_page`` which one it is."""
+    """``has_more`` says whether there is a next page; ``next_page`` is its cursor."""
 
     @override
     def next_cursor(self, page: ApiPage) -> str | None:
         if page.has_more is None:
             if page.next_page is msgspec.UNSET:
-                msg = "a page has neither has_more nor next_page; whether it is the last is unknown"
+                msg = "a page has neither has_more nor next_page; it may not be the last page"
                 raise PagingError(msg)
             if page.next_page is None:
                 return None
         elif not page.has_more:
             return None
         if not isinstance(page.next_page, str) or not page.next_page:
-            msg = "a page has has_more: true but no next_page to ask for"
+            msg = "a page has has_more: true but no next_page"
             raise PagingError(msg)
         return self._once(page.next_page)
 
 
 class PagePaginator(Paginator):
-    """``next_page`` alone says whether and where the data goes on."""
+    """``next_page`` is the cursor of the next page, or null on the last page."""
 
     @override
     def next_cursor(self, page: ApiPage) -> str | None:
         if page.has_more is True and page.next_page in {None, msgspec.UNSET}:
-            msg = "a page has has_more: true but no next_page to ask for"
+            msg = "a page has has_more: true but no next_page"
             raise PagingError(msg)
         if page.next_page is msgspec.UNSET:
-            msg = "a page has no next_page; whether it is the last is unknown"
+            msg = "a page has no next_page; it may not be the last page"
             raise PagingError(msg)
         if page.next_page is None:
             return None
@@ -77,7 +78,7 @@ class PagePaginator(Paginator):
 
 
 class OnePagePaginator(PagePaginator):
-    """One page, in which ``next_page`` may be missing; but where it is given, it is followed."""
+    """Usually one page without ``next_page``; if ``next_page`` is present, it is followed."""
 
     @override
     def next_cursor(self, page: ApiPage) -> str | None:
@@ -86,18 +87,18 @@ class OnePagePaginator(PagePaginator):
 
 
 class IdPaginator(Paginator):
-    """``has_more`` says whether there is a next page; it comes after the ``last_id``."""
+    """``has_more`` says whether there is a next page; ``last_id`` is its cursor."""
 
     parameter = "after_id"
 
     @override
     def next_cursor(self, page: ApiPage) -> str | None:
         if page.has_more is None:
-            msg = "a page has no has_more; whether it is the last is unknown"
+            msg = "a page has no has_more; it may not be the last page"
             raise PagingError(msg)
         if not page.has_more:
             return None
         if not page.last_id:
-            msg = "a page has has_more: true but no last_id to go on from"
+            msg = "a page has has_more: true but no last_id"
             raise PagingError(msg)
         return self._once(page.last_id)

@@ -1,7 +1,7 @@
-"""Fetch the next item of an iterator while the present one is worked on.
+"""Fetch the next item of an iterator while the current one is processed.
 
 Threads: the iterator, and with it the client and its session, belongs to the fetching thread; the
-items belong to the thread that takes them. Nothing is shared but the items and the errors.
+items belong to the consuming thread. Only items and errors are passed between the two.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def prefetch(
     eager: Callable[[T], bool] = lambda _: True,
     uncounted: Callable[[T], bool] = lambda _: False,
 ) -> Iterator[T]:
-    """Yield the items of an iterator that a thread advances, one at a time and one ahead.
+    """Yield the items of an iterator; a thread fetches the next item in advance.
 
-    The next item is begun when the present one is handed out; where ``eager`` says no to the
-    present one, only after it was worked on. ``uncounted`` items, such as a mark of an end, do not
-    count: the one after them is begun as well. An exception comes out where its item would have.
+    The thread fetches the next item while the current one is processed. If ``eager`` is false for
+    the current item, it fetches the next one only afterwards. If ``uncounted`` is true for an item
+    (such as an end mark), it fetches one more. An exception is raised in place of its item.
     """
     tickets: SimpleQueue[str] = SimpleQueue()
     results: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
@@ -41,11 +41,11 @@ def prefetch(
                     item: Any = next(items, _END)
                     more = item is not _END and uncounted(item)
                     results.put((item, None))
-                    del item  # it may be large, and the next one is not begun yet
-        except BaseException as error:  # noqa: BLE001  # it is raised on the other side
+                    del item  # it may be large; free it before the next one is fetched
+        except BaseException as error:  # noqa: BLE001  # raised in the consuming thread
             results.put((_END, error))
 
-    # A daemon, so that a run that is stopped need not wait for an answer.
+    # A daemon thread, so that a stopped run does not wait for a response.
     threading.Thread(target=fetch, daemon=True).start()
     try:
         tickets.put("next")
@@ -55,13 +55,13 @@ def prefetch(
                 raise error
             if item is _END:
                 return
-            counts = not uncounted(item)
-            begins_next = counts and eager(item)
-            if begins_next:
+            marker = uncounted(item)
+            fetches_next = not marker and eager(item)
+            if fetches_next:
                 tickets.put("next")
             yield item
             del item
-            if counts and not begins_next:
+            if not marker and not fetches_next:
                 tickets.put("next")
     finally:
         tickets.put("stop")

@@ -1,4 +1,4 @@
-"""Where a run is: one line every 15 seconds, also while it waits for an answer."""
+"""Progress log: one line every 15 seconds, even while the run waits for a response."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ INTERVAL = 15.0
 
 
 class Progress:
-    """What the stream at work has done so far, and how long it may still take.
+    """Progress of the current stream, and an estimate of the time left.
 
-    The streams count; a thread prints. Both only read and write plain attributes, which needs no
-    lock.
+    The streams update the counters; a thread logs them. Both read and write simple attributes
+    only, so no lock is needed.
     """
 
     def __init__(self, logger: logging.Logger, interval: float = INTERVAL) -> None:
-        """Print nothing before the first interval is over."""
+        """Start without a stream; the first line is logged after one interval."""
         self.requests = 0
-        """All requests of the run, those that were tried again included."""
+        """All requests of the run, including retries."""
         self.retries = 0
         self.rows = 0
-        """Rows of the stream."""
+        """Rows of the current stream."""
         self._logger = logger
         self._interval = interval
         self._thread: threading.Thread | None = None
@@ -40,25 +40,25 @@ class Progress:
         self._total = self._done = self.rows = 0
         self._requests_before, self._retries_before = self.requests, self.retries
         self._started = time.monotonic()
-        # The thread goes on from stream to stream: many short ones are a long run, too.
+        # One thread serves all streams: a run of many short streams also needs progress lines.
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._print_lines, daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """End a stream; where no other follows, the thread ends with it."""
+        """End a stream. If no other stream follows, the thread ends."""
         self._stream = ""
 
     def expect(self, total: int, unit: str) -> None:
-        """Say of how many days, hours, lists ... the stream consists."""
+        """Set the number of units (days, hours, lists ...) of the stream."""
         self._total, self._unit = total, unit
 
     def at(self, place: str, done: int = 0) -> None:
-        """Say where the stream is, and how many units lie behind it."""
+        """Set the current position of the stream, and the number of finished units."""
         self._place, self._done = place, done
 
     def line(self) -> str:
-        """Return the line as it is now."""
+        """Return the current progress line."""
         parts = [self._place] if self._place else []
         if self._total:
             parts.append(f"{self._unit} {min(self._done + 1, self._total):,} of {self._total:,}")

@@ -1,6 +1,6 @@
-"""People's names and e-mail addresses: replaced by keyed hashes, or dropped.
+"""Replace names and e-mail addresses of people by keyed hashes, or drop them.
 
-Pure functions of a key; no I/O. Ids are not touched: they tell people apart, not who they are.
+Pure functions of a key; no I/O. Ids are not changed: they do not reveal who a person is.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Good enough to find an address in other text; it need not tell whether mail would arrive.
+# Finds addresses in text; it does not validate them.
 ADDRESS = re.compile(r"[^\s@<>\"'(),:;/\\]+@[\w-]+(?:\.[\w-]+)+")
 _ID = re.compile(r"(?:.*_)?ids?")
 
 
 class Pseudonyms:
-    """Pseudonyms of people under one key: the same person has the same one in every stream."""
+    """Pseudonyms under one key: the same person has the same pseudonym in every stream."""
 
     def __init__(self, mode: str, key: str, persons: Iterable[str]) -> None:
-        """Take ``hash`` or ``drop``, the secret, and the columns that hold names or addresses."""
+        """Set the mode (``hash`` or ``drop``), the secret, and the columns with personal data."""
         self.drops = mode == "drop"
         self._key = key.encode()
         self._persons = tuple(persons)
 
     def replace(self, record: dict[str, Any]) -> None:
-        """Replace all names and addresses in a record; row keys are made of what is left.
+        """Replace all names and addresses in a record; row keys are computed from the result.
 
-        Addresses are found in all other text too: subjects, descriptions, tags; not in ids.
+        Addresses are also replaced in other text (subjects, descriptions, tags), but not in ids.
         """
         for name in self._persons:
             if record[name] is not None:
@@ -41,7 +41,7 @@ class Pseudonyms:
                 record[name] = self._without_addresses(value)
 
     def finish(self, record: dict[str, Any]) -> None:
-        """Null the pseudonyms where people are to be dropped, once the row keys are made."""
+        """In mode ``drop``, set the pseudonyms to null, after the row keys are computed."""
         if self.drops:
             for name in self._persons:
                 record[name] = None
@@ -63,6 +63,6 @@ class Pseudonyms:
 
 @functools.lru_cache(maxsize=65_536)
 def pseudonym(key: bytes, text: str) -> str:
-    """Return 32 hex characters of an HMAC-SHA256; case and outer spaces do not matter."""
+    """Return 32 hex characters of an HMAC-SHA256; ignores case and surrounding spaces."""
     same = unicodedata.normalize("NFKC", text).strip().casefold()
     return hmac.digest(key, same.encode(), "sha256").hex()[:32]

@@ -1,8 +1,8 @@
-"""``tap-claude-reconcile``: numbers that check themselves.
+"""``tap-claude-reconcile``: compare the tap's sums with the API's totals.
 
-For a range of days it compares, day by day, what the tap's grouped rows add up to with what the
-API says of the same days in another way: its own total without grouping, and the other cost
-report. It writes no Singer messages and no state.
+For each day of a range, it compares the sum of the tap's grouped rows with two other numbers of
+the API: the total without grouping, and the other cost report. It queries the API only and writes
+no Singer messages and no state.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from singer_sdk.exceptions import ConfigValidationError
 
 from tap_claude.config import ReportSpec
 from tap_claude.money import add_amounts
-from tap_claude.reports import GroupedReport
+from tap_claude.report_kinds import GroupedReport
 from tap_claude.streams import REPORTS
 from tap_claude.tap import TapClaude, one_line_errors
 
@@ -29,17 +29,17 @@ Days = dict[str, Decimal]
 
 
 class Sums(NamedTuple):
-    """What a report adds up to, per day."""
+    """The sums of a report, per day."""
 
     total: Days
     charged: Days
-    """Without credits, which ``cost_report`` lists with no cost type."""
+    """Without credits, which ``cost_report`` lists without a cost type."""
     open_days: frozenset[str]
-    """Days that can still grow: shown, but not held against the threshold."""
+    """Days that can still grow: printed, but not compared with the threshold."""
 
 
 class Comparison(NamedTuple):
-    """Two ways to get at the same number."""
+    """Two sources of the same number."""
 
     unit: str
     left: str
@@ -49,7 +49,7 @@ class Comparison(NamedTuple):
     open_days: frozenset[str]
 
     def differences(self) -> Iterator[tuple[str, Decimal, Decimal]]:
-        """Yield the days on which the two are not the same."""
+        """Yield the days on which the two differ."""
         for day in sorted(self.left_days.keys() | self.right_days.keys()):
             left = self.left_days.get(day, Decimal(0))
             right = self.right_days.get(day, Decimal(0))
@@ -75,7 +75,7 @@ def compare(tap: TapClaude) -> Iterator[Comparison]:
             grouped, total = sums(name, stream.default_group_by, kind), sums(name, (), kind)
             yield Comparison(
                 unit,
-                f"{name} ({kind}), rows added up",
+                f"{name} ({kind}), sum of rows",
                 "the API's total",
                 grouped.total,
                 total.total,
@@ -95,9 +95,9 @@ def compare(tap: TapClaude) -> Iterator[Comparison]:
 
 
 def add_up(tap: TapClaude, spec: ReportSpec, organization_type: str) -> Sums:
-    """Read a report in days and add it up, exactly."""
+    """Read a report and return its exact sums per day."""
     stream = REPORTS[spec.base_stream](tap, run=tap.run, spec=spec)
-    stream.forced_replication_method = "FULL_TABLE"  # neither reads nor moves a bookmark
+    stream.forced_replication_method = "FULL_TABLE"  # neither reads nor writes a bookmark
     total: dict[str, str] = {}
     charged: dict[str, str] = {}
     open_days = set()
@@ -125,41 +125,41 @@ def _decimals(sums: dict[str, str]) -> Days:
 
 
 def show(comparison: Comparison, threshold: Decimal) -> tuple[list[str], bool]:
-    """Return the lines that tell of a comparison, and whether it holds."""
+    """Return the output lines of a comparison, and whether the numbers match."""
     days = comparison.left_days.keys() | comparison.right_days.keys()
     total = sum(comparison.left_days.values(), Decimal(0))
     head = f"{comparison.left} = {comparison.right}"
     differences = list(comparison.differences())
     lines = []
-    holds = True
+    matches = True
     for day, left, right in differences:
         limit = threshold if comparison.unit == "USD" else Decimal(0)
         is_open = day in comparison.open_days
-        holds &= is_open or abs(left - right) <= limit
+        matches &= is_open or abs(left - right) <= limit
         note = "  (still open)" if is_open else ""
         lines.append(f"  {day}  {left:>20,f}  {right:>20,f}  {left - right:>+20,f}{note}")
-    verdict = "ok" if holds else "DIFFERS"
+    verdict = "ok" if matches else "DIFFERS"
     summary = (
         f"{total:,f} {comparison.unit}, {len(days)} days, {len(differences)} with a difference"
     )
-    return [f"{verdict:8} {head}: {summary}", *lines], holds
+    return [f"{verdict:8} {head}: {summary}", *lines], matches
 
 
 @click.command(help=__doc__.partition("\n")[2])
 @click.option("--config", "paths", multiple=True, help="Configuration file, or ENV.")
 @click.option("--start-date", help="First day. Default: the setting, or 30 days ago.")
-@click.option("--end-date", help="Day to stop before. Default: the setting, or today.")
+@click.option("--end-date", help="End, exclusive. Default: the setting, or today.")
 @click.option(
     "--threshold",
     type=str,
     default="0.01",
     show_default=True,
-    help="Difference per day, in USD, from which on the exit code is 1. Tokens must be equal.",
+    help="Largest difference per day, in USD, for exit code 0. Tokens must be equal.",
 )
 def main(
     paths: tuple[str, ...], start_date: str | None, end_date: str | None, threshold: str
 ) -> None:
-    """Compare, print and judge."""
+    """Compare the numbers and print the result."""
     try:
         limit = Decimal(threshold)
     except ArithmeticError:
@@ -177,10 +177,10 @@ def main(
             tap = TapClaude(config=config, parse_env_config=given.parse_env)
         except ConfigValidationError as error:
             raise click.ClickException("; ".join(error.errors)) from error
-        holds = True
+        matches = True
         for comparison in compare(tap):
-            lines, good = show(comparison, limit)
-            holds &= good
+            lines, equal = show(comparison, limit)
+            matches &= equal
             click.echo("\n".join(lines))
         tap.report_failures()
-        sys.exit(0 if holds else 1)
+        sys.exit(0 if matches else 1)

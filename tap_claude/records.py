@@ -1,6 +1,6 @@
-"""From rows of the API to flat records: column names and values.
+"""Convert rows of the API to flat records: column names and values.
 
-One compiled description of a schema; no I/O.
+A schema is compiled once; no I/O.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 
-# Marks the columns of a schema that hold the name or the e-mail address of a person.
+# Marks the columns of a schema that contain the name or e-mail address of a person.
 PERSON = "x-person"
 
 # -- column names
 
 
-# Wrappers that say nothing, dropped from column names: the first set only around a whole row.
+# Wrapper objects that are left out of column names; the first set only at the top of a row.
 ROW_WRAPPERS = frozenset({"group", "usage", "cost"})
 WRAPPERS = frozenset({"server_tool_use", "core_metrics"})
 
 
 @functools.cache
 def column_name(path: tuple[str, ...]) -> str:
-    """Name the column of a field, from the names of the objects around it."""
+    """Return the column name of a field, from its path in the row."""
     names = path[1:] if len(path) > 1 and path[0] in ROW_WRAPPERS else path
     parts = [
         re.sub(r"^chat_cowork_unified", "unified", name).removesuffix("_metrics")
@@ -49,15 +49,15 @@ class SchemaMismatchError(StreamError):
     """A value of the API that does not fit its column."""
 
     def __init__(self, column: str, expected: str, value: object) -> None:
-        """Name the column, what it takes and (shortened, escaped) what came."""
-        needed = f"field '{column}' should be {expected}"
-        super().__init__(f"{needed}, but is {value!a:.60}")
-        self.without_value = f"{needed}, but is a {type(value).__name__}"
+        """Name the column, the expected type and the value (shortened and escaped)."""
+        expectation = f"field '{column}' should be {expected}"
+        super().__init__(f"{expectation}, but is {value!a:.60}")
+        self.without_value = f"{expectation}, but is a {type(value).__name__}"
 
 
 LEAST_INTEGER, MOST_INTEGER = -(2**63), 2**63 - 1
-"""What a target's 64-bit integer column can hold."""
-_MOST_DIGITS = 40  # 1e999999999 is a number too, and would fill the memory
+"""Range of a target's 64-bit integer column."""
+_MOST_DIGITS = 40  # 1e999999999 is a valid number too, and would exhaust the memory
 
 
 def _integer(value: object) -> int:
@@ -68,7 +68,7 @@ def _integer(value: object) -> int:
         and value.adjusted() < _MOST_DIGITS
         and value == value.to_integral_value()
     ):
-        number = int(value)  # 5.0 is an integer in JSON, not to targets
+        number = int(value)  # 5.0 is an integer in JSON Schema, but not to targets
     else:
         raise TypeError
     if not LEAST_INTEGER <= number <= MOST_INTEGER:
@@ -78,7 +78,7 @@ def _integer(value: object) -> int:
 
 def _number(value: object) -> float:
     if isinstance(value, (int, decimal.Decimal)) and not isinstance(value, bool):
-        return float(value)  # rates and the like; money is text
+        return float(value)  # for rates; money is text
     raise TypeError
 
 
@@ -128,18 +128,18 @@ _CONVERTERS: dict[tuple[str, str | None], tuple[Callable[[Any], Any], str]] = {
 }
 
 
-# What becomes of a field of the API, wherever it stands in a row:
-# * the class of the values that are taken as they are,
+# How a field of the API is converted:
+# * the class of values that need no conversion,
 # * the column,
-# * the maker of other values; None where the schema has no such column,
-# * whether an object is taken, or refused, as it is, and not looked into,
-# * the fields of an object that is.
-# A plain tuple: one with names takes twice as long to unpack.
+# * the converter of other values; None if the schema has no such column,
+# * whether an object is not flattened,
+# * the fields of an object that is flattened.
+# A plain tuple: a named tuple takes twice as long to unpack.
 _Field = tuple["type | None", str, "Callable[[Any], Any] | None", bool, "_Fields"]
 
 
 class _Fields:
-    """The fields of an object, as far as they have been seen, and where the object stands."""
+    """The known fields of an object, and its path in the row."""
 
     __slots__ = ("by_name", "path")
 
@@ -148,7 +148,7 @@ class _Fields:
         self.by_name: dict[str, _Field] = {}
 
 
-_AS_THEY_ARE: dict[Callable[[Any], Any], type] = {
+_NO_CONVERSION: dict[Callable[[Any], Any], type] = {
     _string: str,
     _integer: int,
     _boolean: bool,
@@ -158,18 +158,18 @@ _AS_THEY_ARE: dict[Callable[[Any], Any], type] = {
 
 
 class Columns:
-    """The columns of a schema, ready to turn rows of the API into records that fit it exactly."""
+    """The columns of a schema; converts rows of the API into records that match it exactly."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        """Read a schema file: what each column holds follows from its type, format and name."""
+        """Compile a schema: type, format and name of a column determine its converter."""
         self.names: tuple[str, ...] = tuple(schema["properties"])
         self.counters: list[str] = []
         self.whole: frozenset[str] = frozenset()
         self.money: dict[str, str] = {}
         self.persons: list[str] = []
-        """Columns for the name or the e-mail address of a person."""
+        """Columns that contain the name or e-mail address of a person."""
         self.unknown: set[str] = set()
-        """Columns that rows had values for, but the schema does not have."""
+        """Columns that rows have values for, but that are missing from the schema."""
         self._empty: Record = dict.fromkeys(self.names)
         self._fields = _Fields()
         self._convert: dict[str, tuple[Callable[[Any], Any], str]] = {}
@@ -194,19 +194,19 @@ class Columns:
         ]
 
     def conform(self, row: Mapping[str, Any]) -> Record:
-        """Flatten a row: every column of the schema but dollars, missing ones as null.
+        """Flatten a row into a record with every column except dollars; missing values are null.
 
-        Nested objects join with ``_``; lists, and objects that have a column, stay as they are.
-        Where two fields share a column (variants of a union), a value beats null. What has no
-        column is left out, and noted in `unknown`. Raises `SchemaMismatchError` for a value that
-        its column cannot hold.
+        Names of nested objects are joined with ``_``. Lists, and objects that have a column, are
+        kept unchanged. If two fields share a column (variants of a union), a value takes
+        precedence over null. Fields without a column are left out and added to `unknown`. Raises
+        `SchemaMismatchError` for a value that does not fit its column.
         """
         record = self._empty.copy()
         self._fill(record, row, self._fields)
         return record
 
     def _fill(self, record: Record, fields: Mapping[str, Any], known: _Fields) -> None:
-        # The hottest loop of the tap: what a name means is looked up once, not once per row.
+        # The hottest loop of the tap: each field name is resolved once, not once per row.
         by_name = known.by_name
         for name, value in fields.items():
             if value is None:
@@ -236,24 +236,24 @@ class Columns:
     def _field(self, path: tuple[str, ...]) -> _Field:
         column = column_name(path)
         convert, _ = self._convert.get(column, (None, ""))
-        kind = None if convert is None else _AS_THEY_ARE.get(convert)
-        # A dollar column is not a field of its cents.
+        kind = None if convert is None else _NO_CONVERSION.get(convert)
+        # A dollar column is not a nested field of its cents column.
         opens = convert is None or any(name.startswith(f"{column}_") for name in self._convert)
         whole = column in self.whole or not opens
         return kind, column, convert, whole, _Fields(path)
 
     def add_dollars(self, record: Record) -> None:
-        """Fill the dollar columns from their cents; null unless the currency is USD."""
+        """Compute the dollar columns from cents; null unless the currency is USD."""
         for dollars, cents, currency in self._prices:
             amount = record[cents]
             if amount is not None and record[currency] == "USD":
                 record[dollars] = cents_to_dollars(amount)
 
     def merge(self, into: Record, other: Mapping[str, Any]) -> None:
-        """Add a row with the same key: counters and amounts are summed exactly.
+        """Merge a row with the same key: counters and amounts are summed exactly.
 
-        A sum is null only if all its parts are. Labels that differ become the greater one, so
-        that the result does not depend on the order of the rows.
+        A sum is null only if all its parts are null. Of two different labels, the greater one is
+        kept, so that the result does not depend on the order of the rows.
         """
         for name in self.names:
             left, right = into[name], other[name]
@@ -272,7 +272,7 @@ class Columns:
 
 
 def _add_maps(left: Record, right: Record) -> Record:
-    """Add the counters of two nested maps; what is no counter is kept as in `Columns.merge`."""
+    """Add the counters of two nested maps; other values are merged as in `Columns.merge`."""
     total = dict(left)
     for name, value in right.items():
         if isinstance(value, dict) and isinstance(total.get(name), dict):
@@ -290,13 +290,13 @@ def _types(spec: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _cents_column(dollars: str, columns: Iterable[str]) -> str:
-    """`amount_usd` comes from `amount`, `estimated_cost_usd` from `estimated_cost_amount`."""
+    """Return `amount` for `amount_usd`, `estimated_cost_amount` for `estimated_cost_usd`."""
     stem = dollars.removesuffix("_usd")
     return stem if stem in columns else f"{stem}_amount"
 
 
 def _currency_column(cents: str, columns: Iterable[str]) -> str:
-    """`estimated_cost_amount` has a currency of its own; `amount` and `list_amount` share one."""
+    """Return `estimated_cost_currency` for `estimated_cost_amount`; others share `currency`."""
     stem = cents
     while (stem := stem.rpartition("_")[0]) and f"{stem}_currency" not in columns:
         pass

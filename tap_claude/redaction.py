@@ -1,6 +1,6 @@
-"""What must not reach a log: secrets, and people's addresses where these are pseudonymized.
+"""Keep secrets out of the log, and e-mail addresses too if users are pseudonymized.
 
-One filter, on the handlers, so that it holds for every logger and whoever writes to it.
+A single filter on the handlers, so that it applies to every logger.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from typing_extensions import override
 from tap_claude.pseudonyms import ADDRESS
 
 SHORTEST_SECRET = 4
-"""Fewer characters are no secret, and would mask half of a log."""
+"""Minimum length of a secret; masking shorter texts would mask half of the log."""
 
 
 class Redaction(logging.Filter):
-    """Masks texts in all that is logged."""
+    """Masks secrets and addresses in log records."""
 
     def __init__(self) -> None:
-        """Mask nothing yet."""
+        """Start with nothing to mask."""
         super().__init__()
         self._secrets: set[str] = set()
         self._hides_addresses = False
 
     def hide(self, secrets: set[str], *, addresses: bool = False) -> None:
-        """Mask these secrets, and perhaps e-mail addresses, from now on."""
+        """Mask these secrets, and e-mail addresses if ``addresses`` is true, from now on."""
         self._secrets |= {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
         self._hides_addresses |= addresses
 
     def mask(self, text: str) -> str:
-        """Return a text without what must not be seen."""
+        """Return the text with secrets and addresses masked."""
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, "***")
         return ADDRESS.sub("***", text) if self._hides_addresses else text
@@ -47,17 +47,17 @@ class Redaction(logging.Filter):
 
 _FORMATTER = logging.Formatter()
 REDACTION = Redaction()
-"""The filter of the process, as logging is the process's too."""
+"""One filter per process, because logging is configured per process."""
 
 
 def redact_logs(secrets: set[str], *, addresses: bool) -> None:
-    """Keep these secrets, and perhaps e-mail addresses, out of everything that is logged."""
+    """Mask these secrets, and e-mail addresses if ``addresses`` is true, in all log output."""
     REDACTION.hide(secrets, addresses=addresses)
     for handler in logging.getLogger().handlers:
         handler.addFilter(REDACTION)
 
 
 def sanitize_for_log(text: str) -> str:
-    """Make text from outside fit for a log: one short line, no escapes, no secrets."""
+    """Make external text safe to log: one short line, without escape sequences or secrets."""
     line = " ".join(REDACTION.mask(text).split())
     return re.sub(r"[^\x20-\x7e]", lambda match: ascii(match[0])[1:-1], line)[:300]

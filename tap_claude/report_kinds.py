@@ -1,4 +1,4 @@
-"""The kinds of reports: how finished buckets come out of requests."""
+"""The kinds of reports: how each turns pages into finished buckets."""
 
 from __future__ import annotations
 
@@ -12,25 +12,87 @@ from typing_extensions import override
 
 from tap_claude.buckets import Bucket, bucket_of
 from tap_claude.client import PAGE_BYTES
+from tap_claude.config import ReportSpec
 from tap_claude.errors import MalformedResponseError
 from tap_claude.pages import decode_bucket, row_start, split_rows
 from tap_claude.pagination import TokenPaginator
-from tap_claude.reports import GroupedReport, ReportStream
+from tap_claude.report_read import ReportStream
 from tap_claude.windows import Window, WindowSizer, floor, format_time, parse_time, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     import msgspec
+    from singer_sdk import Tap
 
     from tap_claude.pages import ApiPage, Row
+    from tap_claude.sync_context import SyncContext
+
+
+class GroupedReport(ReportStream):
+    """A report with configurable dimensions: the standard report or a custom report."""
+
+    splittable = True
+    dimensions: ClassVar[tuple[str, ...]]
+    """All valid values of ``group_by[]``."""
+    default_group_by: ClassVar[tuple[str, ...]]
+    filters: ClassVar[tuple[str, ...]] = ()
+    """All valid filters, named like the API's parameters without brackets."""
+    max_group_by: ClassVar[int] = 5
+    page_buckets: ClassVar[Mapping[str, int]]
+    """The valid bucket widths, each with the maximum number of buckets per page."""
+    unlimited_dimensions: ClassVar[tuple[str, ...]] = ()
+    """Dimensions that do not count towards ``max_group_by``."""
+    incompatible: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Pairs of a dimension and a dimension or filter that the API rejects together."""
+    base_key_columns: ClassVar[tuple[str, ...]] = ()
+    """Columns that identify a row with any grouping."""
+    dimension_key_columns: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Columns that identify the value of a dimension; default: the column of its name."""
+    dimension_beta_headers: ClassVar[Mapping[str, str]] = {}
+    """Beta header that a dimension or filter requires."""
+
+    def __init__(self, tap: Tap, *, run: SyncContext, spec: ReportSpec | None = None) -> None:
+        """Set up a report. Without ``spec``: the default dimensions, with daily buckets."""
+        spec = spec or ReportSpec(self.name, self.name, self.default_group_by)
+        super().__init__(tap, run=run, name=spec.name, width=spec.bucket_width)
+        self.spec = spec
+        own = self.dimension_key_columns
+        self.key_columns = (
+            *self.base_key_columns,
+            *(column for name in spec.group_by for column in own.get(name, (name,))),
+            *(("currency",) if "currency" in self.columns.names else ()),
+        )
+        betas = self.dimension_beta_headers
+        needed = {betas[name] for name in (*spec.group_by, *spec.filters) if name in betas}
+        self.beta_headers = (*self.beta_headers, *sorted(needed))
+
+    @override
+    def question(self) -> dict[str, Any]:
+        return self.spec.question
+
+    @override
+    def sizer(self) -> WindowSizer:
+        return WindowSizer(self.width, self.page_buckets[self.bucket_width])
+
+    @override
+    def window_params(self, window: Window) -> dict[str, str]:
+        return {"starting_at": format_time(window.start), "ending_at": format_time(window.end)}
+
+    @override
+    def params(self, window: Window) -> dict[str, Any]:
+        return {
+            **super().params(window),
+            "group_by[]": list(self.spec.group_by),
+            **{f"{name}[]": values for name, values in self.spec.filters.items()},
+        }
 
 
 class RowReport(GroupedReport):
     """A report whose pages are lists of rows in time order (docs: usage-cost-analytics-api).
 
-    A bucket's rows may spread over pages, and only a row of a later bucket, or the end, says that
-    there are no more. Buckets without rows are not listed, but they have been read all the same.
+    A bucket's rows may span pages; the bucket ends at a row of a later bucket, or at the last
+    page. The API does not list buckets without rows, but they count as read.
     """
 
     paginator = TokenPaginator
@@ -68,7 +130,7 @@ class RowReport(GroupedReport):
         yield self._empty(last, due, window.end)
 
     def _bucket(self, page: ApiPage, start: dt.datetime, rows: list[msgspec.Raw]) -> Bucket:
-        """Return a bucket as seen by the page that its first row was on."""
+        """Return a bucket; its first row is on this page."""
         return bucket_of(page, Window(start, start + self.width), rows)
 
     def _empty(self, page: ApiPage, start: dt.datetime, end: dt.datetime) -> list[Bucket]:
@@ -77,14 +139,14 @@ class RowReport(GroupedReport):
 
 
 class AdaptiveWindowReport(GroupedReport):
-    """A report that is read in windows which are held in memory whole.
+    """A report that is read in windows, each held in memory completely.
 
-    Windows begin small where buckets may be large, and grow as far as `PAGE_BYTES`.
+    Windows start small if buckets may be large, and grow up to `PAGE_BYTES`.
     """
 
     paginator = TokenPaginator
     first_buckets: ClassVar[Mapping[str, int]]
-    """Buckets of the first window by width, where it is not the most that the API takes."""
+    """Buckets of the first window, by width, if fewer than the API's maximum."""
 
     @override
     def sizer(self) -> WindowSizer:
@@ -103,14 +165,15 @@ class AdaptiveWindowReport(GroupedReport):
 class BucketReport(AdaptiveWindowReport):
     """A report whose pages are lists of buckets, empty ones included (docs: usage-cost-api).
 
-    A window is one page. Days begin with the biggest, hours and minutes with the API's default.
+    A window is one page. The first window has the API's maximum of daily buckets, or its default
+    number of hourly or minute buckets.
     """
 
     first_buckets: ClassVar[Mapping[str, int]] = {"1h": 24, "1m": 60}
     api_group_limit: ClassVar[int | None] = None
-    """Groups after which the API cuts a bucket off, without a word."""
+    """Number of groups after which the API silently truncates a bucket."""
     superseded_by: ClassVar[str] = ""
-    """Stream that has all groups."""
+    """Stream that contains all groups."""
     _has_warned_of_limit = False
 
     @override
@@ -120,7 +183,7 @@ class BucketReport(AdaptiveWindowReport):
     @override
     def buckets(self, window: Window, pages: Iterable[ApiPage]) -> Iterator[Iterable[Bucket]]:
         reading = _BucketReading(window, self.width)
-        # Not a loop, which would hold the page while the next one is fetched.
+        # Not a loop: its variable would keep the page in memory while the next one is fetched.
         read = functools.partial(self._buckets_of, reading=reading)
         yield from map(read, pages)
         yield map(self._whole, reading.release())
@@ -133,12 +196,12 @@ class BucketReport(AdaptiveWindowReport):
             except ValueError as error:
                 msg = f"a bucket of the page cannot be read: {error}"
                 raise MalformedResponseError(msg) from error
-            if index == 0 and reading.goes_on(window):
+            if index == 0 and reading.continues(window):
                 reading.held[-1].results.append(bucket.results)
                 continue
             yield from map(self._whole, reading.release())
             reading.hold(_PartOfBucket(bucket_of(page, window, []), [bucket.results]))
-        # Only the next page says whether its first bucket goes on with the last one of this page.
+        # The first bucket of the next page may continue the last one of this page.
         if not page.has_more and not (page.has_more is None and isinstance(page.next_page, str)):
             yield from map(self._whole, reading.release())
 
@@ -148,8 +211,8 @@ class BucketReport(AdaptiveWindowReport):
         if limit is not None and len(rows) >= limit and not self._has_warned_of_limit:
             self._has_warned_of_limit = True
             self.warn(
-                "the bucket of %s has %d groups, at which the API cuts off: smaller groups may be"
-                " missing. The stream %s has them all.",
+                "the bucket of %s has %d groups, the limit of the API: smaller groups may be"
+                " missing. The stream %s contains all groups.",
                 part.bucket.starting_at,
                 len(rows),
                 self.superseded_by,
@@ -158,46 +221,46 @@ class BucketReport(AdaptiveWindowReport):
 
 
 class _PartOfBucket(NamedTuple):
-    """A bucket as far as it was read; a page may end in its middle."""
+    """A bucket whose rows may continue on the next page."""
 
     bucket: Bucket
-    """Without its rows."""
+    """Without rows."""
     results: list[msgspec.Raw]
 
 
 class _BucketReading:
-    """Where the reading of a window is: buckets follow each other without a gap."""
+    """The position in a window; buckets must follow each other without a gap."""
 
     def __init__(self, whole: Window, width: dt.timedelta) -> None:
         self._whole, self._width = whole, width
         self._due = whole.start
         self.held: list[_PartOfBucket] = []
-        """The newest bucket, unless it was released."""
+        """The newest bucket, until it is released."""
 
-    def goes_on(self, window: Window) -> bool:
-        """Whether a bucket is the one that the page before ended with."""
+    def continues(self, window: Window) -> bool:
+        """Whether a bucket continues the last bucket of the previous page."""
         return bool(self.held) and self.held[-1].bucket.window == window
 
     def hold(self, part: _PartOfBucket) -> None:
-        """Take the next bucket. Raises `MalformedResponseError` if it is not the one due."""
+        """Add the next bucket. Raises `MalformedResponseError` if it is not the expected one."""
         start, end = part.bucket.window
         if start != self._due or end - start != self._width or end > self._whole.end:
             msg = (
-                f"a bucket is from {format_time(start)} to {format_time(end)}, where one of"
-                f" {self._width} from {format_time(self._due)} on should be"
+                f"a bucket is from {format_time(start)} to {format_time(end)}, but should start"
+                f" at {format_time(self._due)} and be {self._width} long"
             )
             raise MalformedResponseError(msg)
         self._due = end
         self.held.append(part)
 
     def release(self) -> Iterator[_PartOfBucket]:
-        """Yield the newest bucket, now that it is whole."""
+        """Yield the newest bucket, which is complete now."""
         while self.held:
             yield self.held.pop()
 
 
 class UnorderedReport(AdaptiveWindowReport):
-    """A report whose rows come by rank, not by time: a window is read whole, then by bucket."""
+    """A report whose rows are not in time order; a window is read completely, then sorted."""
 
     has_dated_rows = True
     first_buckets: ClassVar[Mapping[str, int]] = {"1d": 1}
@@ -217,12 +280,12 @@ class UnorderedReport(AdaptiveWindowReport):
 
 
 class DayReport(ReportStream):
-    """A report that the API gives one day at a time, one chain of requests each."""
+    """A report that is requested one day at a time."""
 
     replication_key = "date"
     day_parameter: ClassVar[str]
     delay: ClassVar[dt.timedelta] = dt.timedelta(0)
-    """How long after its time data may still arrive."""
+    """How late data may arrive."""
 
     @property
     @override
@@ -253,7 +316,7 @@ class DayReport(ReportStream):
 
 
 class SeriesReport(ReportStream):
-    """A report with one row per day, for a range of days per request."""
+    """A report with one row per day, requested for a range of days."""
 
     has_dated_rows = True
     may_begin_late = True
@@ -268,7 +331,7 @@ class SeriesReport(ReportStream):
         params = {"starting_date": f"{window.start:%Y-%m-%d}"}
         if window.end <= floor(dt.datetime.now(dt.UTC), self.width):
             params["ending_date"] = f"{window.end:%Y-%m-%d}"
-        # else: without an end, the API goes up to the newest day that it has
+        # else: without an end, the API returns data up to its newest day
         return params
 
     @override
@@ -288,12 +351,12 @@ class SeriesReport(ReportStream):
 
 def _out_of_order(start: dt.datetime) -> MalformedResponseError:
     return MalformedResponseError(
-        f"a row of {format_time(start)} is out of order or not of this window"
+        f"a row of {format_time(start)} is out of order or outside the requested window"
     )
 
 
 def _by_start(rows: Any) -> Iterator[tuple[dt.datetime, list[msgspec.Raw]]]:
-    """Part rows in time order by their bucket; that each row is of it is seen when it is read."""
+    """Group rows in time order by bucket, with a binary search; `BucketReader` checks each row."""
     first = 0
     while first < len(rows):
         moment = row_start(rows[first])

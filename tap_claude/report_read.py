@@ -1,8 +1,7 @@
-"""One reading of a report: windows to buckets, buckets to records, the bookmark after them.
+"""One read of a report: windows to buckets, buckets to records, then the bookmark.
 
-Threads: `ReportRead._fetch` belongs to the thread that fetches ahead, everything else to the one
-that writes records. They share the sizer, which either may tell of a window; an error carries the
-window that it is about.
+Threads: `ReportRead._fetch` runs in the prefetching thread, everything else in the thread that
+writes records. Both use the sizer. An error carries the window that it belongs to.
 """
 
 from __future__ import annotations
@@ -16,11 +15,14 @@ import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from tap_claude.bookmarks import Bookmark
 from tap_claude.bucket_log import UNREPORTED_SINCE, FinishedBucket
 from tap_claude.buckets import BucketReader, BucketSummary
 from tap_claude.client import MAX_BYTES, SPLITTABLE_BYTES
 from tap_claude.errors import APIError, ResponseTooLargeError, StreamError
+from tap_claude.reports import ReportDeclaration
 from tap_claude.row_keys import RowKey
 from tap_claude.windows import WIDTHS, Window, earliest_readable, floor, format_time, read_range
 
@@ -31,16 +33,23 @@ if TYPE_CHECKING:
 
     from tap_claude.buckets import Bucket
     from tap_claude.pages import ApiPage, Row
-    from tap_claude.reports import ReportStream
+
+
+class ReportStream(ReportDeclaration):
+    """A report that is read from the oldest bucket on. Subclasses turn pages into buckets."""
+
+    @override
+    def read(self, organization_type: str, partition: Context | None) -> Iterator[Row]:
+        return ReportRead(self, organization_type, partition).records()
 
 
 class ReportRead:
-    """One reading of a report, for one organization."""
+    """One read of a report, for one organization. Holds everything that changes during the read."""
 
     def __init__(
-        self, stream: ReportStream, organization_type: str, partition: Context | None
+        self, stream: ReportDeclaration, organization_type: str, partition: Context | None
     ) -> None:
-        """Start with nothing read."""
+        """Start before the first window."""
         self._stream = stream
         self._run = stream.run
         self._organization_type = organization_type
@@ -49,7 +58,7 @@ class ReportRead:
         self._now = dt.datetime.now(dt.UTC)
         self._range = Window(self._now, self._now)
         self._finished_until = self._now
-        """End of the newest bucket that was read, of those without a gap before them."""
+        """End of the newest bucket that was read without a gap before it."""
         self._has_begun = False
         self._merged_rows = 0
         names = stream.columns.names
@@ -65,12 +74,12 @@ class ReportRead:
         window = self._choose_range()
         if window is None:
             self._stream.logger.info(
-                "%s: nothing to read; the bookmark or start_date is at or after the end.",
+                "%s: nothing to read; the bookmark or start_date is not before the end.",
                 self._stream.name,
             )
             return
         self._range = window
-        self._owe(window.start)
+        self._begin_log(window.start)
         total = (window.end - window.start) // self._stream.width
         self._run.progress.expect(total, _UNITS[self._stream.bucket_width])
         cursor_lost_at: dt.datetime | None = None
@@ -82,7 +91,9 @@ class ReportRead:
             except ResponseTooLargeError as error:
                 if error.window is None or not self._sizer.shrink(error.window):
                     raise
-                self._stream.logger.info("%s: asking for less: %s", self._stream.name, error)
+                self._stream.logger.info(
+                    "%s: requesting smaller windows: %s", self._stream.name, error
+                )
                 window = Window(self._finished_until, window.end)
             except APIError as error:
                 start = self._finished_until
@@ -95,11 +106,11 @@ class ReportRead:
                 else:
                     window = Window(start, self._latest_available(error))
         if self._run.bucket_log is not None:
-            self._run.bucket_log.settle()
+            self._run.bucket_log.complete()
         if self._merged_rows:
             self._stream.warn(
-                "%d rows had all identifying fields in common with another row of their bucket;"
-                " they were added up. If the API repeated them, the sums are too high.",
+                "%d rows had the same identifying fields as another row of their bucket and were"
+                " added to it. If the API sent rows twice, the sums are too high.",
                 self._merged_rows,
             )
 
@@ -110,7 +121,7 @@ class ReportRead:
         bookmark = self._bookmark.newest()
         if bookmark is not None and bookmark > self._now:
             stream.warn(
-                "the bookmark %s lies in the future (a wrong clock?); it is taken as now.",
+                "the bookmark %s is in the future (wrong clock?); using the current time instead.",
                 format_time(bookmark),
             )
             bookmark = self._now
@@ -128,11 +139,11 @@ class ReportRead:
         earliest = earliest_readable(self._now, stream.earliest, stream.max_age)
         if window is None or earliest is None or window.start >= earliest:
             return window
-        stream.warn("the API has no data before %s; reading starts there.", format_time(earliest))
+        stream.warn("the API has no data before %s; starting at that time.", format_time(earliest))
         return Window(earliest, window.end) if earliest < window.end else None
 
     def _latest_available(self, error: APIError) -> dt.datetime:
-        """Return the end of the data of the API. Raises the error if it is about something else."""
+        """Return the end of the available data. Raises the error if it has another cause."""
         stream, window = self._stream, error.window
         if window is None:
             raise error
@@ -141,13 +152,13 @@ class ReportRead:
             return newest + WIDTHS["1d"]
         if window.end <= self._now or not _refuses_future(error):
             raise error
-        stream.warn("the API refuses an end in the future; the running bucket is left out.")
+        stream.warn("the API rejects an end in the future; the current bucket is left out.")
         return floor(self._now, stream.width)
 
-    # -- fetching: in the thread that is ahead
+    # -- fetching: in the prefetching thread
 
     def _fetch(self, whole: Window) -> Iterator[tuple[Window, ApiPage | None]]:
-        """Yield the pages of all windows, and None after each, perhaps one ahead of the records."""
+        """Yield the pages of all windows, and None at the end of each window."""
         for window in self._sizer.windows(whole):
             can_split = self._stream.splittable and window.end - window.start > self._stream.width
             try:
@@ -158,13 +169,13 @@ class ReportRead:
                 ):
                     self._sizer.note(window, page.size)
                     yield window, page
-                    del page  # it is large; only who works on it holds it
+                    del page  # it is large; only the consumer keeps a reference
             except StreamError as error:
                 error.window = window
                 raise
             yield window, None
 
-    # -- reading: in the thread that writes records
+    # -- reading: in the record-writing thread
 
     def _read(self, whole: Window) -> Iterator[Row]:
         for window, pages in _by_window(self._stream.prefetch(self._fetch(whole))):
@@ -182,31 +193,30 @@ class ReportRead:
                 return
 
     def _read_buckets(self, finished: Iterable[Bucket]) -> Iterator[Row]:
-        """Yield the records of the buckets of a page, then move the bookmark to the last one."""
+        """Yield the records of a page's buckets, then advance the bookmark to the last bucket."""
         newest = ""
         try:
             for bucket in finished:
                 start, end = bucket.window
                 self._report_progress(start)
-                summary = BucketSummary(self._token_columns)
                 reader = self._reader(bucket)
-                for record in reader.records():
-                    # Before the SDK takes the deselected columns out of the record.
-                    summary.add(record)
-                    yield record
+                if self._run.bucket_log is None:
+                    yield from reader.records()
+                else:
+                    yield from self._logged(bucket, reader.records())
                 self._merged_rows += reader.merged_rows
-                self._log(bucket, summary)
+                self._stream.report_unknown_fields()
                 if self._stream.may_begin_late and not self._has_begun:
                     self._finished_until = start
                 self._has_begun = True
-                # What comes after a gap does not count: the gap is asked for again.
+                # Buckets after a gap do not advance the bookmark: the gap is requested again.
                 if start <= self._finished_until < end:
                     newest = self._stream.bookmark_value(bucket)
                     self._finished_until = end
         except Exception:
-            self._bookmark.advance(newest)  # to the last bucket that was whole
+            self._bookmark.advance(newest)  # to the last complete bucket
             raise
-        # Here the last record of the page has been written.
+        # At this point, the last record of the page has been written.
         self._bookmark.advance(newest)
         self._stream.flush()
         self._report_early()
@@ -233,14 +243,16 @@ class ReportRead:
             bucket,
             stream.columns,
             key,
-            stream.to_records,
+            type(stream).reshape,
+            # Unknown fields are reported once per bucket, not per row.
+            stream.conform if self._run.config.pseudonymizes else stream.columns.conform,
             constants,
             stream.has_dated_rows,
-            self._is_named,
+            self._should_be_unique,
         )
 
-    def _is_named(self, record: Row) -> bool:
-        """Whether the API should have told a row apart from all others of its bucket."""
+    def _should_be_unique(self, record: Row) -> bool:
+        """Whether no other row of the bucket is expected to have the key of this record."""
         stream = self._stream
         names = [name for name in stream.anonymous_columns if name in stream.key_columns]
         return stream.warns_of_merged_rows and (
@@ -256,16 +268,21 @@ class ReportRead:
         is_due = self._finished_until + stream.width < dt.datetime.now(dt.UTC) - _LATE
         stream.logger.log(
             logging.WARNING if is_due and not stream.names_newest_day else logging.INFO,
-            "%s: the API gives no bucket of %s; the next run asks again from there.",
+            "%s: the API returned no bucket for %s; the next run continues from there.",
             stream.name,
             format_time(self._finished_until),
         )
 
     # -- report_buckets
 
-    def _log(self, bucket: Bucket, summary: BucketSummary) -> None:
-        """Note what ``report_buckets`` says of a bucket whose records have been written."""
+    def _logged(self, bucket: Bucket, records: Iterator[Row]) -> Iterator[Row]:
+        """Yield records; once they are written, add the bucket to ``report_buckets``."""
         log, stream = self._run.bucket_log, self._stream
+        summary = BucketSummary(self._token_columns)
+        for record in records:
+            # Counted before the SDK removes deselected columns from the record.
+            summary.add(record)
+            yield record
         if log is None:
             return
         log.add(
@@ -286,25 +303,25 @@ class ReportRead:
             )
         )
 
-    def _owe(self, start: dt.datetime) -> None:
-        """Keep in the state from where on ``report_buckets`` has yet to report buckets."""
+    def _begin_log(self, start: dt.datetime) -> None:
+        """Store in the state where the buckets start that ``report_buckets`` must report."""
         log = self._run.bucket_log
         if log is not None and self._bookmark.is_kept:
-            log.owe([*self._bookmark.parts(), self._bookmark.target()], start)
+            log.begin([*self._bookmark.parts(), self._bookmark.target()], start)
             return
         for part in self._bookmark.parts():
             part.pop(UNREPORTED_SINCE, None)
 
     def _report_early(self) -> None:
-        """Report the finished buckets before the run ends, if they have become many."""
+        """Report the finished buckets before the run ends, if there are many."""
         log, stream = self._run.bucket_log, self._stream
-        # In BATCH mode records may not have left yet, and the report would claim them.
-        if log is not None and log.is_long and stream.get_batch_config(stream.config) is None:
+        # In BATCH mode, the records may not have been written yet.
+        if log is not None and log.is_due and stream.get_batch_config(stream.config) is None:
             log.report()
 
 
 _LATE = dt.timedelta(hours=1)
-"""How long after its end the API may leave out a bucket."""
+"""How long after its end a bucket may be missing without a warning."""
 _NEWEST_DAY_LAG = dt.timedelta(days=9)
 _UNITS = {"1d": "day", "1h": "hour", "1m": "minute"}
 _DAY = re.compile(r"\b\d{4}-\d\d-\d\d\b", re.ASCII)
@@ -324,22 +341,22 @@ def _by_window(
 def _until_mark(
     held: list[ApiPage | None], following: Iterator[ApiPage | None]
 ) -> Iterator[ApiPage]:
-    """Yield pages, and hold none of them: they are large."""
+    """Yield pages up to the end mark, without keeping references: pages are large."""
     while held:
-        yield held.pop()  # type: ignore[misc]  # a window has a page at least
+        yield held.pop()  # type: ignore[misc]  # a window has at least one page
     yield from itertools.takewhile(lambda page: page is not None, following)
 
 
 def _newest_day(error: APIError, window: Window, whole: Window) -> dt.datetime | None:
-    """Day that the API names as its newest, where a window ends later (docs: analytics/users)."""
+    """Return the newest available day that an error names (docs: analytics/users)."""
     if error.status != HTTPStatus.BAD_REQUEST or not _NOT_YET.search(error.detail):
         return None
     named = []
     for text in _DAY.findall(error.detail):
         with contextlib.suppress(ValueError):
             named.append(dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC))
-    # The message may name the days that were asked for, too, or one of long ago (when the
-    # organization joined, say), which is not about data that are yet to come.
+    # The message may also name the requested days, or a day long ago (for example when the
+    # organization joined). Neither is the newest available day.
     return max(
         (day for day in named if whole.end - _NEWEST_DAY_LAG <= day < window.end - WIDTHS["1d"]),
         default=None,

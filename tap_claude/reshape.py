@@ -1,7 +1,7 @@
-"""Rows of the API whose shape is not their record's: split, or read in an older shape too.
+"""Reshape rows of the API: split them, or convert older shapes.
 
-Pure functions from a row to its rows. Each takes what the API sends and raises
-`SchemaMismatchError` for what it cannot be.
+Pure functions from one row to a list of rows. They raise `SchemaMismatchError` for unexpected
+types.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-# Tools of Claude Code that have columns of their own.
+# Tools of Claude Code that have their own columns.
 KNOWN_TOOLS = frozenset({"edit_tool", "multi_edit_tool", "write_tool", "notebook_edit_tool"})
-# What a Claude Code row and its models share.
+# Fields that a Claude Code row and its models share.
 PARENT_FIELDS = (
     "date",
     "organization_id",
@@ -30,12 +30,12 @@ PARENT_FIELDS = (
 
 
 def unchanged(row: Row) -> list[Row]:
-    """Keep a row as it is."""
+    """Return a row unchanged."""
     return [row]
 
 
 def with_tools(row: Row) -> list[Row]:
-    """Give the tools that have columns to them, and all others to ``other_tool_actions``."""
+    """Move the actions of known tools to columns, and of all others to ``other_tool_actions``."""
     tools = _object_of(row, "tool_actions")
     columns = {name: actions for name, actions in tools.items() if name in KNOWN_TOOLS}
     others = {name: actions for name, actions in tools.items() if name not in KNOWN_TOOLS}
@@ -44,15 +44,15 @@ def with_tools(row: Row) -> list[Row]:
 
 
 def per_model(row: Row) -> list[Row]:
-    """Give each model of a Claude Code row a row of its own, with what identifies the parent."""
+    """Return one row per model of a Claude Code row, with the identifying fields of the parent."""
     parent = {name: row.get(name) for name in PARENT_FIELDS}
     return [{**parent, **entry} for entry in _objects_of(row, "model_breakdown")]
 
 
 def per_limiter(row: Row) -> list[Row]:
-    """Give each limiter of a rate-limit group a row of its own (docs: rate-limits-api).
+    """Return one row per limiter of a rate-limit group (docs: rate-limits-api).
 
-    Before 2026-10-21 the group was a ``group_type`` only.
+    Before 2026-10-21, the group was only a ``group_type``.
     """
     group = _object_of(row, "group") or {"type": row.get("group_type")}
     rest = {n: v for n, v in row.items() if n not in {"group", "group_type", "limits"}}
@@ -63,7 +63,7 @@ def per_limiter(row: Row) -> list[Row]:
 
 
 def with_key_owner(row: Row) -> list[Row]:
-    """Read owner and scope of an API key in their older shapes too (docs: api/admin/api_keys)."""
+    """Convert older shapes of an API key's owner and scope (docs: api/admin/api_keys)."""
     scope, principal = _object_of(row, "scope"), _object_of(row, "principal")
     if "id" in principal:
         kind = str(principal.get("type")).removesuffix("_actor")
@@ -73,7 +73,7 @@ def with_key_owner(row: Row) -> list[Row]:
 
 
 def with_group_roles(row: Row) -> list[Row]:
-    """Read the roles of an RBAC group under their older name too; null means unknown."""
+    """Accept the older name of an RBAC group's roles; null means unknown."""
     roles = row.get("role_ids", row.get("roles"))
     if isinstance(roles, list):
         roles = [role.get("id") if isinstance(role, dict) else role for role in roles]
@@ -82,13 +82,13 @@ def with_group_roles(row: Row) -> list[Row]:
 
 
 def with_role_name(row: Row) -> list[Row]:
-    """Read the name of an RBAC role in its older field too."""
+    """Accept the older name of the ``display_name`` of an RBAC role."""
     rest = {name: value for name, value in row.items() if name != "name"}
     return [{**rest, "display_name": row.get("display_name") or row.get("name")}]
 
 
 def with_address(row: Row) -> list[Row]:
-    """Read the actor's e-mail address under its older name too."""
+    """Accept the older name of the actor's e-mail address."""
     actor = row.get("actor")
     if not isinstance(actor, dict) or "email" not in actor:
         return [row]
@@ -97,7 +97,7 @@ def with_address(row: Row) -> list[Row]:
 
 
 def with_geo_list(row: Row) -> list[Row]:
-    """Make ``allowed_inference_geos`` a list, also where the API says "unrestricted"."""
+    """Make ``allowed_inference_geos`` a list, even if the API sends "unrestricted"."""
     residency = _object_of(row, "data_residency")
     geos = residency.get("allowed_inference_geos")
     if isinstance(geos, str):
@@ -106,7 +106,7 @@ def with_geo_list(row: Row) -> list[Row]:
 
 
 def _object_of(row: Row, name: str) -> Row:
-    """Return an object of a row; an empty one for null. Raises `SchemaMismatchError`."""
+    """Return an object of a row; empty for null. Raises `SchemaMismatchError`."""
     value = row.get(name)
     if value is None:
         return {}
@@ -116,7 +116,7 @@ def _object_of(row: Row, name: str) -> Row:
 
 
 def _objects_of(row: Row, name: str) -> list[Row]:
-    """Return a list of objects of a row; an empty one for null. Raises `SchemaMismatchError`."""
+    """Return a list of objects of a row; empty for null. Raises `SchemaMismatchError`."""
     value = row.get(name)
     if value is None:
         return []

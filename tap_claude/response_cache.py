@@ -1,4 +1,4 @@
-"""Responses that another stream will ask for again, kept until the end of the run."""
+"""Cache of responses that another stream will request again, for the duration of a run."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
     import datetime as dt
 
 MEMORY_BYTES = 16 * 2**20
-"""Most bytes of responses, compressed, that are kept where there is no disk for them."""
+"""Maximum size of the cache, compressed, if it is held in memory."""
 
 
-class _Place(NamedTuple):
+class _Entry(NamedTuple):
     start: int
     length: int
     sent_at: dt.datetime
 
 
 class ResponseCache:
-    """Bodies of responses in a file that ends with the process.
+    """Response bodies in a temporary file, which is deleted when the process ends.
 
-    Without a disk they are in memory, and from a certain size on they are not kept.
+    Without a disk, they are held in memory, up to a maximum size.
     """
 
     def __init__(self, *, on_disk: bool = True) -> None:
         """Start empty, without a file."""
         self._on_disk = on_disk
         self._file: IO[bytes] | None = None
-        self._places: dict[tuple[str, str], _Place] = {}
+        self._entries: dict[tuple[str, str], _Entry] = {}
 
     def put(self, key: tuple[str, str], body: bytes | memoryview, sent_at: dt.datetime) -> None:
-        """Keep the body of a response under its URL and credential, if there is room."""
-        if key in self._places:
+        """Store the body of a response under its URL and credential, if there is space."""
+        if key in self._entries:
             return
         if self._file is None:
             self._file = self._open()
@@ -48,19 +48,19 @@ class ResponseCache:
                 return
             self._file.write(packed)
             self._file.flush()
-            self._places[key] = _Place(start, len(packed), sent_at)
+            self._entries[key] = _Entry(start, len(packed), sent_at)
 
     def get(self, key: tuple[str, str]) -> tuple[bytes, dt.datetime] | None:
-        """Return the body of a response and the time of its request, if it was kept."""
-        place = self._places.get(key)
-        if place is None or self._file is None:
+        """Return the body of a response and the time of its request, if it is stored."""
+        entry = self._entries.get(key)
+        if entry is None or self._file is None:
             return None
-        self._file.seek(place.start)
-        return zlib.decompress(self._file.read(place.length)), place.sent_at
+        self._file.seek(entry.start)
+        return zlib.decompress(self._file.read(entry.length)), entry.sent_at
 
     def _open(self) -> IO[bytes]:
         if self._on_disk:
-            with contextlib.suppress(OSError):  # read-only, as containers often are
+            with contextlib.suppress(OSError):  # a read-only file system, as in many containers
                 file = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the run
                 weakref.finalize(self, file.close)
                 return file

@@ -1,4 +1,4 @@
-"""Row keys: what makes a row of a report the same row in every run."""
+"""Row keys, which identify a row of a report in every run."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _encode = msgspec.json.Encoder().encode
 
 
 def values_of(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
-    """Return a fast getter of the values of some columns."""
+    """Return a fast getter for the values of some columns."""
     if len(names) > 1:
         return operator.itemgetter(*names)
     return lambda record: [record[name] for name in names]
 
 
 class RowKey:
-    """Maker of row keys in one bucket: 32 hex characters of a SHA-256 over what identifies a row.
+    """Computes the row keys of one bucket: 32 hex characters of a SHA-256.
 
-    That is stream, organization, bucket and dimensions. Dimensions count by name and value, in any
-    order; null, "" and absent are three things. No metric is part of it, so a restated row keeps
-    its key.
+    The key covers stream, organization, bucket, and the names and values of the dimensions, in any
+    order. Null, "" and a missing dimension are different. Metrics are not part of the key, so a
+    restated row keeps its key.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class RowKey:
         bucket_width: str,
         dimensions: Iterable[str],
     ) -> None:
-        """Hash what all rows of the bucket have in common; an organization is (type, id)."""
+        """Hash the values that all rows of the bucket share; ``organization`` is (type, id)."""
         common = _encode([stream, *organization, starting_at, bucket_width])
         self._common = hashlib.sha256(common[:-1] + b",")
         self._names = sorted(dimensions)

@@ -1,4 +1,4 @@
-"""One connection pool for a run: one request at a time, responses within size and time limits."""
+"""The connection pool of a run: one request at a time, with size and time limits."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 64 * 2**10
 CONNECT_TIMEOUT = 10.0
-"""Seconds to wait for a connection; ``request_timeout`` is for what follows."""
+"""Seconds to wait for a connection; ``request_timeout`` applies to the whole response."""
 SMALL_BYTES = 2**20
-# Windows knows no such flags, and needs none.
+# Windows has no such flags and does not need them.
 _PRIVATE = (
     {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_ANONYMOUS") else {}
 )
@@ -34,12 +34,12 @@ _PRIVATE = (
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """A response, read to its end."""
+    """A complete response."""
 
     status: int
     reason: str
     headers: Mapping[str, str]
-    """Names in any case."""
+    """Names are case-insensitive."""
     body: bytes | memoryview
     sent_at: dt.datetime
     """Time at which the request was sent, UTC."""
@@ -50,11 +50,11 @@ class Session:
     """A connection pool behind a rate limiter. Used by one thread at a time."""
 
     def __init__(self, throttle: Throttle, progress: Progress) -> None:
-        """Every request waits for the throttle and is counted, retries too."""
+        """Set the throttle, and the counter of requests; both apply to retries too."""
         self._throttle = throttle
         self._progress = progress
         self._requests = requests.Session()
-        # With an auth of its own, requests does not look for passwords in a .netrc file.
+        # With a custom auth, requests does not read passwords from a .netrc file.
         self._requests.auth = lambda request: request
 
     def get(
@@ -63,15 +63,15 @@ class Session:
         """Send a request and read the response.
 
         Args:
-            url: The URL, its query included; it is sent as it is.
+            url: The URL, including its query; it is sent unchanged.
             headers: All headers of the request.
-            timeout: Seconds for the whole response, from sending on.
-            max_bytes: Most bytes of the body, decompressed.
+            timeout: Seconds for the complete response, counted from sending the request.
+            max_bytes: Maximum size of the decompressed body.
 
         Raises:
-            ResponseTooLargeError: The body has more bytes.
-            requests.RequestException: No whole response came in time.
-            FileNotFoundError: The environment names certificates that do not exist.
+            ResponseTooLargeError: The body exceeds ``max_bytes``.
+            requests.RequestException: No complete response arrived in time.
+            FileNotFoundError: The environment names a certificate file that does not exist.
         """
         request = requests.Request("GET", url, headers=dict(headers))
         prepared = self._requests.prepare_request(request)
@@ -97,24 +97,24 @@ class Session:
         )
 
     def _environment(self, url: str) -> dict[str, Any]:
-        """Return proxies and certificates as the environment names them.
+        """Return the proxies and certificates that the environment variables set.
 
-        Requests looks at ``REQUESTS_CA_BUNDLE`` only for what it has prepared itself.
+        Requests reads ``REQUESTS_CA_BUNDLE`` only for requests that it prepares itself.
         """
         merged: dict[str, Any] = dict(
             self._requests.merge_environment_settings(url, {}, None, None, None)
         )
-        # A proxy is another machine, and would get the key of a loopback server.
+        # A proxy is another machine; it must not receive the key for a loopback server.
         local = is_loopback(urlsplit(url).hostname)
         bundle = merged["verify"]
         if isinstance(bundle, str) and not Path(bundle).exists():
-            msg = f"REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE: there is no file {bundle}"
+            msg = f"REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE: the file {bundle} does not exist"
             raise FileNotFoundError(msg)
         return {"proxies": {} if local else merged["proxies"], "verify": bundle}
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a host is this machine."""
+    """Whether a host is the local machine."""
     if host == "localhost":
         return True
     try:
@@ -124,10 +124,10 @@ def is_loopback(host: str | None) -> bool:
 
 
 def _read_body(response: requests.Response, deadline: float, max_bytes: int) -> bytes | memoryview:
-    """Read a response within its limits (a monotonic clock's time, and bytes).
+    """Read a response within its limits: a deadline on the monotonic clock, and a size.
 
-    A large response gets pages of memory of its own, of which it takes what it fills: a buffer of
-    the heap is copied while it grows, and leaves a hole behind that the next one rarely fits.
+    A large response is stored in its own memory map, which uses only the pages that are filled. A
+    buffer on the heap would be copied while it grows, and would fragment the heap.
     """
     content = mmap.mmap(-1, max_bytes, **_PRIVATE)
     try:
@@ -137,17 +137,17 @@ def _read_body(response: requests.Response, deadline: float, max_bytes: int) -> 
             return memoryview(content)[:size]
         small = content[:size]
     except BaseException:
-        content.close()  # an error, and what it refers to, may live long
+        content.close()  # an error may keep a reference for a long time
         raise
     content.close()
     return small
 
 
 def _fill(content: mmap.mmap, response: requests.Response, deadline: float) -> int:
-    """Read a response into memory as long as it may be; return its size.
+    """Read a response into memory up to its limits; return its size.
 
-    The timeout of requests is for each read, so that a trickle never runs into it; and reading
-    in chunks of a size would wait for the chunk.
+    The timeout of requests applies to each read, so a slow trickle never exceeds it. Reading
+    chunks of a fixed size would wait until a chunk is full.
     """
     size = 0
     while chunk := _read_some(response):
@@ -163,7 +163,7 @@ def _fill(content: mmap.mmap, response: requests.Response, deadline: float) -> i
 
 
 def _read_some(response: requests.Response) -> bytes:
-    """Return what has come in, decompressed; nothing at the end."""
+    """Return the decompressed bytes that have arrived; empty at the end."""
     try:
         some: bytes = response.raw.read1(CHUNK_BYTES, decode_content=True)
     except urllib3.exceptions.ReadTimeoutError as error:

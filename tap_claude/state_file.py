@@ -1,4 +1,4 @@
-"""What ``--state`` may hold: a state, or one in the wrappers that users meet it in."""
+"""Formats that ``--state`` accepts: a plain state, a STATE message, or Meltano's output."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import json
 from typing import Any
 
 EXPECTED = (
-    'expected is a Singer state, {"bookmarks": {...}}, a STATE message or the output of meltano'
-    " state get"
+    'expected a Singer state, {"bookmarks": {...}}, a STATE message or the output of meltano state'
+    " get"
 )
 
 
 def read_state(text: str) -> dict[str, Any]:
-    """Return the state in a file's text; raise a ValueError that says what is wrong with it."""
+    """Return the state in a file's text. Raises ``ValueError`` with an explanation."""
     try:
         content = json.loads(text)
     except ValueError as error:
         if len(text.split("\n{")) > 1:
-            msg = "has several lines; the newest state is the last line, give that one alone"
+            msg = "has several lines; keep only the last line, which is the newest state"
         else:
             msg = f"is not JSON: {error}"
         raise ValueError(msg) from error
     if not isinstance(content, dict):
-        msg = f"must hold a JSON object; {EXPECTED}"
+        msg = f"must contain a JSON object; {EXPECTED}"
         raise ValueError(msg)  # noqa: TRY004
     if content.get("type") == "STATE":
         content = content.get("value")
     elif "singer_state" in content:
         content = content["singer_state"]
     if not isinstance(content, dict) or (content and "bookmarks" not in content):
-        msg = f"holds no state; {EXPECTED}"
+        msg = f"contains no state; {EXPECTED}"
         raise ValueError(msg)
     return _checked(content)
 

@@ -1,12 +1,12 @@
-"""Every stream, declared: path, schema, keys, what differs and nothing else.
+"""Declarations of all streams: path, keys, and differences from the base class.
 
-To add a report: one class here, and a schema file of its name in ``schemas/``.
+To add a stream, add a class here and a schema file with its name in ``schemas/``.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from tap_claude.credentials import CONSOLE, ENTERPRISE, OAUTH
 from tap_claude.lists import ListStream
@@ -16,14 +16,15 @@ from tap_claude.pagination import (
     PagePaginator,
     TokenPaginator,
 )
+from tap_claude.report_buckets import BucketLogStream
 from tap_claude.report_kinds import (
     BucketReport,
     DayReport,
+    GroupedReport,
     RowReport,
     SeriesReport,
     UnorderedReport,
 )
-from tap_claude.reports import BucketLogStream, GroupedReport, ReportStream
 from tap_claude.reshape import (
     per_limiter,
     per_model,
@@ -34,6 +35,9 @@ from tap_claude.reshape import (
     with_role_name,
     with_tools,
 )
+
+if TYPE_CHECKING:
+    from tap_claude.report_read import ReportStream
 
 FAST_MODE = "fast-mode-2026-02-01"
 
@@ -72,7 +76,7 @@ class MessagesUsage(BucketReport):
 
 
 class CostReport(BucketReport):
-    """Billed cost by workspace and line of the bill (docs: cost_report/retrieve)."""
+    """Billed cost by workspace and invoice item (docs: cost_report/retrieve)."""
 
     name = "cost_report"
     path = "cost_report"
@@ -80,7 +84,7 @@ class CostReport(BucketReport):
     default_group_by = ("workspace_id", "description")
     page_buckets = {"1d": 31}
     lookback_days = 7
-    # The API parses these from the description, which alone is not unique.
+    # The API derives these from the description, which is not unique by itself.
     dimension_key_columns = {
         "description": (
             "description",
@@ -122,7 +126,7 @@ ANALYTICS_DIMENSIONS = (
 
 
 class AnalyticsReport(RowReport):
-    """Base of the two reports that all organizations have."""
+    """Base of the two reports that are available to all organizations."""
 
     credentials = (*CONSOLE, *ENTERPRISE)
     required_scope = "read:analytics"
@@ -156,14 +160,14 @@ class AnalyticsReport(RowReport):
         "user_profile_ids",
         "workspace_ids",
     )
-    page_buckets = {"1d": 31, "1h": 31 * 24, "1m": 24 * 60}  # a window's most, not a page's
+    page_buckets = {"1d": 31, "1h": 31 * 24, "1m": 24 * 60}  # maximum per window, not per page
     lookback_days = 30
     earliest = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     max_age = dt.timedelta(days=365)
     warns_of_merged_rows = True
-    # Several people whom the API cannot name may each have a row without an actor.
+    # There may be several rows without an actor: one per person whom the API cannot identify.
     anonymous_columns = ("actor_user_id", "actor_service_account_id", "actor_api_key_id")
-    # By type and ids: who is renamed or deleted keeps the key.
+    # Type and ids only, so that a renamed or deleted actor keeps the key.
     dimension_key_columns = {
         "actor": (
             "actor_type",
@@ -203,7 +207,7 @@ class AnalyticsCost(AnalyticsReport):
     unlimited_dimensions = ("cost_type", "token_type")
 
 
-# -- Claude Code (docs: claude-code-analytics-api): one pass over the days gives both streams
+# -- Claude Code (docs: claude-code-analytics-api): both streams share the same responses
 
 CLAUDE_CODE_IDENTITY = (
     "organization_id",
@@ -229,7 +233,7 @@ class ClaudeCodeReport(DayReport):
 
 
 class ClaudeCodeUsage(ClaudeCodeReport):
-    """What a person or key did with Claude Code on a day."""
+    """Activity of a person or key in Claude Code per day."""
 
     name = "claude_code_usage"
     key_columns = CLAUDE_CODE_IDENTITY
@@ -245,15 +249,15 @@ class ClaudeCodeModelUsage(ClaudeCodeReport):
     reshape = per_model
 
 
-# -- Claude Enterprise: who uses what (docs: claude-enterprise-analytics-api)
+# -- Claude Enterprise: activity (docs: claude-enterprise-analytics-api)
 
 ANALYTICS_START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 GROUPING_FIELDS = ("product", "rbac_group_id", "user_id")
-"""Fields of rows that are grouped; they count for the key, so that it stays unique."""
+"""Fields of grouped rows. They are part of the key, so that it is unique."""
 
 
 class EngagementReport(DayReport):
-    """Base of the reports that have rows of one day, without the day."""
+    """Base of the reports for one day, whose rows do not contain the day."""
 
     credentials = ENTERPRISE
     required_scope = "read:analytics"
@@ -266,7 +270,7 @@ class EngagementReport(DayReport):
 
 
 class AnalyticsUsers(EngagementReport):
-    """What each active user did on a day."""
+    """Activity of each active user per day."""
 
     name = "analytics_users"
     path = "analytics/users"
@@ -274,7 +278,7 @@ class AnalyticsUsers(EngagementReport):
 
 
 class AnalyticsProjects(EngagementReport):
-    """Use of chat projects on a day."""
+    """Usage of chat projects per day."""
 
     name = "analytics_projects"
     path = "analytics/apps/chat/projects"
@@ -282,7 +286,7 @@ class AnalyticsProjects(EngagementReport):
 
 
 class AnalyticsSkills(EngagementReport):
-    """Use of skills on a day."""
+    """Usage of skills per day."""
 
     name = "analytics_skills"
     path = "analytics/skills"
@@ -290,7 +294,7 @@ class AnalyticsSkills(EngagementReport):
 
 
 class AnalyticsConnectors(EngagementReport):
-    """Use of connectors on a day."""
+    """Usage of connectors per day."""
 
     name = "analytics_connectors"
     path = "analytics/connectors"
@@ -298,7 +302,7 @@ class AnalyticsConnectors(EngagementReport):
 
 
 class AnalyticsPlugins(EngagementReport):
-    """Use of plugins on a day."""
+    """Usage of plugins per day."""
 
     name = "analytics_plugins"
     path = "analytics/plugins"
@@ -306,12 +310,12 @@ class AnalyticsPlugins(EngagementReport):
 
 
 class AnalyticsArtifacts(EngagementReport):
-    """Artifacts made on a day, by type and whether they are shared."""
+    """Artifacts created per day, by type and sharing status."""
 
     name = "analytics_artifacts"
     path = "analytics/artifacts"
     key_columns = ("artifact_type", "is_shared", *GROUPING_FIELDS)
-    # Only grouped rows come in pages.
+    # Only grouped rows are paginated.
     paginator = OnePagePaginator
     page_size = None
 
@@ -330,7 +334,7 @@ class AnalyticsSummaries(SeriesReport):
     names_newest_day = True
 
 
-# -- Claude Enterprise: the reports before analytics_usage and analytics_cost
+# -- Claude Enterprise: the predecessors of analytics_usage and analytics_cost
 
 LEGACY_DIMENSIONS = (
     "claude_tag_category",
@@ -425,7 +429,7 @@ class Organization(ListStream):
 
 
 class Workspaces(ListStream):
-    """Workspaces, archived ones and the default one included (docs: workspaces)."""
+    """Workspaces, including archived ones and the default one (docs: workspaces)."""
 
     name = "workspaces"
     path = "workspaces"
@@ -435,7 +439,7 @@ class Workspaces(ListStream):
 
 
 class WorkspaceMembers(ListStream):
-    """Who is in which workspace (docs: api/admin/workspaces/members)."""
+    """Members of each workspace (docs: api/admin/workspaces/members)."""
 
     name = "workspace_members"
     path = "workspaces/{parent_id}/members"
@@ -446,7 +450,7 @@ class WorkspaceMembers(ListStream):
 
 
 class WorkspaceRateLimits(ListStream):
-    """Limits that a workspace sets for itself; what is missing is inherited."""
+    """Limits set on a workspace; all other limits are inherited."""
 
     name = "workspace_rate_limits"
     path = "workspaces/{parent_id}/rate_limits"
@@ -508,7 +512,7 @@ class ExternalKeys(ListStream):
 
 
 class OAuthStream(ListStream):
-    """Base of the streams that only an OAuth token may read, a hundred rows a page."""
+    """Base of the streams that only an OAuth token may read, with 100 rows per page."""
 
     credentials = OAUTH
     paginator = PagePaginator
@@ -516,7 +520,7 @@ class OAuthStream(ListStream):
 
 
 class ServiceAccounts(OAuthStream):
-    """Service accounts, archived ones included (docs: wif-admin-api)."""
+    """Service accounts, including archived ones (docs: wif-admin-api)."""
 
     name = "service_accounts"
     path = "service_accounts"
@@ -524,7 +528,7 @@ class ServiceAccounts(OAuthStream):
 
 
 class ServiceAccountWorkspaces(OAuthStream):
-    """Which service account is in which workspace (docs: wif-admin-api)."""
+    """Workspaces of each service account (docs: wif-admin-api)."""
 
     name = "service_account_workspaces"
     path = "service_accounts/{parent_id}/workspaces"
@@ -542,7 +546,7 @@ class FederationIssuers(OAuthStream):
 
 
 class FederationRules(OAuthStream):
-    """Which token of which issuer becomes which service account (docs: wif-admin-api)."""
+    """Rules that map an issuer's tokens to service accounts (docs: wif-admin-api)."""
 
     name = "federation_rules"
     path = "federation_rules"
@@ -553,7 +557,7 @@ class FederationRules(OAuthStream):
 
 
 class EnterpriseStream(ListStream):
-    """Base of the lists that only organizations on Claude Enterprise have."""
+    """Base of the lists that exist only in Claude Enterprise organizations."""
 
     credentials = ENTERPRISE
     paginator = PagePaginator
@@ -569,7 +573,7 @@ class RbacGroups(EnterpriseStream):
 
 
 class RbacGroupMembers(EnterpriseStream):
-    """Who is in which group."""
+    """Members of each group."""
 
     name = "rbac_group_members"
     path = "rbac_groups/{parent_id}/members"
@@ -590,7 +594,7 @@ class RbacRoles(EnterpriseStream):
 
 
 class RbacRolePermissions(EnterpriseStream):
-    """What each role permits."""
+    """Permissions of each role."""
 
     name = "rbac_role_permissions"
     path = "rbac_roles/{parent_id}/permissions"
@@ -616,7 +620,7 @@ class SpendLimitStream(EnterpriseStream):
 
 
 class SpendLimits(SpendLimitStream):
-    """Limits that have been set, by scope."""
+    """Configured limits, by scope."""
 
     name = "spend_limits"
     path = "spend_limits"
@@ -624,7 +628,7 @@ class SpendLimits(SpendLimitStream):
 
 
 class EffectiveSpendLimits(SpendLimitStream):
-    """The limit that holds for each member and period, and the spend so far."""
+    """The limit that applies to each member and period, and the spend so far."""
 
     name = "effective_spend_limits"
     path = "spend_limits/effective"
@@ -645,14 +649,14 @@ class EffectiveSpendLimits(SpendLimitStream):
 
 
 class SpendLimitIncreaseRequests(SpendLimitStream):
-    """Requests for a higher limit, and what became of them."""
+    """Requests for a higher limit, and their status."""
 
     name = "spend_limit_increase_requests"
     path = "spend_limit_increase_requests"
 
 
 class ReportBuckets(BucketLogStream):
-    """One row per bucket that a report stream has read in this run, empty ones too."""
+    """One row per bucket or full table that this run has read, including empty ones."""
 
     name = "report_buckets"
     path = ""
@@ -662,7 +666,7 @@ class ReportBuckets(BucketLogStream):
 REPORTS: dict[str, type[GroupedReport]] = {
     stream.name: stream for stream in (MessagesUsage, CostReport, AnalyticsUsage, AnalyticsCost)
 }
-"""Reports that the setting ``reports`` can vary."""
+"""Reports that the setting ``reports`` can be based on."""
 
 STREAMS: dict[str, type[ReportStream | ListStream | BucketLogStream]] = {
     stream.name: stream
@@ -703,4 +707,4 @@ STREAMS: dict[str, type[ReportStream | ListStream | BucketLogStream]] = {
         ReportBuckets,
     )
 }
-"""All others."""
+"""All other streams."""

@@ -1,4 +1,4 @@
-"""What the streams of one run share."""
+"""State that the streams of one run share."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class SyncContext:
-    """One run: its configuration, its client, and what has become of its streams."""
+    """One run: its configuration, its client, and the errors of its streams."""
 
     def __init__(self, config: Config, started_at: dt.datetime, logger: logging.Logger) -> None:
         """Start a run; progress and retries are reported to the logger."""
         self.config = config
-        # One fixed precision: append targets compare these as text.
+        # Fixed precision, because targets that append rows compare these as text.
         self.extracted_at = started_at.strftime("%Y-%m-%dT%H:%M:%S") + (
             f".{started_at.microsecond // 1000:03}Z"
         )
@@ -31,8 +31,8 @@ class SyncContext:
         self.organizations = Organizations(config.organization_label, config.kinds)
         self.client = Client(config, self.organizations, self.progress, logger)
         self.bucket_log: BucketLog | None = None
-        """None where ``report_buckets`` is not selected."""
+        """None if ``report_buckets`` is not selected."""
         self.refusals: dict[tuple[str, str], str] = {}
-        """Streams that a credential may not read, by stream and kind of organization."""
+        """Messages about missing permissions, by stream and kind of organization."""
         self.failures: dict[tuple[str, str], str] = {}
-        """Streams that ended with an error, likewise: a line each."""
+        """Messages about other errors, by stream and kind of organization."""

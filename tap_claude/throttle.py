@@ -1,4 +1,4 @@
-"""One rate limiter for the whole tap: the API's limits are per organization, not per stream."""
+"""The rate limiter of the whole tap; the API's limits are per organization, not per stream."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 
 class Throttle:
-    """A token bucket: a burst at once, then a steady number of requests a minute."""
+    """A token bucket: an initial burst, then a constant number of requests per minute."""
 
     def __init__(self, requests_per_minute: float, burst: int = 10) -> None:
         """Start with a full bucket; 0 requests per minute means no limit."""
@@ -18,7 +18,7 @@ class Throttle:
         self._lock = threading.Lock()
 
     def wait(self) -> None:
-        """Return when the next request may be sent."""
+        """Wait until the next request may be sent."""
         if not self._per_second:
             return
         with self._lock:

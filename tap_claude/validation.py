@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, found before the first call."""
+"""Validation of the configuration, before the first request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BOOLEANS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
     **dict.fromkeys(("false", "0", "no", "off"), False),
 }
-"""What a boolean may be in an environment variable, in capitals too."""
+"""Texts of booleans in environment variables, case-insensitive."""
 
 TYPES = {
     "array": "an array",
@@ -38,20 +38,20 @@ TYPES = {
     "object": "an object",
     "string": "a string",
 }
-"""How the types of JSON Schema are called in errors."""
+"""Names of JSON Schema types in error messages."""
 
 LEAST_KEY = 16
-"""Fewest characters of ``pseudonymize_key``."""
+"""Minimum length of ``pseudonymize_key``."""
 
 FARTHEST_START = dt.timedelta(hours=26)
-"""How far ahead ``start_date`` may be: today's date can be tomorrow's in UTC, and clocks differ."""
+"""How far in the future ``start_date`` may be: time zones and clocks differ."""
 
-# Widest name that PostgreSQL keeps whole; the rest is what every target takes as it is.
+# At most 63 characters, the limit of PostgreSQL; characters that every target accepts.
 _STREAM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 
 def find_errors(config: dict[str, Any], schema: Mapping[str, Any]) -> list[str]:
-    """Return a line for every setting whose type or value the JSON Schema refuses."""
+    """Return an error for every setting whose type or value violates the JSON Schema."""
     return [_describe(error) for error in DEFAULT_JSONSCHEMA_VALIDATOR(schema).iter_errors(config)]
 
 
@@ -71,27 +71,27 @@ def _describe(error: ValidationError) -> str:
 
 
 def problems(config: Mapping[str, Any], *, now: dt.datetime) -> Iterator[str]:
-    """Yield a line for everything that is wrong with the settings taken together.
+    """Yield an error for every problem that the JSON Schema cannot express.
 
-    The types are right already: JSON Schema has seen to that.
+    The types of the settings have been checked before.
     """
     if credential_for(config, CREDENTIALS) is None:
         yield (
-            "no credential is set: give admin_api_key (Claude Console), analytics_api_key (Claude"
-            " Enterprise) or access_token (OAuth); the README says how to get one"
+            "no credential is set: set admin_api_key (Claude Console), analytics_api_key (Claude"
+            " Enterprise) or access_token (OAuth); the README describes how to create one"
         )
     yield from _time_problems(config, now)
     if config.get("pseudonymize_users") == "hash" and not config.get("pseudonymize_key"):
         yield (
-            "pseudonymize_key: is required by pseudonymize_users: hash; give a long random secret"
-            " and keep it, another one gives other hashes"
+            "pseudonymize_key: is required by pseudonymize_users: hash; set a long random secret"
+            " and keep it, because a different key gives different hashes"
         )
     if 0 < len(config.get("pseudonymize_key") or "") < LEAST_KEY:
-        yield f"pseudonymize_key: is too short to be a secret; give at least {LEAST_KEY} characters"
+        yield f"pseudonymize_key: is too short; use at least {LEAST_KEY} characters"
     yield from _url_problems(config.get("base_url", DEFAULTS["base_url"]))
     for name in ("anthropic_version", "user_agent", *CREDENTIALS):
         if re.search(r"[^\x20-\x7e]", config.get(name) or ""):
-            yield f"{name}: has characters that an HTTP header cannot carry (a line break?)"
+            yield f"{name}: has characters that are not allowed in HTTP headers (a line break?)"
 
 
 def _time_problems(config: Mapping[str, Any], now: dt.datetime) -> Iterator[str]:
@@ -102,14 +102,14 @@ def _time_problems(config: Mapping[str, Any], now: dt.datetime) -> Iterator[str]
                 times[name] = parse_time(config[name])
             except ValueError:
                 yield (
-                    f"{name}: {config[name]!a:.60} is not a date or time; write it like 2026-01-01"
+                    f"{name}: {config[name]!a:.60} is not a date or time; use the format 2026-01-01"
                     " or 2026-01-01T00:00:00Z"
                 )
     start, end = times.get("start_date"), times.get("end_date")
     if start and end and end <= start:
-        yield "end_date: must be after start_date, it is exclusive"
+        yield "end_date: must be after start_date, because it is exclusive"
     elif start and start >= now + FARTHEST_START:
-        yield "start_date: is in the future; there is nothing to read yet"
+        yield "start_date: is in the future; use a date in the past"
 
 
 def _url_problems(url: str) -> Iterator[str]:
@@ -120,28 +120,28 @@ def _url_problems(url: str) -> Iterator[str]:
         yield "base_url: is not a URL"
         return
     if parts.username or parts.password or parts.query or parts.fragment:
-        yield "base_url: must not hold a user name, a password, a query or a fragment"
+        yield "base_url: must not contain a user name, a password, a query or a fragment"
     elif not host or parts.scheme not in {"https", "http"}:
         yield f"base_url: must be an https URL like {DEFAULTS['base_url']}"
     elif parts.scheme == "http" and not is_loopback(host):
-        yield "base_url: must be https, so that the key is not sent in clear; http is for localhost"
+        yield "base_url: must use https, so that the key is encrypted; http is for localhost only"
 
 
 def report_problems(
     config: Mapping[str, Any], declared: Mapping[str, Declaration], taken: Iterable[str]
 ) -> Iterator[str]:
-    """Yield a line for everything that is wrong with the setting ``reports``."""
+    """Yield an error for every problem in the setting ``reports``."""
     names = {name.lower() for name in taken}
     for index, entry in enumerate(config.get("reports") or ()):
         where = f"reports[{index}]"
         name, report = entry["name"], entry["report"]
         if not _STREAM_NAME.fullmatch(name):
             yield (
-                f"{where}.name: {name!a:.80} cannot be a table's name; use up to 63 letters, digits"
-                " and _, not a digit first"
+                f"{where}.name: {name!a:.80} is not a valid table name; use up to 63 letters,"
+                " digits and _, and do not start with a digit"
             )
         if name.lower() in names:
-            yield f"{where}.name: '{name}' is taken by another stream; choose another name"
+            yield f"{where}.name: '{name}' is already taken by another stream; choose another name"
         names.add(name.lower())
         if report not in declared:
             yield f"{where}.report: {report!a:.80} is not one of {', '.join(declared)}"
@@ -158,22 +158,22 @@ def _report_problems(where: str, entry: Mapping[str, Any], declared: Declaration
                 f"{_suggest(name, declared.dimensions)}"
             )
     if len(set(group_by)) < len(group_by):
-        yield f"{where}.group_by: names a dimension twice"
+        yield f"{where}.group_by: contains a dimension twice; remove one"
     counted = [name for name in group_by if name not in declared.unlimited_dimensions]
     if len(counted) > declared.max_group_by:
-        besides = (
-            f" beside {' and '.join(declared.unlimited_dimensions)}"
+        uncounted = (
+            f", not counting {' and '.join(declared.unlimited_dimensions)}"
             if declared.unlimited_dimensions
             else ""
         )
         yield (
-            f"{where}.group_by: {len(counted)} dimensions, but the API takes at most "
-            f"{declared.max_group_by}{besides}"
+            f"{where}.group_by: {len(counted)} dimensions, but the API accepts at most "
+            f"{declared.max_group_by}{uncounted}"
         )
     used = {*group_by, *(entry.get("filters") or {})}
     for one, other in declared.incompatible:
         if {one, other} <= used:
-            yield f"{where}: the API does not take {one} together with {other}"
+            yield f"{where}: the API does not accept {one} together with {other}"
     for name in entry.get("filters") or {}:
         if name not in declared.filters:
             yield (
@@ -183,15 +183,15 @@ def _report_problems(where: str, entry: Mapping[str, Any], declared: Declaration
     width = entry.get("bucket_width") or "1d"
     if width in WIDTHS and width not in declared.page_buckets:
         yield (
-            f"{where}.bucket_width: {declared.name} has no buckets of {width}, only "
+            f"{where}.bucket_width: {declared.name} does not support {width}, only "
             f"{', '.join(declared.page_buckets)}"
         )
 
 
 def from_environment(texts: Mapping[str, str], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn the texts of environment variables into values; what is empty is not set.
+    """Convert environment variables to typed values; empty ones are not set.
 
-    A text that cannot be what the schema demands stays as it is, so that validation names it.
+    A text that cannot be converted stays unchanged, so that validation reports it.
     """
     properties = schema["properties"]
     return {name: _value_of(text, properties[name]) for name, text in texts.items() if text}
@@ -211,41 +211,42 @@ def _value_of(text: str, schema: Mapping[str, Any]) -> Any:
 
 
 def unknown_settings(config: Mapping[str, Any], known: Iterable[str]) -> Iterator[str]:
-    """Yield a line for every setting that nothing reads; it may be a slip of the pen."""
+    """Yield a warning for every unknown setting; it may be a typo."""
     known = list(known)
     for name in config:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
-            yield f"{name!a:.80} is no setting of this tap and is ignored" + (
+            yield f"{name!a:.80}: unknown setting, ignored" + (
                 f"; did you mean {close[0]}?" if close else ""
             )
 
 
 def report_warnings(config: Config) -> Iterator[str]:
-    """Yield a line for every custom report that is legal, but not what it may seem to be."""
+    """Yield a warning for every custom report that is valid, but may be misleading."""
     for report in config.custom_reports():
         if "token_type" in report.group_by and "cost_type" not in report.group_by:
             yield (
-                f"report {report.name}: grouped by token_type alone, the API leaves out the costs"
-                " that are no tokens; add cost_type to have them"
+                f"report {report.name}: grouped by token_type alone, the API leaves out costs"
+                " other than tokens; add cost_type to include them"
             )
         if "rbac_group_id" in report.group_by:
-            yield f"report {report.name}: groups overlap, so their sum can exceed the total"
+            yield f"report {report.name}: RBAC groups overlap, so their sum can exceed the total"
 
 
 def privacy_warnings(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line where people could still be guessed."""
+    """Yield a warning if people could still be identified."""
     if config.get("pseudonymize_users") == "drop" and not config.get("pseudonymize_key"):
         yield (
-            "pseudonymize_users: drop without pseudonymize_key: the row_id of Claude Code rows is"
-            " made of the e-mail address too, and who guesses an address can check it; set a key"
+            "pseudonymize_users: drop without pseudonymize_key: the row_id of Claude Code rows is a"
+            " hash that includes the e-mail address, so a guessed address can be verified; set a"
+            " key"
         )
 
 
 def key_warnings(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for every key whose prefix says that it belongs in another setting.
+    """Yield a warning for every key whose prefix shows that it belongs in another setting.
 
-    Personal and service-account keys are Admin API credentials too, so they are not named here.
+    Personal and service-account keys are valid Admin API credentials, so they cause no warning.
     """
     if str(config.get("analytics_api_key", "")).startswith("sk-ant-admin"):
         yield "analytics_api_key looks like an Admin API key, which belongs in admin_api_key"
@@ -256,7 +257,7 @@ def key_warnings(config: Mapping[str, Any]) -> Iterator[str]:
 def _suggest(name: str, allowed: Iterable[str]) -> str:
     allowed = sorted(allowed)
     if not allowed:
-        return "it has none"
+        return "it has no filters"
     close = difflib.get_close_matches(name, allowed, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     return f"{hint}allowed: {', '.join(allowed)}"

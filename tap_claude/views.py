@@ -1,7 +1,7 @@
-"""SQL views of the current rows of every table, printed from a catalogue.
+"""SQL views of the current rows of every table, generated from a catalogue.
 
-A table can hold rows that the API no longer has, and append-only targets keep every version of a
-row. The catalogue says all that the views need, so they can be made for custom reports too.
+A table can contain rows that have been deleted from the API, and append-only targets keep every
+version of a row. The views depend on the catalogue only, so they cover custom reports too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 BUCKETS = "report_buckets"
-"""Table that lists what each run has read."""
+"""Table of the buckets that each run has read."""
 DAY = "cast(bucket.starting_at as date) = cast(kept.date as date)"
 ORGANIZATION = ("organization_id", "organization_type")
 
@@ -39,13 +39,13 @@ HEADER = """\
 
 
 class Dialect(NamedTuple):
-    """What a file is for."""
+    """A file of views, and the databases it is for."""
 
     file: str
     databases: str
     note: str
     appends: bool
-    """Whether a table can hold a key more than once."""
+    """Whether a table can contain a key more than once."""
 
 
 DIALECTS = {
@@ -65,7 +65,7 @@ DIALECTS = {
 
 
 class Table(NamedTuple):
-    """What a view needs to know of a stream."""
+    """The properties of a stream that its view depends on."""
 
     name: str
     keys: tuple[str, ...]
@@ -74,7 +74,7 @@ class Table(NamedTuple):
 
 
 def tables(catalog: Mapping[str, Any]) -> Iterator[Table]:
-    """Yield the tables of the streams that a catalogue does not leave out."""
+    """Yield the tables of a catalogue, without deselected streams."""
     for entry in catalog["streams"]:
         root = [item["metadata"] for item in entry.get("metadata", ()) if not item["breadcrumb"]]
         if any(metadata.get("selected") is False for metadata in root):
@@ -91,7 +91,7 @@ def script(catalog: Mapping[str, Any], dialect: str) -> str:
     """Return the statements that create a view for each table.
 
     Raises:
-        ValueError: there is no table that tells what was read.
+        ValueError: The catalogue has no ``report_buckets``.
     """
     found = sorted(tables(catalog))
     log = next((table for table in found if table.name == BUCKETS), None)
@@ -123,7 +123,7 @@ def _view(table: Table, log: Table, *, appends: bool) -> str:
             ")",
         ]
     if appends:
-        # BigQuery used to ask for a WHERE where there is a QUALIFY.
+        # BigQuery used to require a WHERE clause with QUALIFY.
         lines += [] if conditions else ["where true"]
         keys = ", ".join(f"kept.{_quoted(key)}" for key in table.keys)
         lines.append(
@@ -133,13 +133,13 @@ def _view(table: Table, log: Table, *, appends: bool) -> str:
 
 
 def _newer_read(table: Table, log: Table) -> Iterable[str]:
-    """Conditions on a row of the log: it has read the place of a row later than that row."""
+    """Yield the conditions for a log row: its bucket contains the row, and was read later."""
     if table.name == log.name:
         return
     if table.replication_key is None:
         place = [f"bucket.bucket_width = '{FULL}'"]
     elif table.replication_key == "date":
-        # A time with a zone becomes a day of the session's zone: the log's own day is safer.
+        # Casting a time to a date depends on the session's time zone, so the log's day is safer.
         place = ["bucket.date = kept.date" if "date" in log.columns else DAY]
     elif table.replication_key == "starting_at":
         place = [
@@ -148,7 +148,7 @@ def _newer_read(table: Table, log: Table) -> Iterable[str]:
             if name in table.columns
         ]
     else:
-        return  # events: they do not vanish
+        return  # events are never deleted
     yield f"bucket.stream = '{table.name}'"
     for name in ORGANIZATION:
         if name in table.columns & log.columns:

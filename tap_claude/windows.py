@@ -1,6 +1,6 @@
-"""Time windows: which part of a report a run reads, and in which steps.
+"""Time windows: the range that a run reads, and how it is split.
 
-Pure functions, no I/O. Every datetime is aware and in UTC; every range has an exclusive end.
+No I/O. Every datetime is aware and in UTC; every range has an exclusive end.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ WIDTHS = {
 }
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 WINDOWS_TO_TRUST = 10
-"""Windows that must come through before the API is asked for more per request again."""
+"""Successful windows after which the window size is doubled again."""
 DEFAULT_HISTORY = dt.timedelta(days=30)
 
 
@@ -32,7 +32,7 @@ class Window(NamedTuple):
 
 @functools.lru_cache(maxsize=4096)
 def parse_time(text: str) -> dt.datetime:
-    """Read an ISO 8601 date or time; one without a zone is UTC. Raises ``ValueError``."""
+    """Parse an ISO 8601 date or time; without a time zone, it is UTC. Raises ``ValueError``."""
     moment = dt.datetime.fromisoformat(text.strip())
     if moment.tzinfo is None:
         return moment.replace(tzinfo=dt.UTC)
@@ -43,17 +43,17 @@ def parse_time(text: str) -> dt.datetime:
 
 
 def format_time(moment: dt.datetime) -> str:
-    """Print RFC 3339 in UTC ending in ``Z``, with a fraction only where there is one."""
+    """Format as RFC 3339 in UTC, ending in ``Z``; the fraction is omitted if it is zero."""
     return moment.astimezone(dt.UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
 def floor(moment: dt.datetime, width: dt.timedelta) -> dt.datetime:
-    """Start of the bucket that holds the moment."""
+    """Return the start of the bucket that contains the moment."""
     return moment - (moment - EPOCH) % width
 
 
 def ceil(moment: dt.datetime, width: dt.timedelta) -> dt.datetime:
-    """First bucket start that is not before the moment."""
+    """Return the first bucket start that is not before the moment."""
     return moment + (EPOCH - moment) % width
 
 
@@ -67,11 +67,11 @@ def read_range(
     start_date: dt.datetime | None = None,
     end_date: dt.datetime | None = None,
 ) -> Window | None:
-    """Choose what one run reads, or None if there is nothing to read.
+    """Return the range that a run reads, or None if there is nothing to read.
 
-    A bookmark is the start of the newest bucket already read: it is read again, and so are
-    ``lookback`` before it and all from ``unreported_since`` on, but nothing before ``start_date``.
-    Both ends widen to whole buckets, so the running bucket is part of the range.
+    A bookmark is the start of the newest bucket already read. This bucket, the ``lookback`` before
+    it and everything from ``unreported_since`` on are read again, but nothing before
+    ``start_date``. Both ends are extended to whole buckets, so the current bucket is included.
     """
     if bookmark is not None:
         start = bookmark - lookback
@@ -89,30 +89,30 @@ def read_range(
 def earliest_readable(
     now: dt.datetime, earliest: dt.datetime | None, max_age: dt.timedelta | None
 ) -> dt.datetime | None:
-    """Return the first midnight that an API with these floors still answers for, if it has any."""
+    """Return the first day that the API has data for; None if there is no limit."""
     floors = [] if earliest is None else [earliest]
     if max_age is not None:
-        # An hour to spare: the request is sent later than now.
+        # One hour of margin, because the request is sent later than now.
         floors.append(ceil(now - max_age + WIDTHS["1h"], WIDTHS["1d"]))
     return max(floors, default=None)
 
 
 def split(window: Window, width: dt.timedelta, buckets: int) -> Iterator[Window]:
-    """Cut an aligned window into steps of at most so many buckets, oldest first."""
+    """Split an aligned window into windows of at most ``buckets`` buckets, oldest first."""
     start = window.start
     while start < window.end:
-        # Compared as a difference, so that the last step cannot run past datetime.max.
+        # Compared as a difference, so that the sum cannot exceed datetime.max.
         end = window.end if window.end - start <= width * buckets else start + width * buckets
         yield Window(start, end)
         start = end
 
 
 class WindowSizer:
-    """Cuts a range into windows, each for one chain of requests: as large as may be, not larger.
+    """Splits a range into windows of the best size, each for one paginated request.
 
-    A window of which a response was too large or too slow is halved, and later ones with it; after
-    some that came through, they grow again. Shared by the thread that fetches windows and the one
-    that works on them, one of which waits while the other calls.
+    If a response is too large or too slow, this window and the following ones are halved; after
+    some successful windows, the size grows again. Shared by the prefetching thread and the
+    record-writing thread; one of them always waits while the other uses it.
     """
 
     def __init__(
@@ -123,22 +123,22 @@ class WindowSizer:
         first: int | None = None,
         target_bytes: int | None = None,
     ) -> None:
-        """Cut windows of at most so many buckets of a width.
+        """Return windows of at most ``most`` buckets.
 
-        With ``target_bytes``, begin with ``first`` buckets, and grow as far as the bytes per bucket
-        that were seen let a window stay within that size.
+        With ``target_bytes``, the first window has ``first`` buckets; the size of the following
+        ones is chosen so that the expected response stays within ``target_bytes``.
         """
         self._width = width
         self._most = most
         self._first = most if first is None else first
         self._target_bytes = target_bytes
         self._limit = most
-        """Buckets of a window, after one that was too large or too slow."""
+        """Maximum buckets per window, reduced after a response that was too large or too slow."""
         self._bucket_bytes = 0
         self._sized: tuple[Window | None, int] = (None, 0)
 
     def windows(self, whole: Window) -> Iterator[Window]:
-        """Yield the windows of a range, oldest first, each chosen when it is asked for."""
+        """Yield the windows of a range, oldest first; each size is chosen when it is needed."""
         count = 0
         while whole.start < whole.end:
             window = next(split(whole, self._width, min(self._buckets(), self._limit)))
@@ -149,7 +149,7 @@ class WindowSizer:
             whole = Window(window.end, whole.end)
 
     def note(self, window: Window, size: int) -> None:
-        """Take note of the bytes of a page, before the next window is chosen."""
+        """Record the size of a page in bytes, before the next window is chosen."""
         sized, before = self._sized
         total = before + size if sized == window else size
         self._sized = window, total
@@ -157,7 +157,7 @@ class WindowSizer:
         self._bucket_bytes = max(self._bucket_bytes, total // buckets)
 
     def shrink(self, window: Window) -> bool:
-        """Choose smaller windows than this one from now on; return False if there are none."""
+        """Use smaller windows than this one; return False if it cannot be split."""
         buckets = (window.end - window.start) // self._width
         self._limit = max(1, buckets // 2)
         return buckets > 1

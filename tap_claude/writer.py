@@ -1,4 +1,4 @@
-"""Writing Singer messages in blocks: each record is encoded once, and flushed with its fellows."""
+"""Write Singer messages in blocks: each record is encoded once, and flushed with its block."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import Message
 
 BLOCK_BYTES = 64 * 2**10
-"""Bytes that are written at once: as many as a pipe takes."""
+"""Bytes per write: the capacity of a pipe."""
 
 
 class _RecordLine(msgspec.Struct, tag_field="type", tag="RECORD", omit_defaults=True):
-    """A RECORD message as the SDK prints it."""
+    """A RECORD message in the format of the SDK."""
 
     stream: str
     record: dict[str, Any]
@@ -34,19 +34,19 @@ _encode_into = msgspec.json.Encoder(decimal_format="number").encode_into
 
 
 class BufferedWriter(MsgSpecWriter):
-    """The SDK's msgspec writer, with a flush per block instead of one per record.
+    """The SDK's msgspec writer, with a flush per block instead of per record.
 
-    All messages but records are flushed at once, with the records before them: no STATE comes
-    before the records that it is about, and none of these waits behind it.
+    All other messages are flushed immediately, together with the records before them. So a STATE
+    message always follows the records that it covers.
     """
 
     def __init__(self) -> None:
-        """Begin with an empty block."""
+        """Start with an empty block."""
         super().__init__()
         self._block = bytearray()
         self._time = dt.datetime.now(dt.UTC)
         self._is_broken = False
-        """Whether a block was cut off. A STATE after it would claim records that are lost."""
+        """Whether a block was not written completely. A STATE after it would cover lost records."""
 
     @override
     def write_message(self, message: Message) -> None:
@@ -57,7 +57,7 @@ class BufferedWriter(MsgSpecWriter):
             self.flush()
 
     def write_record(self, stream: str, record: dict[str, Any], version: int | None) -> None:
-        """Write a record that nothing will change any more, extracted at about this time."""
+        """Write a finished record; ``time_extracted`` is the start of its block."""
         block = self._block
         if not block:
             self._time = dt.datetime.now(dt.UTC)
@@ -67,23 +67,23 @@ class BufferedWriter(MsgSpecWriter):
             self.flush()
 
     def flush(self) -> None:
-        """Write all that waits. Raises ``OSError`` if that is not possible, then and ever after."""
+        """Write the block. Raises ``OSError`` on failure, and on every later call."""
         if not self._block:
             return
         if self._is_broken:
             msg = "standard output is broken"
             raise OSError(msg)
         block, self._block = self._block, bytearray()
-        # A signal may end the run in the middle of the block, too.
+        # A signal can also end the run in the middle of the block.
         self._is_broken = True
         write_whole(sys.stdout.buffer, block)
         self._is_broken = False
 
 
 def write_whole(file: IO[bytes], block: bytes | bytearray) -> None:
-    """Write a block to its last byte, whatever kind of file it is. Raises ``OSError``.
+    """Write a complete block to any kind of file. Raises ``OSError``.
 
-    An unbuffered file (``PYTHONUNBUFFERED``) may take only a part, and a non-blocking one none.
+    An unbuffered file (``PYTHONUNBUFFERED``) may accept only a part, a non-blocking one nothing.
     """
     rest = memoryview(block)
     while rest:
@@ -104,7 +104,7 @@ def write_whole(file: IO[bytes], block: bytes | bytearray) -> None:
 
 
 def _wait_for_room(file: IO[bytes]) -> None:
-    # A raw file that took a part has room again when select says so; on Windows, where select
-    # knows sockets only, files never refuse.
+    # A raw file accepts data again once select returns. On Windows, select supports sockets only,
+    # but files never block.
     if sys.platform != "win32":
         select.select([], [file], [])

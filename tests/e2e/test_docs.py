@@ -29,7 +29,7 @@ from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY
 from tap_claude.credentials import ENTERPRISE
 from tap_claude.lists import ListStream
 from tap_claude.progress import Progress
-from tap_claude.reports import BucketLogStream
+from tap_claude.report_buckets import BucketLogStream
 from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
 from tests.conftest import environment, only, settings, simulated

@@ -84,10 +84,10 @@ def test_both_streams_hold_the_truth(simulate: Any, tap: Any) -> None:
         assert len({r["row_id"] for r in records}) == len(records)
         assert {r["actor_type"] for r in records} == {"user_actor", "api_actor"}
         assert None in {r["is_remote"] for r in records}
-    assert run.stderr.count("all identifying fields in common") == 2
+    assert run.stderr.count("the same identifying fields as") == 2
     for stream in (USAGE, MODELS):
-        assert re.search(rf"{stream}: \d+ rows had all identifying fields in common", run.stderr)
-    assert "does not know" not in run.stderr
+        assert re.search(rf"{stream}: \d+ rows had the same identifying fields", run.stderr)
+    assert "unknown to this version" not in run.stderr
 
 
 def test_one_chain_of_requests_a_day_whichever_streams_are_selected(
@@ -263,8 +263,8 @@ def test_a_row_that_comes_again_on_the_next_page_is_warned_of(simulate: Any, tap
     config = settings(simulator, start_date=days_ago(14, NOW))
     run = tap(config=config, catalog=only(config, "analytics_cost"))
     assert run.code == 0, run.stderr
-    assert "rows had all identifying fields in common with another row" in run.stderr
-    assert "If the API repeated them, the sums are too high" in run.stderr
+    assert "rows had the same identifying fields as another row" in run.stderr
+    assert "If the API sent rows twice, the sums are too high" in run.stderr
     plain = simulate(days=15, now=NOW, breadth=200)
     run = tap(config={**config, "base_url": plain.url}, catalog=only(config, "analytics_cost"))
-    assert "all identifying fields in common" not in run.stderr
+    assert "the same identifying fields as" not in run.stderr

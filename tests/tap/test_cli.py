@@ -254,7 +254,7 @@ def test_batch_mode_bookmarks_only_what_was_handed_over(
         (["--config", "BROKEN"], "--config"),
         (["--config", "GOOD", "--state", "BROKEN"], "--state: is not JSON"),
         (["--config", "GOOD", "--catalog", "BROKEN"], "--catalog: is not JSON"),
-        (["--config", "GOOD", "--state", "LIST"], "--state: must hold a JSON object"),
+        (["--config", "GOOD", "--state", "LIST"], "--state: must contain a JSON object"),
         (["--config", "GOOD", "--state", "LINES"], "--state: has several lines"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

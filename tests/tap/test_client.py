@@ -388,7 +388,7 @@ def test_a_page_of_a_firewall_is_no_refusal(simulate: Any, tap: Any, status: int
     assert run.code == 1
     (error,) = run.errors
     assert error.startswith(f"cost_report: HTTP {status}")
-    assert "not a response of the API: check base_url, proxies and firewalls" in error
+    assert "not an API response: check base_url, proxies and firewalls" in error
     assert run.records("users")
 
 
@@ -406,9 +406,6 @@ def test_a_bearer_token_comes_with_its_beta_header(simulate: Any, tap: Any) -> N
         "users": "oauth-2025-04-20",
         "analytics/cost": "oauth-2025-04-20,analytics-usage-cost-2026-08-24",
     }
-
-
-# -- retry-after
 
 
 # -- what must not reach a log

@@ -38,12 +38,12 @@ def test_everything_agrees(simulate: Any, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert [line.split(":")[0] for line in lines] == [
-        "ok       analytics_cost (console), rows added up = the API's total",
-        "ok       analytics_cost (enterprise), rows added up = the API's total",
-        "ok       analytics_usage (console), rows added up = the API's total",
-        "ok       analytics_usage (enterprise), rows added up = the API's total",
-        "ok       cost_report (console), rows added up = the API's total",
-        "ok       messages_usage (console), rows added up = the API's total",
+        "ok       analytics_cost (console), sum of rows = the API's total",
+        "ok       analytics_cost (enterprise), sum of rows = the API's total",
+        "ok       analytics_usage (console), sum of rows = the API's total",
+        "ok       analytics_usage (enterprise), sum of rows = the API's total",
+        "ok       cost_report (console), sum of rows = the API's total",
+        "ok       messages_usage (console), sum of rows = the API's total",
         "ok       analytics_cost (console) = cost_report without credits",
     ]
     assert all("31 days, 0 with a difference" in line for line in lines)

@@ -162,7 +162,7 @@ def test_a_certificate_that_nobody_vouches_for_is_not_tried_again(inspected: Any
     assert run.code == 1
     (error,) = run.errors
     assert "certificate verify failed" in error
-    assert error.endswith("REQUESTS_CA_BUNDLE names the file of the certificates to trust")
+    assert error.endswith("set REQUESTS_CA_BUNDLE to a file with the certificates to trust")
     assert "Retrying" not in run.stderr
 
 
@@ -288,7 +288,7 @@ def test_a_bookmark_in_the_future_is_taken_as_now(simulate: Any, tap: Any, strea
     bookmark["replication_key_value"] = far if stream.startswith("claude") else f"{far}T00:00:00Z"
     run = tap(config=config, catalog=only(config, stream), state=state)
     assert run.code == 0, run.stderr
-    assert "lies in the future (a wrong clock?)" in run.stderr
+    assert "is in the future (wrong clock?)" in run.stderr
     days = {r.get("date") or r["starting_at"][:10] for r in run.records(stream)}
     assert min(days) >= days_ago(5)[:10]
     assert len(days) >= 4

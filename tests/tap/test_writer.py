@@ -14,9 +14,7 @@ from tests.conftest import NOW, days_ago, only, settings
 if TYPE_CHECKING:
     import pytest
 
-
 TIMES = re.compile(r'"(time_extracted|extracted_at)":"[^"]*"')
-
 
 FULL = re.compile(r'"starting_at":"[^"]*","ending_at":"[^"]*","date":null,"bucket_width":"full"')
 

@@ -16,7 +16,6 @@ from tap_claude.money import add_amounts, cents_to_dollars, sum_amounts
 if TYPE_CHECKING:
     import random
 
-
 amounts = st.decimals(allow_nan=False, allow_infinity=False, places=None).filter(
     lambda amount: -500 < amount.adjusted() < 500
 )

@@ -134,6 +134,3 @@ def test_who_stops_early_leaves_no_thread() -> None:
     items.close()
     soon(lambda: threading.active_count() == before)
     assert source.begun == [1, 2]
-
-
-# -- in the tap

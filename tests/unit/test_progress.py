@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("test_progress")
 
-
 LINE = re.compile(
     r"(?P<stream>\w+): ((?P<place>\S+), )?"
     r"((day|hour|minute|list) (?P<index>[\d,]+) of (?P<total>[\d,]+), )?"

@@ -111,9 +111,3 @@ def test_ids_stay() -> None:
     Pseudonyms("hash", "key", ()).replace(record)
     assert record.pop("grid") == pseudonym(b"key", "a@b.c")
     assert record == {"id": "a@b.c", "plugin_id": "kit@plugins.io", "role_ids": ["a@b.c"]}
-
-
-# -- whole runs
-
-
-# -- settings

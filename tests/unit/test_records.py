@@ -259,6 +259,3 @@ def test_integers_have_64_bits() -> None:
 
 def test_one_row_alone_keeps_its_amount_to_the_letter() -> None:
     assert COLUMNS.conform({"amount": "0.500000"})["amount"] == "0.500000"
-
-
-# -- row keys

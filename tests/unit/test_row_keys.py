@@ -13,15 +13,11 @@ from tap_claude.row_keys import RowKey
 
 texts = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
-
 dimensions = st.dictionaries(st.sampled_from(["a", "b", "ab", "a,b"]), texts, max_size=4)
-
 
 separators = ["", " ", ",", ":", '"', "\\", "\x00", "null", "None", "[]", "a", "a,", "\u2028", "é"]
 
-
 tricky = st.none() | st.sampled_from(separators)
-
 
 identities = st.tuples(
     st.sampled_from(["s", "s2"]),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jsonschema import Draft202012Validator
 
 from tap_claude import schemas
-from tap_claude.reports import ReportStream
+from tap_claude.report_read import ReportStream
 from tap_claude.streams import REPORTS, STREAMS
 from tests.each import each
 

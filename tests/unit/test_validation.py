@@ -88,7 +88,10 @@ def errors(config: dict[str, Any]) -> list[str]:
         (report(group_by=["model", "model"]), ["reports[0].group_by", "twice"]),
         (report(filters={"model": ["x"]}), ["reports[0].filters", "did you mean models?"]),
         (report(filters={"context_windows": []}), ["reports[0].filters", "context_window?"]),
-        (report(report="cost_report", filters={"models": ["x"]}), ["reports[0].filters", "none"]),
+        (
+            report(report="cost_report", filters={"models": ["x"]}),
+            ["reports[0].filters", "no filters"],
+        ),
         (report(filters={"models": "x"}), ["reports[0].filters.models", "array"]),
         (
             report(report="cost_report", bucket_width="1h"),
@@ -110,7 +113,7 @@ def errors(config: dict[str, Any]) -> list[str]:
                     "cost_type",
                 ],
             ),
-            ["reports[0].group_by", "6 dimensions", "at most 5 beside cost_type and token_type"],
+            ["reports[0].group_by", "6 dimensions", "at most 5, not counting cost_type and"],
         ),
         (
             report(report="analytics_usage", group_by=["cost_type"]),
@@ -254,7 +257,7 @@ def test_secrets_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
     ("config", "says"),
     [
         ({"start_dat": "2026-01-01"}, "did you mean start_date?"),
-        (report(report="analytics_cost", group_by=["token_type"]), "costs that are no tokens"),
+        (report(report="analytics_cost", group_by=["token_type"]), "costs other than tokens"),
         ({"admin_api_key": "sk-ant-oat01-x"}, "belongs in access_token"),
         ({"analytics_api_key": "sk-ant-admin01-x"}, "belongs in admin_api_key"),
     ],
