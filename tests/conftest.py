@@ -34,6 +34,12 @@ _BASE, _STEP = dt.datetime(2026, 3, 20, 13, 37, 42, tzinfo=dt.UTC), dt.timedelta
 RECENT = _BASE + _STEP * ((dt.datetime.now(dt.UTC) - _BASE) // _STEP)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--snapshot", action="store_true", help="write tests/tap/catalog.json instead of comparing"
+    )
+
+
 def simulated(
     days: int = 10,
     *,
