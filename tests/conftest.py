@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as effort
 
 from simulator.facts import Facts
 from simulator.server import ADMIN_KEY, Simulator
@@ -20,12 +22,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+# How long an example takes says how busy the machine is.
+effort.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+effort.load_profile("tests")
+
 NOW = dt.datetime(2026, 3, 20, 13, 37, 42, tzinfo=dt.UTC)
 """The time at which the simulated clock stands, where a test does not say otherwise."""
 
 # A time that is never long past: the API goes back 365 days from the real present.
 _BASE, _STEP = dt.datetime(2026, 3, 20, 13, 37, 42, tzinfo=dt.UTC), dt.timedelta(weeks=26)
 RECENT = _BASE + _STEP * ((dt.datetime.now(dt.UTC) - _BASE) // _STEP)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--snapshot", action="store_true", help="write tests/tap/catalog.json instead of comparing"
+    )
 
 
 def simulated(

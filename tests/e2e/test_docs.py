@@ -33,6 +33,7 @@ from tap_claude.report_buckets import BucketLogStream
 from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
 from tests.conftest import environment, only, settings, simulated
+from tests.each import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -398,7 +399,7 @@ def links(page: Path) -> Iterator[tuple[Path, str]]:
             yield (page.parent / path if path else page), anchor
 
 
-@pytest.mark.parametrize("page", sorted(PAGES))
+@each("page", sorted(PAGES))
 def test_links_lead_somewhere(page: str) -> None:
     for path, anchor in links(ROOT / page):
         assert path.is_file(), path

@@ -164,6 +164,7 @@ GONE = """
 """
 
 
+@pytest.mark.long
 def test_a_restated_past_is_right_after_the_next_run(
     simulate: Any, server: Server, database: psycopg.Connection, tmp_path: Path
 ) -> None:
@@ -271,6 +272,7 @@ def test_a_killed_run_is_made_up_for_by_the_next(
     assert days == 300 - (silent[1] - silent[0]).days
 
 
+@pytest.mark.long
 def test_both_organizations_and_every_stream(
     simulate: Any, server: Server, database: psycopg.Connection, tmp_path: Path
 ) -> None:

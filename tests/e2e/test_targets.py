@@ -322,7 +322,14 @@ def database(server: Server, tmp_path: Path) -> Iterator[Callable[[str, str], Da
         yield connect
 
 
-@pytest.mark.parametrize("load_method", ["upsert", "append-only", "overwrite"])
+@pytest.mark.parametrize(
+    "load_method",
+    [
+        "upsert",
+        pytest.param("append-only", marks=pytest.mark.long),
+        pytest.param("overwrite", marks=pytest.mark.long),
+    ],
+)
 def test_target_postgres_is_exact_replaces_rows_and_marks_those_that_are_gone(
     runs: Runs, database: Callable[[str, str], Database], load_method: str
 ) -> None:
@@ -353,6 +360,7 @@ def assert_rows_are_replaced(ask: Ask, runs: Runs) -> None:
             assert one(ask, USD.format(stream)) == usd > runs.after[1].usd
 
 
+@pytest.mark.long
 def test_use_copy_of_target_postgres_rounds_money(
     runs: Runs, database: Callable[[str, str], Database], tmp_path: Path
 ) -> None:
@@ -375,6 +383,7 @@ def test_use_copy_of_target_postgres_rounds_money(
     assert landed[True] == pytest.approx(exact)
 
 
+@pytest.mark.long
 def test_batch_mode_marks_no_row_that_is_gone(
     simulator: Simulator,
     runs: Runs,
@@ -438,6 +447,7 @@ def asking(connection: duckdb.DuckDBPyConnection) -> Ask:
     return lambda query: connection.execute(query).fetchall()
 
 
+@pytest.mark.long
 def test_target_duckdb_of_the_registry_loses_the_first_row_of_a_load(
     runs: Runs, tmp_path: Path
 ) -> None:
@@ -510,6 +520,7 @@ def test_views_hide_nothing_of_another_organization_or_after_a_run_that_broke_of
     )
 
 
+@pytest.mark.long
 def test_target_csv_forgets_what_it_has_written(runs: Runs, tmp_path: Path) -> None:
     for messages in (runs.first, runs.second):
         load("target-csv", {"output_path": str(tmp_path / "output")}, messages, tmp_path)
@@ -553,37 +564,3 @@ def test_the_views_are_those_of_the_catalogue(catalog: str, dialect: str) -> Non
     assert printed == VIEWS[dialect]
     for entry in json.loads(catalog)["streams"]:
         assert f"create view current_{entry['stream']} as\n" in printed
-
-
-def test_views_are_made_for_what_is_selected_and_for_custom_reports() -> None:
-    config = {
-        "admin_api_key": "sk-ant-admin01-x",
-        "reports": [{"name": "Total", "report": "cost_report", "group_by": []}],
-    }
-    text = views.script(only(config, "Total", "users", "report_buckets"), "warehouse")
-    assert re.findall("create view (.+) as", text) == [
-        '"current_Total"',
-        "current_report_buckets",
-        "current_users",
-    ]
-    assert "where bucket.stream = 'Total'\n" in text
-
-
-def test_views_of_days_compare_days_where_the_log_has_them() -> None:
-    """Then no time zone of a session can move them."""
-    catalogue = only({"admin_api_key": "sk-ant-admin01-x"}, "claude_code_usage", "report_buckets")
-    assert "cast(bucket.starting_at as date) = cast(kept.date as date)" in views.script(
-        catalogue, "warehouse"
-    )
-    for entry in catalogue["streams"]:
-        entry["schema"]["properties"].setdefault("date", {"type": ["string", "null"]})
-    assert "and bucket.date = kept.date\n" in views.script(catalogue, "warehouse")
-
-
-def test_there_are_no_views_without_the_log() -> None:
-    catalogue = json.dumps(only({"admin_api_key": "sk-ant-admin01-x"}, "users"))
-    result = CliRunner().invoke(views.main, ["postgres"], input=catalogue)
-    assert result.exit_code == 1
-    assert result.stderr == (
-        "Error: not a usable catalogue: report_buckets is not in it, or not selected\n"
-    )

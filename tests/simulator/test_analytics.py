@@ -24,6 +24,7 @@ from simulator.facts import Fact, Facts
 from simulator.organization import DEFAULT_WORKSPACE
 from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, OAUTH, Simulator
 from tests.conftest import NOW, days_ago, simulated
+from tests.each import each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -155,14 +156,13 @@ COST_ONLY: list[tuple[Pairs, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "pairs", "says"),
     [
         *((path, *case) for path in (USAGE, COST) for case in BOTH),
         *((USAGE, *case) for case in USAGE_ONLY),
         *((COST, *case) for case in COST_ONLY),
     ],
-    ids=lambda value: str(value)[-60:],
 )
 def test_wrong_queries(simulator: Simulator, path: str, pairs: Pairs, says: str) -> None:
     response = get(simulator, path, *pairs)
@@ -188,8 +188,8 @@ def test_an_end_in_the_future_may_be_refused() -> None:
         assert get(simulator, COST, START).status_code == 200
 
 
-@pytest.mark.parametrize("path", [USAGE, COST])
-@pytest.mark.parametrize(
+@each("path", [USAGE, COST])
+@each(
     ("headers", "status"),
     [
         ({"anthropic-beta": BETA}, 401),
@@ -201,7 +201,6 @@ def test_an_end_in_the_future_may_be_refused() -> None:
         ({"authorization": f"Bearer {ACCESS_TOKEN}", "anthropic-beta": BETA}, 401),
         ({"authorization": f"Bearer {ACCESS_TOKEN}", "anthropic-beta": f"{BETA}, {OAUTH}"}, 200),
     ],
-    ids=str,
 )
 def test_credentials_and_the_beta_header(
     simulator: Simulator, path: str, headers: dict[str, str], status: int
@@ -259,9 +258,9 @@ METRICS: dict[str, Callable[[Row], Any]] = {
 }
 
 
-@pytest.mark.parametrize("order", ["asc", "desc"])
-@pytest.mark.parametrize("order_by", [*METRICS, "time"])
-@pytest.mark.parametrize("width", [(), (DAILY,)], ids=str)
+@each("order", ["asc", "desc"])
+@each("order_by", [*METRICS, "time"])
+@each("width", [(), (DAILY,)])
 def test_every_order_shows_every_row_once(
     simulator: Simulator, order_by: str, order: str, width: Pairs
 ) -> None:
@@ -283,7 +282,7 @@ def test_every_order_shows_every_row_once(
         assert values == sorted(values, reverse=order == "desc")
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 50])
+@each("limit", [1, 2, 3, 50])
 def test_pages_are_full_short_or_empty(simulator: Simulator, limit: int) -> None:
     query = [START, END, DAILY, *by("actor", "model"), ("order_by", "time"), ("order", "asc")]
     found = pages(simulator, USAGE, *query, ("limit", str(limit)))
@@ -480,7 +479,7 @@ def shown_cost(found: Iterable[Row], names: list[str]) -> Sums:
     return sums
 
 
-@pytest.mark.parametrize("seed", range(30))
+@each("seed", range(30))
 def test_random_groupings_are_the_facts(simulator: Simulator, seed: int) -> None:
     rng = random.Random(seed)  # noqa: S311
     facts, headers = rng.choice(((simulator.facts, HEADERS), (simulator.enterprise, ENTERPRISE)))
@@ -639,8 +638,8 @@ def test_every_filter_is_tested() -> None:
     assert set(VALUES) == set(FILTERS)
 
 
-@pytest.mark.parametrize("path", [USAGE, COST])
-@pytest.mark.parametrize("name", VALUES)
+@each("path", [USAGE, COST])
+@each("name", VALUES)
 def test_filters(simulator: Simulator, path: str, name: str) -> None:
     def looks(fact: Fact, values: list[str]) -> object:
         test = LOOKS.get(name)

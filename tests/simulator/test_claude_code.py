@@ -15,6 +15,7 @@ from simulator.claude_code import COUNTERS, TOKENS, Sitting, sittings
 from simulator.facts import SILENCE_AFTER_DAYS
 from simulator.server import ADMIN_KEY, ANALYTICS_KEY, Simulator
 from tests.conftest import NOW, simulated
+from tests.each import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -92,7 +93,7 @@ def totals_of_sittings(day: Iterable[Sitting]) -> dict[Any, Decimal]:
     return dict(totals)
 
 
-@pytest.mark.parametrize(
+@each(
     ("pairs", "says"),
     [
         ({}, "starting_at: Field required"),
@@ -105,7 +106,6 @@ def totals_of_sittings(day: Iterable[Sitting]) -> dict[Any, Decimal]:
         ({"starting_at": "2026-03-18", "page": "page_x"}, "page"),
         ({"starting_at": "2026-03-18", "group_by[]": "model"}, "group_by[]"),
     ],
-    ids=str,
 )
 def test_wrong_queries(simulator: Simulator, pairs: dict[str, Any], says: str) -> None:
     response = get(simulator, **pairs)

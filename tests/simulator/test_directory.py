@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 import anthropic
@@ -20,6 +19,7 @@ from simulator.directory import Directory
 from simulator.organization import DEFAULT_WORKSPACE, Organization
 from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, OAUTH, Simulator
 from tests.conftest import NOW, simulated
+from tests.each import each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -121,7 +121,7 @@ def rows(simulator: Simulator, path: str, *pairs: tuple[str, str], **options: An
 LIMITS = {path: 100 if path in OAUTH_ONLY | {"external_keys"} else 1000 for path in PATHS - {"me"}}
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "pairs", "says"),
     [
         *((path, [("unknown", "1")], "unknown: Extra inputs") for path in sorted(PATHS)),
@@ -151,7 +151,6 @@ LIMITS = {path: 100 if path in OAUTH_ONLY | {"external_keys"} else 1000 for path
         ("service_accounts", [("include_archived", "all")], "include_archived"),
         ("federation_issuers", [("issuer_id", "x")], "issuer_id: Extra inputs"),
     ],
-    ids=lambda value: str(value)[:40],
 )
 def test_wrong_queries(simulator: Simulator, path: str, pairs: Pairs, says: str) -> None:
     response = get(simulator, path, *pairs)
@@ -161,7 +160,7 @@ def test_wrong_queries(simulator: Simulator, path: str, pairs: Pairs, says: str)
     assert says in error["message"]
 
 
-@pytest.mark.parametrize("path", sorted(PATHS))
+@each("path", sorted(PATHS))
 def test_credentials(simulator: Simulator, path: str) -> None:
     allowed = {
         ACCESS_TOKEN: True,
@@ -176,7 +175,7 @@ def test_credentials(simulator: Simulator, path: str) -> None:
             assert "Needed: ['org:admin']" in response.json()["error"]["message"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "pairs"),
     [
         ("workspaces/wrkspc_unknown/members", []),
@@ -195,7 +194,7 @@ def test_what_is_not_there(simulator: Simulator, path: str, pairs: Pairs) -> Non
     assert response.json()["error"]["type"] == "not_found_error"
 
 
-@pytest.mark.parametrize("path", sorted(CURSOR_FAMILY))
+@each("path", sorted(CURSOR_FAMILY))
 def test_cursors_belong_to_their_query(simulator: Simulator, path: str) -> None:
     pairs = EVERYTHING.get(path, [])
     first = get(simulator, path, *pairs, ("limit", "2")).json()
@@ -221,8 +220,8 @@ def table(simulator: Simulator, path: str) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("limit", [None, "1", "3", "100"])
-@pytest.mark.parametrize("path", sorted(ID_FAMILY | CURSOR_FAMILY))
+@each("limit", [None, "1", "3", "100"])
+@each("path", sorted(ID_FAMILY | CURSOR_FAMILY))
 def test_every_row_comes_exactly_once(simulator: Simulator, path: str, limit: str | None) -> None:
     pairs = [*EVERYTHING.get(path, []), *([("limit", limit)] if limit else [])]
     expected = table(simulator, path)
@@ -230,7 +229,7 @@ def test_every_row_comes_exactly_once(simulator: Simulator, path: str, limit: st
     assert rows(simulator, path, *pairs) == expected
 
 
-@pytest.mark.parametrize("path", sorted(ID_FAMILY))
+@each("path", sorted(ID_FAMILY))
 def test_the_envelope_of_the_id_family(simulator: Simulator, path: str) -> None:
     key = "user_id" if path.endswith("members") else "id"
     found = list(pages(simulator, path, ("limit", "4")))
@@ -251,7 +250,7 @@ def test_the_envelope_of_the_id_family(simulator: Simulator, path: str) -> None:
     assert start["has_more"] is False
 
 
-@pytest.mark.parametrize("path", sorted(CURSOR_FAMILY))
+@each("path", sorted(CURSOR_FAMILY))
 def test_an_empty_page_is_not_the_end(simulator: Simulator, path: str) -> None:
     found = list(pages(simulator, path, *EVERYTHING.get(path, []), ("limit", "2")))
     assert all(set(page) == {"data", "next_page"} for page in found)
@@ -269,16 +268,14 @@ def test_an_implicit_membership_never_comes_alone(simulator: Simulator) -> None:
     assert page == {"data": [], "next_page": None}
 
 
-def test_a_large_directory_is_fast(simulate: Any) -> None:
+def test_a_large_directory_takes_few_requests(simulate: Any) -> None:
     large = Directory(Organization(7, 24), users=3000, workspaces=500, keys=20_000)
     simulator = simulate(days=3, now=NOW, directory=large)
-    started = time.monotonic()
     for path, requests_needed in (("users", 3), ("workspaces", 1), ("api_keys", 20)):
         pairs = [*EVERYTHING.get(path, []), ("limit", "1000")]
         found = list(pages(simulator, path, *pairs))
         assert len(found) == requests_needed
         assert [row for page in found for row in page["data"]] == getattr(large, path)
-    assert time.monotonic() - started < 10
     emails = {row["email"] for row in large.users}
     assert len(emails) == 3000
     # What the reports name is part of any directory, however large.
@@ -459,7 +456,7 @@ def differences(model: BaseModel) -> set[str]:
     return found - {f"-{name}" for name in OPTIONAL}
 
 
-@pytest.mark.parametrize("path", sorted(PATHS))
+@each("path", sorted(PATHS))
 def test_rows_are_what_the_official_types_say(simulator: Simulator, path: str) -> None:
     found = rows(simulator, path, *EVERYTHING.get(path, []))
     for row in found:
@@ -508,8 +505,8 @@ READERS: dict[str, Callable[[Any, str], Iterable[Any]]] = {
 }
 
 
-@pytest.mark.parametrize("namespace", ["organization", "beta.organization"])
-@pytest.mark.parametrize("path", sorted(PATHS))
+@each("namespace", ["organization", "beta.organization"])
+@each("path", sorted(PATHS))
 def test_the_official_sdk_reads_every_list(simulator: Simulator, path: str, namespace: str) -> None:
     oauth = path in OAUTH_ONLY
     with anthropic.Anthropic(

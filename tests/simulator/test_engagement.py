@@ -17,6 +17,7 @@ from simulator.engagement_facts import ARTIFACT_TYPES, ROLLED_OUT, sessions
 from simulator.facts import SILENCE_AFTER_DAYS, SILENCE_DAYS
 from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, OAUTH, Simulator
 from tests.conftest import NOW, simulated
+from tests.each import each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -265,7 +266,7 @@ REFUSED: list[tuple[str, Row, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "pairs", "message"), REFUSED)
+@each(("path", "pairs", "message"), REFUSED)
 def test_refusals(simulator: Simulator, path: str, pairs: Row, message: str) -> None:
     assert refusal(simulator, path, **pairs).startswith(message)
 
@@ -282,7 +283,7 @@ def test_a_range_of_more_than_366_days(simulate: Any) -> None:
     assert message == "Invalid date range: may span at most 366 days"
 
 
-@pytest.mark.parametrize("path", TYPES)
+@each("path", TYPES)
 def test_only_the_scoped_key_may_read(simulator: Simulator, path: str) -> None:
     for key in (ADMIN_KEY, ACCESS_TOKEN):
         response = get(simulator, path, key=key, date=DAYS[0])
@@ -320,7 +321,7 @@ def test_a_day_is_there_from_ten_on_the_next_day(
 # -- pages
 
 
-@pytest.mark.parametrize("path", KEYS)
+@each("path", KEYS)
 def test_pages(late: Simulator, path: str) -> None:
     date = dt.date(2026, 6, 10)
     query = {"date": date, "group_by": list(GROUPS[path])}
@@ -469,7 +470,7 @@ def test_summaries_of_a_group(simulator: Simulator) -> None:
 # -- rows
 
 
-@pytest.mark.parametrize("path", TYPES)
+@each("path", TYPES)
 def test_rows_are_of_the_official_types(simulator: Simulator, late: Simulator, path: str) -> None:
     def check(data: list[Row]) -> None:
         assert data
@@ -506,7 +507,7 @@ def test_rows_are_of_the_official_types(simulator: Simulator, late: Simulator, p
             check(rows(made, path, starting_date=date))
 
 
-@pytest.mark.parametrize("path", KEYS)
+@each("path", KEYS)
 def test_keys_are_unique(simulator: Simulator, late: Simulator, path: str) -> None:
     twice = False
     for made, days in ((simulator, DAYS), (late, LATE_DAYS[::5])):
@@ -549,7 +550,7 @@ def test_rows_have_no_more_groups_than_asked_for(simulator: Simulator) -> None:
     assert all(known[id_] == name for id_, name in names.items() if name)
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "dimension"),
     [(path, name) for path, names in GROUPS.items() for name in names if name != "rbac_group_id"],
 )
@@ -579,7 +580,7 @@ def test_groups_of_users_add_up(simulator: Simulator) -> None:
             assert added([group]) == added(members)
 
 
-@pytest.mark.parametrize("path", RANGED)
+@each("path", RANGED)
 def test_a_range_is_recomputed(late: Simulator, path: str) -> None:
     start, end = LATE_DAYS[20], LATE_DAYS[30]
     days = [start + number * DAY for number in range((end - start).days)]

@@ -24,6 +24,7 @@ from simulator.facts import Fact, Facts
 from simulator.query import WIDTHS
 from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, OAUTH, SCOPES, Simulator
 from tests.conftest import NOW, days_ago, simulated
+from tests.each import each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -208,7 +209,7 @@ LIST_CASES = [
 ]
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "pairs", "says"),
     [
         *((path, *case) for path in REPORTS for case in EVERY_REPORT),
@@ -223,7 +224,6 @@ LIST_CASES = [
         (USER_COST, [*WEEK, ("order_by", "requests")], "order_by"),
         *LIST_CASES,
     ],
-    ids=lambda value: str(value)[-60:],
 )
 def test_wrong_queries(simulator: Simulator, path: str, pairs: Pairs, says: str) -> None:
     response = get(simulator, path, *pairs)
@@ -233,7 +233,7 @@ def test_wrong_queries(simulator: Simulator, path: str, pairs: Pairs, says: str)
     assert says in error["message"]
 
 
-@pytest.mark.parametrize("path", [*REPORTS, *LISTS])
+@each("path", [*REPORTS, *LISTS])
 def test_cursors_belong_to_their_query(simulator: Simulator, path: str) -> None:
     pairs = [*WEEK, *by("model", "product")] if path in REPORTS else []
     page = ("page", get(simulator, path, *pairs, ("limit", "2")).json()["next_page"])
@@ -281,7 +281,7 @@ def test_spend_limits_need_their_beta_header(simulator: Simulator) -> None:
                 assert get(simulator, path, headers={"anthropic-beta": header}).status_code == 200
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "code"),
     [
         ("rbac_groups/rbac_group_unknown/members", None),
@@ -337,7 +337,7 @@ def test_scopes_of_the_key() -> None:
         assert get(simulator, "workspaces", headers={"x-api-key": ADMIN_KEY}).status_code == 200
 
 
-@pytest.mark.parametrize("path", [*REPORTS, *LISTS])
+@each("path", [*REPORTS, *LISTS])
 def test_credentials_of_the_console_are_refused(simulator: Simulator, path: str) -> None:
     pairs = [START] if path in REPORTS else []
     admin = get(simulator, path, *pairs, headers={"x-api-key": ADMIN_KEY})
@@ -384,8 +384,8 @@ def visible(simulator: Simulator) -> list[Fact]:
     return list(simulator.enterprise.between(start, min(end, NOW - DELAY)))
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("path", BUCKETED)
+@each("width", WIDTHS)
+@each("path", BUCKETED)
 def test_every_bucket_comes_once_oldest_first(simulator: Simulator, path: str, width: str) -> None:
     days = 1 if width == "1m" else 6
     query = [("starting_at", days_ago(days, NOW)), END, ("bucket_width", width)]
@@ -437,7 +437,7 @@ def test_totals_are_those_of_the_reports_of_today(simulator: Simulator) -> None:
         assert sorted(Decimal(row[name]) for row in results(simulator, COST, *WEEK)) == theirs
 
 
-@pytest.mark.parametrize("dimension", DIMENSIONS)
+@each("dimension", DIMENSIONS)
 def test_groups_are_what_happened(simulator: Simulator, dimension: str) -> None:
     expected: collections.Counter[Any] = collections.Counter()
     for fact in visible(simulator):
@@ -467,7 +467,7 @@ def test_products_have_their_old_names(simulator: Simulator) -> None:
             assert len(shown) == len(set(shown))  # one null only
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "dimension"),
     [
         ("products", "product"),
@@ -481,7 +481,7 @@ def test_products_have_their_old_names(simulator: Simulator) -> None:
         ("claude_tag_user_ids", "claude_tag_user_id"),
     ],
 )
-@pytest.mark.parametrize("path", REPORTS)
+@each("path", REPORTS)
 def test_filters(simulator: Simulator, path: str, name: str, dimension: str) -> None:
     read = results if path in BUCKETED else rows
     everything = read(simulator, path, *WEEK, *by(dimension))
@@ -567,9 +567,9 @@ def test_a_bucket_shows_its_largest_hundred_groups() -> None:
 # -- reports by user
 
 
-@pytest.mark.parametrize("order", ["asc", "desc", None])
-@pytest.mark.parametrize("order_by", METRICS)
-@pytest.mark.parametrize("width", [[], [DAILY]], ids=str)
+@each("order", ["asc", "desc", None])
+@each("order_by", METRICS)
+@each("width", [[], [DAILY]])
 def test_rows_come_by_their_metric(
     simulator: Simulator, order_by: str, order: str | None, width: Pairs
 ) -> None:
@@ -673,7 +673,7 @@ def test_fan_out_does_not_count_toward_the_limit(simulator: Simulator) -> None:
 # -- all reports
 
 
-@pytest.mark.parametrize("path", REPORTS)
+@each("path", REPORTS)
 def test_envelopes(simulator: Simulator, path: str) -> None:
     pairs = [*WEEK, *by("model"), ("limit", "3")]
     common = {"data", "data_refreshed_at", "has_more", "next_page"}
@@ -685,7 +685,7 @@ def test_envelopes(simulator: Simulator, path: str) -> None:
         assert page["organization_id"] == simulator.organization_ids["enterprise"]
 
 
-@pytest.mark.parametrize("path", REPORTS)
+@each("path", REPORTS)
 def test_pages_show_the_data_of_the_first_one(path: str) -> None:
     # without an end: the chain keeps the end of its first page too
     query = [START, *by("model", "product"), ("limit", "2")]
@@ -722,8 +722,8 @@ def table(simulator: Simulator, path: str) -> list[Row]:
     return found[path]()
 
 
-@pytest.mark.parametrize("limit", [None, "1", "3", "1000"])
-@pytest.mark.parametrize("path", LISTS)
+@each("limit", [None, "1", "3", "1000"])
+@each("path", LISTS)
 def test_every_row_comes_exactly_once(simulator: Simulator, path: str, limit: str | None) -> None:
     found = pages(simulator, path, *([("limit", limit)] if limit else []))
     assert all(set(page) == {"data", "next_page"} for page in found)
@@ -931,7 +931,7 @@ def queries(path: str) -> list[Pairs]:
     return [WEEK, *alone, [*WEEK, *by(*(name for name in names if name != TEAM))]]
 
 
-@pytest.mark.parametrize("path", TYPES)
+@each("path", TYPES)
 def test_rows_are_what_the_official_types_say(simulator: Simulator, path: str) -> None:
     extra = {"+metric_of_tomorrow"} if path in REPORTS else set()
     for query in queries(path):
@@ -968,7 +968,7 @@ READERS: dict[str, Callable[[Any, str], Iterable[Any]]] = {
 }
 
 
-@pytest.mark.parametrize("path", READERS)
+@each("path", READERS)
 def test_the_official_sdk_reads_everything(simulator: Simulator, path: str) -> None:
     with anthropic.Anthropic(
         base_url=simulator.url, api_key=ANALYTICS_KEY, max_retries=0

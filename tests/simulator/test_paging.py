@@ -11,6 +11,7 @@ import requests
 from simulator.analytics import BETA
 from simulator.server import ADMIN_KEY, ANALYTICS_KEY, Simulator
 from tests.conftest import NOW, days_ago, simulated
+from tests.each import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,8 +67,8 @@ def bucket_rows(data: list[list[Row]]) -> list[Row]:
     ]
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 31])
-@pytest.mark.parametrize("path", BUCKETED)
+@each("limit", [1, 2, 3, 31])
+@each("path", BUCKETED)
 def test_a_bucket_goes_on_in_the_next_page(
     plain: Simulator, awkward: Simulator, path: str, limit: int
 ) -> None:

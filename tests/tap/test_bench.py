@@ -137,6 +137,7 @@ def records(directory: Path) -> list[dict[str, Any]]:
     return [line["record"] for line in lines if line["type"] == "RECORD"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_floor_and_both_taps_read_the_same(name: str, tmp_path: Path) -> None:
     workload = few(name)
@@ -154,6 +155,7 @@ def test_floor_and_both_taps_read_the_same(name: str, tmp_path: Path) -> None:
             assert sum(Decimal(r[column]) for r in tap) == sum(Decimal(r[column]) for r in plain)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["daily", "cost"])
 @pytest.mark.parametrize("peer", [DLT, AIRBYTE], ids=lambda peer: peer.name)
 def test_peers_read_all_rows(peer: Any, name: str, tmp_path: Path) -> None:
@@ -164,9 +166,10 @@ def test_peers_read_all_rows(peer: Any, name: str, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["daily", "cost"])
-def test_tap_is_as_fast_as_it_was(name: str, tmp_path: Path) -> None:
-    """A ratio does not depend on the machine; it may not fall by a third."""
+def test_tap_is_not_half_as_fast_as_it_was(name: str, tmp_path: Path) -> None:
+    """A ratio depends little on the machine, and how busy it is; it may not fall by half."""
     path = tmp_path / "figures.json"
     command = [sys.executable, "-m", "bench", "--small", "--workload", name, "--json", str(path)]
     for _ in range(2):  # a machine that is busy with something else may be so once
@@ -176,14 +179,13 @@ def test_tap_is_as_fast_as_it_was(name: str, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         ratios = json.loads(path.read_text())["workloads"][name]["ratios"]
         assert ratios.keys() == RATIOS[name].keys()
-        slower = {
-            what: ratio for what, ratio in ratios.items() if ratio < RATIOS[name][what] * 2 / 3
-        }
+        slower = {what: ratio for what, ratio in ratios.items() if ratio < RATIOS[name][what] / 2}
         if not slower:
             return
     pytest.fail(f"{slower}, recorded: {RATIOS[name]}\n{done.stdout}")
 
 
+@pytest.mark.slow
 def test_year_of_days_needs_a_quarter_of_the_requests(tmp_path: Path) -> None:
     plain = -(-365 // 7)  # pages of the API's default size
     assert run(TAP, WORKLOADS["daily"], tmp_path / "run").requests <= plain / 4

@@ -25,6 +25,7 @@ from simulator.faults import KINDS
 from simulator.server import ADMIN_KEY
 
 
+@pytest.mark.long
 def test_each_fault_is_survived_once() -> None:
     results = scripted.scripted(short=True)
     assert [it.complaints for it in results if it.complaints] == []
@@ -37,10 +38,12 @@ def test_each_fault_is_survived_once() -> None:
     assert len(lines) == len(results) + 2
 
 
-def test_a_few_random_runs() -> None:
-    outcomes = list(randomly.randomly(1, 4))
-    assert [it.complaints for it in outcomes] == [[]] * 4
-    assert sum(len(it.injected) for it in outcomes) > 4
+@pytest.mark.slow
+@pytest.mark.parametrize("runs", [4, pytest.param(20, marks=pytest.mark.long)])
+def test_a_few_random_runs(runs: int) -> None:
+    outcomes = list(randomly.randomly(1, runs))
+    assert [it.complaints for it in outcomes] == [[]] * runs
+    assert sum(len(it.injected) for it in outcomes) > runs
 
 
 # -- the checks can fail
@@ -144,6 +147,7 @@ def test_a_run_that_ends_badly_or_never_is_found() -> None:
     assert "no end" in output_complaints(Run(None, "", "", 60))[0]
 
 
+@pytest.mark.slow
 def test_a_tap_that_loses_rows_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """From one end to the other: a tap that leaves out a row, and a complaint with its table."""
     endpoint, kind = scripted.ENDPOINTS[4], next(kind for kind in KINDS if kind.name == "503")

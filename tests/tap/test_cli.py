@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY
 from tap_claude.lists import ListStream
-from tap_claude.state_file import read_state
 from tap_claude.streams import REPORTS, STREAMS
 from tests.conftest import NOW, days_ago, environment, only, settings
 
@@ -279,56 +276,6 @@ def test_unreadable_files_are_named_in_one_line(
     assert not run.stdout
 
 
-BOOKMARKS = {"cost_report": {"replication_key": "starting_at", "replication_key_value": "x"}}
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"bookmarks": BOOKMARKS},
-        {"bookmarks": BOOKMARKS, "currently_syncing": None},
-        {"type": "STATE", "value": {"bookmarks": BOOKMARKS}},
-        {"singer_state": {"bookmarks": BOOKMARKS}},
-    ],
-    ids=["bare", "more", "message", "meltano"],
-)
-def test_a_state_is_found_in_what_users_have(content: Any) -> None:
-    assert read_state(json.dumps(content, indent=2))["bookmarks"] == BOOKMARKS
-
-
-@pytest.mark.parametrize("text", ["{}", '{"singer_state": {}}', '{"bookmarks": {}}\n'])
-def test_a_state_may_be_empty(text: str) -> None:
-    assert read_state(text).get("bookmarks", {}) == {}
-
-
-def test_partitions_that_are_null_are_none() -> None:
-    state = read_state('{"bookmarks": {"analytics_cost": {"partitions": null}}}')
-    assert state == {"bookmarks": {"analytics_cost": {}}}
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("", "is not JSON"),
-        ("[]", "must contain a JSON object; expected a Singer state"),
-        ('{"streams": []}', "contains no state; expected a Singer state"),
-        ('{"cost_report": "2026-01-01"}', "contains no state"),
-        ('{"type": "STATE"}', "contains no state"),
-        ('{"type": "RECORD", "record": {}}', "contains no state"),
-        ('{"singer_state": null}', "contains no state"),
-        ('{"bookmarks": []}', "bookmarks must be an object"),
-        ('{"bookmarks": null}', "bookmarks must be an object"),
-        ('{"bookmarks": {"cost_report": "2026-01-01"}}', "bookmarks.cost_report must be"),
-        ('{"bookmarks": {"users": {"partitions": {}}}}', "bookmarks.users.partitions must be"),
-        ('{"bookmarks": {"users": {"partitions": [{}]}}}', "bookmarks.users.partitions must be"),
-        ('{"bookmarks": {}}\n{"bookmarks": {}}\n', "has several lines; keep only the last"),
-    ],
-)
-def test_what_is_no_state_is_refused(text: str, says: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(says)):
-        read_state(text)
-
-
 @pytest.mark.parametrize("value", ["soon", 5, ["x"]])
 def test_a_bookmark_that_is_no_time_is_named(tap: Any, config: dict[str, Any], value: Any) -> None:
     bookmark = {"replication_key": "starting_at", "replication_key_value": value}
@@ -359,9 +306,9 @@ def test_signals_end_the_run_with_valid_output(
     while '{"type":"STATE"' not in lines[-1]:
         lines.append(process.stdout.readline())
     process.send_signal(signum)
-    started = time.monotonic()
-    rest, stderr = process.communicate(timeout=20)
-    assert time.monotonic() - started < 5
+    asked = len(simulator.seen)
+    rest, stderr = process.communicate(timeout=300)
+    assert len(simulator.seen) <= asked + 2  # of many more
     assert process.returncode == code
     messages = [json.loads(line) for line in [*lines, *rest.splitlines()]]
     assert any(m["type"] == "STATE" for m in messages)
@@ -383,7 +330,7 @@ def test_a_closed_pipe_ends_the_run_with_one_line(simulate: Any, tmp_path: Path)
     os.close(write_end)
     os.read(read_end, 1000)
     os.close(read_end)
-    _, stderr = process.communicate(timeout=20)
+    _, stderr = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "The target closed the pipe" in stderr
     assert "Traceback" not in stderr

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-import logging
 import socket
 import threading
 import time
-from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,10 +14,7 @@ from simulator.changes import huge_integer
 from simulator.faults import FOREVER
 from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY, Fault
 from tap_claude import client
-from tap_claude.client import _waits
-from tap_claude.errors import RetriableError, retry_after
-from tap_claude.redaction import REDACTION, sanitize_for_log
-from tap_claude.response_cache import ResponseCache
+from tap_claude.redaction import sanitize_for_log
 from tap_claude.tap import TapClaude
 from tests.conftest import NOW, days_ago, only, settings
 
@@ -147,44 +141,6 @@ def test_retry_after_is_honoured(simulator: Simulator, config: dict[str, Any]) -
     assert time.monotonic() - started > 2
 
 
-@pytest.mark.parametrize(
-    ("value", "least", "most"),
-    [
-        ("7", 7, 7),
-        ("0.5", 0.5, 0.5),
-        ("-3", 0, 0),
-        ("in a minute", 50, 61),
-        ("Wed, 21 Oct 2015 07:28:00 -0000", 0, 0),
-        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
-        ("soon", None, None),
-        ("inf", None, None),
-        ("", None, None),
-    ],
-)
-def test_retry_after_values(value: str, least: float | None, most: float | None) -> None:
-    if value == "in a minute":
-        value = format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=60))
-    seconds = retry_after({"retry-after": value})
-    if least is None or most is None:
-        assert seconds is None
-    else:
-        assert seconds is not None
-        assert least <= seconds <= most
-
-
-def test_waits_grow_and_outlast_a_minute_several_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "FIRST_WAIT", 1.0)
-    totals = []
-    for _ in range(50):
-        waits = _waits()
-        next(waits)
-        steps = [waits.send(RetriableError("")) for _ in range(client.MAX_TRIES)]
-        assert all(0 <= step <= min(60, 2**n) for n, step in enumerate(steps))
-        totals.append(sum(steps[:-1]))
-    assert sum(totals) / 50 > 180
-    assert len({round(total, 6) for total in totals}) > 40  # jitter
-
-
 @pytest.fixture
 def rude_server() -> Iterator[tuple[str, list[int]]]:
     """Accept connections and cut them off: before the answer, within the headers, in the body."""
@@ -232,17 +188,6 @@ def test_redirects_are_not_followed(
     with pytest.raises(Exception, match="redirects are not followed"):
         sync(config, "cost_report")
     assert not other.seen
-
-
-def test_a_response_is_kept_for_its_own_request_and_credential_only() -> None:
-    cache = ResponseCache()
-    sent_at = dt.datetime.now(dt.UTC)
-    cache.put(("/users?limit=1", "admin_api_key"), b"one", sent_at)
-    cache.put(("/users?limit=1", "analytics_api_key"), b"two", sent_at)
-    assert cache.get(("/users?limit=1", "admin_api_key")) == (b"one", sent_at)
-    assert cache.get(("/users?limit=1", "analytics_api_key")) == (b"two", sent_at)
-    assert cache.get(("/users?limit=2", "admin_api_key")) is None
-    assert cache.get(("/users?limit=1", "access_token")) is None
 
 
 # -- refusals
@@ -463,40 +408,6 @@ def test_a_bearer_token_comes_with_its_beta_header(simulate: Any, tap: Any) -> N
     }
 
 
-# -- retry-after
-
-
-@pytest.mark.parametrize(
-    "text", ["0", "-1", format_datetime(dt.datetime(2020, 1, 1, tzinfo=dt.UTC))]
-)
-def test_a_retry_after_of_nothing_is_not_believed_twice(
-    monkeypatch: pytest.MonkeyPatch, text: str
-) -> None:
-    """With 0, or the date of a clock that lags, all tries would be over in seconds."""
-    monkeypatch.setattr(client, "FIRST_WAIT", 1.0)
-    error = RetriableError("429", retry_after=retry_after({"retry-after": text}))
-    total = 0.0
-    for _ in range(30):
-        waits = _waits()
-        next(waits)
-        first, *others = [waits.send(error) for _ in range(13)]
-        assert first == 0
-        total += sum(others)
-    assert total / 30 > 150
-
-
-def test_a_longer_retry_after_is_honoured_at_every_try() -> None:
-    waits = _waits()
-    next(waits)
-    error = RetriableError("429", retry_after=61)
-    assert [waits.send(error) for _ in range(13)] == [61] * 13
-
-
-def test_an_absurd_retry_after_is_ignored() -> None:
-    for text in ("Fri, 31 Dec 9999 23:59:59 -2359", "1e400", "nan", "Fri, 99 Dec 2026"):
-        assert retry_after({"retry-after": text}) is None
-
-
 # -- what must not reach a log
 
 
@@ -550,10 +461,3 @@ def test_secrets_are_masked_wherever_text_is_printed(simulate: Any, tap: Any) ->
     assert "***" in run.stderr
     assert "Traceback" in run.stderr
     assert secret not in run.whole_stderr
-
-
-def test_structured_logs_are_masked_too() -> None:
-    record = logging.LogRecord("x", logging.ERROR, "p", 1, "a %s of %d", ("hush-hush", 2), None)
-    REDACTION.hide({"hush-hush"})
-    assert REDACTION.filter(record)
-    assert record.getMessage() == "a *** of 2"

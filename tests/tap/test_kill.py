@@ -8,6 +8,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.conftest import RECENT, days_ago, environment, only, settings
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ STREAMS = (
     "messages_usage",
     "users",
 )
-KILLS = 50
 Rows = dict[tuple[str, str], dict[str, Any]]
 
 
@@ -33,8 +34,10 @@ def upsert(rows: Rows, messages: list[dict[str, Any]]) -> None:
             rows[message["stream"], record.get("row_id") or record["id"]] = record
 
 
-def test_kills_cost_nothing(simulate: Any, tap: Any, tmp_path: Path) -> None:
-    """A year of backfill, killed at 50 random moments and resumed from the last STATE line."""
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [8, pytest.param(50, marks=pytest.mark.long)])
+def test_kills_cost_nothing(simulate: Any, tap: Any, tmp_path: Path, kills: int) -> None:
+    """A year of backfill, killed at random moments and resumed from the last STATE line."""
     simulator = simulate(days=365, now=RECENT, breadth=16)
     config = settings(simulator, start_date=days_ago(364, RECENT), lookback_days=0)
     catalog = only(config, *STREAMS)
@@ -58,10 +61,10 @@ def test_kills_cost_nothing(simulate: Any, tap: Any, tmp_path: Path) -> None:
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment()
         ) as process:
             assert process.stdout is not None
-            # So many lines that 50 kills leave something to do; the last run may end by itself.
-            lines = rng.randrange(1, 2 * len(whole) // KILLS) if killed < KILLS else len(whole)
+            # So many lines that the kills leave something to do; the last run may end by itself.
+            lines = rng.randrange(1, 2 * len(whole) // kills) if killed < kills else len(whole)
             seen = [line for _, line in zip(range(lines), process.stdout, strict=False)]
-            if killed < KILLS:
+            if killed < kills:
                 process.kill()
             seen += process.stdout.readlines()
         finished = process.returncode == 0
@@ -74,5 +77,5 @@ def test_kills_cost_nothing(simulate: Any, tap: Any, tmp_path: Path) -> None:
             assert bookmark >= bookmarks.get(stream, "")
             bookmarks[stream] = bookmark
         killed += not finished
-    assert killed == KILLS
+    assert killed == kills
     assert rows == whole

@@ -32,7 +32,10 @@ finally:
     print(status.partition('VmHWM:')[2].split()[0], file=sys.stderr)
 """
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc"),
+]
 
 
 def run(simulator: Simulator, stream: str, directory: Path, **more: Any) -> tuple[int, Any]:

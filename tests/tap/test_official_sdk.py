@@ -28,6 +28,7 @@ from pydantic import BaseModel
 from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY
 from tap_claude import schemas
 from tests.conftest import NOW, Run, settings
+from tests.each import each
 
 TYPES: dict[str, type[BaseModel]] = {
     "workspaces": official.Workspace,
@@ -127,7 +128,7 @@ def fields_of(kind: Any, name: str) -> Shapes:
     return {name: ({plain or SCALARS[kind]}, False)}
 
 
-@pytest.mark.parametrize("stream", TYPES)
+@each("stream", TYPES)
 def test_every_field_of_the_official_type_is_a_column(stream: str) -> None:
     text = resources.files(schemas).joinpath(f"{stream}.json").read_text(encoding="utf-8")
     properties = json.loads(text)["properties"]

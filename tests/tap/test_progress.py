@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from typing import Any
 
 import pytest
@@ -21,44 +20,6 @@ LINE = re.compile(
     r"(?P<requests>[\d,]+) requests, (?P<rows>[\d,]+) rows, (?P<retries>[\d,]+) retries"
     r"(, about (\d+ h )?(\d+ min)?( ?\d+ s)? left)?"
 )
-
-
-def test_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([100.0, 190.0, 5590.0, 5590.0])
-    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    told = Progress(LOGGER, interval=3600)
-    told.requests = told.retries = 7  # of streams before
-    told.start("analytics_users")
-    assert told.line() == "analytics_users: 0 requests, 0 rows, 0 retries"
-    told.expect(365, "day")
-    told.at("2026-01-01")
-    assert told.line() == "analytics_users: 2026-01-01, day 1 of 365, 0 requests, 0 rows, 0 retries"
-    told.requests, told.retries, told.rows = 10_009, 8, 1_234_567
-    told.at("2026-02-14", 45)
-    assert told.line() == (
-        "analytics_users: 2026-02-14, day 46 of 365, 10,002 requests, 1,234,567 rows, 1 retries,"
-        " about 10 min 40 s left"
-    )
-    told.at("2026-02-15", 46)
-    assert told.line().endswith("about 10 h 34 min left")
-    told.start("users")
-    assert told.line() == "users: 0 requests, 0 rows, 0 retries"
-    told.stop()
-
-
-def test_a_line_comes_at_every_interval_also_while_nothing_happens(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    told = Progress(LOGGER, interval=0.05)
-    with caplog.at_level(logging.INFO):
-        told.start("users")
-        time.sleep(0.4)
-        told.stop()
-        lines = len(caplog.messages)
-        time.sleep(0.2)
-    assert 3 <= lines <= 8
-    assert len(caplog.messages) <= lines + 1
-    assert set(caplog.messages) == {"users: 0 requests, 0 rows, 0 retries"}
 
 
 @pytest.fixture

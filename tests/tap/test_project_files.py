@@ -23,6 +23,7 @@ from tap_claude.config import SECRETS
 from tap_claude.credentials import CREDENTIALS
 from tap_claude.tap import TapClaude
 from tests.conftest import environment
+from tests.each import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,23 +120,31 @@ def test_definition_has_each_setting_once(definition: dict[str, Any]) -> None:
     assert sorted(names) == sorted(SETTINGS)
 
 
-@pytest.mark.parametrize(
-    "declared",
-    [
-        pytest.param(
-            setting,
-            marks=[] if setting["name"] in OWN else released_sdk,
-            id=f"{file}-{setting['name']}",
-        )
-        for file, definition in DEFINITIONS.items()
-        for setting in definition["settings"]
-    ],
-)
-def test_definition_describes_the_setting(declared: dict[str, Any]) -> None:
+DECLARED = [
+    (file, setting["name"], setting)
+    for file, definition in DEFINITIONS.items()
+    for setting in definition["settings"]
+]
+
+
+@each(("file", "name", "declared"), [case for case in DECLARED if case[1] in OWN])
+def test_definition_describes_the_setting(file: str, name: str, declared: dict[str, Any]) -> None:
+    assert_is_described(file, name, declared)
+
+
+@released_sdk
+@each(("file", "name", "declared"), [case for case in DECLARED if case[1] not in OWN])
+def test_definition_describes_the_sdks_setting(
+    file: str, name: str, declared: dict[str, Any]
+) -> None:
+    assert_is_described(file, name, declared)
+
+
+def assert_is_described(file: str, name: str, declared: dict[str, Any]) -> None:
     if "options" in declared:
         assert all(option["label"] for option in declared["options"])
         declared = declared | {"options": [option["value"] for option in declared["options"]]}
-    assert declared == defined(declared["name"], SETTINGS[declared["name"]])
+    assert declared == defined(name, SETTINGS[name]), f"{file}: {name}"
 
 
 @released_sdk
@@ -261,17 +270,17 @@ def test_env_example_has_each_own_setting() -> None:
     assert list(ENV) == OWN
 
 
-@pytest.mark.parametrize("name", OWN)
+@each("name", OWN)
 def test_env_example_describes_the_setting(name: str) -> None:
     assert ENV[name]["comment"] == SETTINGS[name]["description"]
 
 
-@pytest.mark.parametrize("name", SECRETS)
+@each("name", SECRETS)
 def test_env_example_leaves_the_secret_empty(name: str) -> None:
     assert (ENV[name]["off"], ENV[name]["value"]) == (None, "")
 
 
-@pytest.mark.parametrize("name", [name for name in OWN if "default" in SETTINGS[name]])
+@each("name", [name for name in OWN if "default" in SETTINGS[name]])
 def test_env_example_gives_the_default(name: str) -> None:
     assert ENV[name]["value"] == str(SETTINGS[name]["default"])
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import decimal
-import hashlib
-import itertools
-import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_claude.money import add_amounts, cents_to_dollars, sum_amounts
 from tap_claude.records import Columns, SchemaMismatchError, column_name
-from tap_claude.row_keys import RowKey
+from tests.each import each
 
 if TYPE_CHECKING:
     import random
@@ -53,7 +49,7 @@ COLUMNS = Columns(
 )
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "expected"),
     [
         ("cache_creation.ephemeral_5m_input_tokens", "cache_creation_ephemeral_5m_input_tokens"),
@@ -123,7 +119,7 @@ def test_conform_returns_every_column_and_drops_the_rest() -> None:
     assert record["requests"] is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("column", "value"),
     [
         ("tokens", "12"),
@@ -179,55 +175,6 @@ def test_unknown_names_fields_that_have_values() -> None:
 
 
 # -- money
-
-
-@given(amounts)
-def test_dollars_are_exact_and_plain(cents: Decimal) -> None:
-    dollars = cents_to_dollars(str(cents))
-    assert "e" not in dollars.lower()
-    exact = decimal.Context(prec=2000).scaleb(cents, -2)
-    if -exact.as_tuple().exponent <= 18:  # type: ignore[operator]
-        assert Decimal(dollars) == exact
-    else:
-        assert len(dollars.partition(".")[2]) == 18
-        error = decimal.Context(prec=2000).subtract(Decimal(dollars), exact)
-        assert abs(error) <= Decimal("5E-19")
-
-
-@pytest.mark.parametrize(
-    ("cents", "dollars"),
-    [
-        ("123.78912", "1.2378912"),
-        ("41280.000000", "412.80000000"),
-        ("0", "0.00"),
-        ("-0.0", "0.000"),
-        ("-1050", "-10.50"),
-        ("1E+3", "10"),
-        ("1e-7", "0.000000001"),
-        ("12345678901234567890123456789012345678901", "123456789012345678901234567890123456789.01"),
-        ("0.00000000000000005", "0.000000000000000000"),  # half-even: to 0, not to 1
-        ("0.00000000000000015", "0.000000000000000002"),
-        ("0.000000000000000050000001", "0.000000000000000001"),
-    ],
-)
-def test_dollars(cents: str, dollars: str) -> None:
-    if cents == "1E+3":
-        assert Decimal(cents_to_dollars(cents)) == 10
-        return
-    assert cents_to_dollars(cents) == dollars
-
-
-@given(st.lists(amounts, min_size=1, max_size=8), st.randoms())
-def test_sums_are_exact_in_any_order(parts: list[Decimal], rng: random.Random) -> None:
-    shuffled = rng.sample(parts, len(parts))
-    totals = [
-        list(itertools.accumulate(map(str, order), add_amounts))[-1] for order in (parts, shuffled)
-    ]
-    with decimal.localcontext(prec=3000):
-        assert Decimal(totals[0]) == Decimal(totals[1]) == sum(parts)
-    if len(parts) > 1:
-        assert totals[0] == totals[1]
-        assert "e" not in totals[0].lower()
 
 
 @pytest.mark.parametrize(
@@ -312,69 +259,3 @@ def test_integers_have_64_bits() -> None:
 
 def test_one_row_alone_keeps_its_amount_to_the_letter() -> None:
     assert COLUMNS.conform({"amount": "0.500000"})["amount"] == "0.500000"
-
-
-@given(st.lists(amounts, max_size=5))
-def test_sums_are_exact(parts: list[Decimal]) -> None:
-    with decimal.localcontext(prec=2000):
-        assert Decimal(sum_amounts(map(str, parts))) == sum(parts, Decimal(0))
-    assert "E" not in sum_amounts(map(str, parts)).upper()
-
-
-@given(st.from_regex(r"-?[0-9]{1,9}(\.[0-9]{1,20})?", fullmatch=True))
-def test_dollars_of_plain_cents_are_a_hundredth(cents: str) -> None:
-    with decimal.localcontext(prec=2000):
-        exact = Decimal(cents).scaleb(-2)
-        rounded = exact.quantize(Decimal(1).scaleb(-18), decimal.ROUND_HALF_EVEN)
-        fits = exact == rounded
-        assert Decimal(cents_to_dollars(cents)) == (exact if fits else rounded)
-
-
-# -- row keys
-
-dimensions = st.dictionaries(st.sampled_from(["a", "b", "ab", "a,b"]), texts, max_size=4)
-separators = ["", " ", ",", ":", '"', "\\", "\x00", "null", "None", "[]", "a", "a,", "\u2028", "é"]
-tricky = st.none() | st.sampled_from(separators)
-identities = st.tuples(
-    st.sampled_from(["s", "s2"]),
-    st.sampled_from(["console", "enterprise"]),
-    st.sampled_from(["c0ffee", "console", "1d"]),
-    st.sampled_from(["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]),
-    st.sampled_from(["1d", "1h"]),
-    dimensions | st.dictionaries(st.sampled_from(["a", "b", "ab"]), tricky, max_size=3),
-)
-
-
-def row_id(*identity: Any) -> str:
-    stream, kind, organization, start, width, values = identity
-    return RowKey(stream, (kind, organization), start, width, values).of(values)
-
-
-@given(identities, identities)
-def test_row_keys_are_equal_only_for_equal_identities(left: Any, right: Any) -> None:
-    assert (row_id(*left) == row_id(*right)) == (left == right)
-
-
-@given(identities)
-def test_row_keys_do_not_depend_on_the_order_of_dimensions(identity: Any) -> None:
-    *head, values = identity
-    assert row_id(*head, values) == row_id(*head, dict(reversed(values.items())))
-
-
-def test_null_empty_and_absent_are_three_things() -> None:
-    head = ("s", "console", "c0ffee", "2026-01-01T00:00:00Z", "1d")
-    keys = {row_id(*head, {"a": None}), row_id(*head, {"a": ""}), row_id(*head, {})}
-    assert len(keys) == 3
-
-
-def test_row_keys_never_change() -> None:
-    """A key that changes from one version to the next doubles every row of a warehouse."""
-    head: Any = ("messages_usage", "console", "c0ffee", "2026-01-01T00:00:00Z", "1d")
-    values = {"model": "claude-é", "workspace_id": None}
-    assert row_id(*head, values) == "d9fd36546418cc2763a9edcaf6725cc8"
-    canonical = json.dumps(
-        [*head, sorted(values.items())],
-        ensure_ascii=False,
-        separators=(",", ":"),
-    )
-    assert row_id(*head, values) == hashlib.sha256(canonical.encode()).hexdigest()[:32]

@@ -7,12 +7,12 @@ import re
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from jsonschema import Draft202012Validator
 
 from tap_claude import schemas
 from tap_claude.report_read import ReportStream
 from tap_claude.streams import REPORTS, STREAMS
+from tests.each import each
 
 if TYPE_CHECKING:
     from tap_claude.stream import ClaudeStream
@@ -50,7 +50,7 @@ def test_every_stream_has_a_schema_and_every_schema_a_stream() -> None:
     assert set(FILES) == set(ALL)
 
 
-@pytest.mark.parametrize("name", FILES)
+@each("name", FILES)
 def test_schema(name: str) -> None:
     schema = FILES[name]
     Draft202012Validator.check_schema(schema)
@@ -68,7 +68,7 @@ def test_schema(name: str) -> None:
         assert "null" not in kinds(schema["properties"][key])
 
 
-@pytest.mark.parametrize(("name", "column"), COLUMNS, ids=lambda value: value)
+@each(("name", "column"), COLUMNS)
 def test_column(name: str, column: str) -> None:
     spec = FILES[name]["properties"][column]
     assert re.fullmatch(r"[a-z][a-z0-9_]{0,59}", column)
@@ -98,7 +98,7 @@ def test_column(name: str, column: str) -> None:
         assert "UTC" in spec["description"]
 
 
-@pytest.mark.parametrize("name", REPORTS)
+@each("name", REPORTS)
 def test_declarations_and_schema_agree(name: str) -> None:
     report = REPORTS[name]
     properties = FILES[name]["properties"]
@@ -109,20 +109,3 @@ def test_declarations_and_schema_agree(name: str) -> None:
     counted = set(report.default_group_by) - set(report.unlimited_dimensions)
     assert len(counted) <= report.max_group_by
     assert {"bucket_width", "is_complete"} <= properties.keys()
-
-
-def test_messages_keep_precision_and_scale(simulate: Any, tap: Any) -> None:
-    """The SDK's own schema model drops them; Snowflake would then keep whole dollars."""
-    from tests.conftest import days_ago, settings  # noqa: PLC0415
-
-    config = settings(simulate(days=2), start_date=days_ago(1))
-    catalog = json.loads(tap("--discover", config=config).stdout)
-    emitted = tap(config=config).schemas["cost_report"]["schema"]
-    aliased = tap(
-        config={**config, "stream_maps": {"cost_report": {"__alias__": "c"}}}, catalog=catalog
-    )
-    discovered = next(s for s in catalog["streams"] if s["stream"] == "cost_report")["schema"]
-    for schema in (emitted, discovered, aliased.schemas["c"]["schema"]):
-        assert (
-            schema["properties"]["amount_usd"] == FILES["cost_report"]["properties"]["amount_usd"]
-        )

@@ -12,6 +12,7 @@ from singer_sdk.exceptions import ConfigValidationError
 from tap_claude.config import CONFIG_SCHEMA
 from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
+from tests.each import each
 
 KEY = {"admin_api_key": "sk-ant-admin01-x"}
 
@@ -32,7 +33,7 @@ def errors(config: dict[str, Any]) -> list[str]:
     return []
 
 
-@pytest.mark.parametrize(
+@each(
     ("config", "says"),
     [
         ({"start_date": "yesterday"}, ["start_date", "2026-01-01"]),
@@ -139,14 +140,13 @@ def errors(config: dict[str, Any]) -> list[str]:
             ["reports[1].name", "taken"],
         ),
     ],
-    ids=lambda value: str(value)[:70] if isinstance(value, dict) else "",
 )
 def test_wrong_settings(config: dict[str, Any], says: list[str]) -> None:
     found = errors({**KEY, **config})
     assert any(all(part in line for part in says) for line in found), found
 
 
-@pytest.mark.parametrize(
+@each(
     "config",
     [
         {"start_date": "2026-01-01"},
@@ -173,7 +173,6 @@ def test_wrong_settings(config: dict[str, Any], says: list[str]) -> None:
             bucket_width="1h",
         ),
     ],
-    ids=str,
 )
 def test_right_settings(config: dict[str, Any]) -> None:
     assert errors({**KEY, **config}) == []

@@ -3,79 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY
-from tap_claude.stream import ClaudeStream
-from tap_claude.tap import TapClaude
 from tap_claude.writer import BLOCK_BYTES, BufferedWriter
-from tests.conftest import NOW, days_ago, only, settings
-
-if TYPE_CHECKING:
-    import pytest
-
-TIMES = re.compile(r'"(time_extracted|extracted_at)":"[^"]*"')
-FULL = re.compile(r'"starting_at":"[^"]*","ending_at":"[^"]*","date":null,"bucket_width":"full"')
-
-
-def lines_of(config: dict[str, Any], catalog: Any, capsysbinary: Any) -> list[str]:
-    TapClaude(config=config, catalog=catalog).sync_all()
-    out = capsysbinary.readouterr().out.decode()
-    assert out.endswith("\n")
-    return [
-        FULL.sub('"bucket_width":"full"', TIMES.sub(r'"\1":"T"', line)) for line in out.splitlines()
-    ]
-
-
-def test_the_straight_way_prints_what_the_sdk_would(
-    simulate: Any, capsysbinary: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every stream, with columns deselected, line by line and in the same order."""
-    simulator = simulate(days=12, now=NOW)
-    config = settings(
-        simulator,
-        start_date=days_ago(9, NOW),
-        access_token=ACCESS_TOKEN,
-        analytics_api_key=ANALYTICS_KEY,
-    )
-    catalog = only(config, *TapClaude(config=config).streams)
-    for entry in catalog["streams"]:
-        for item in entry["metadata"]:
-            if item["breadcrumb"] and item["breadcrumb"][-1] in {"model", "type", "requests"}:
-                item["metadata"]["selected"] = False
-    straight = lines_of(config, catalog, capsysbinary)
-    choose = ClaudeStream._select_write_path  # noqa: SLF001
-
-    def the_sdks_way(self: ClaudeStream) -> None:
-        choose(self)
-        assert self._fast_writer is not None
-        self._fast_writer = None
-
-    monkeypatch.setattr(ClaudeStream, "_select_write_path", the_sdks_way)
-    version = re.compile(r'"version":\d+')
-    ours, theirs = (
-        [version.sub("", line) for line in lines]
-        for lines in (straight, lines_of(config, catalog, capsysbinary))
-    )
-    assert ours == theirs
-    records = [json.loads(line) for line in straight if '"RECORD"' in line]
-    assert len({record["stream"] for record in records}) > 30
-    assert not any("model" in record["record"] for record in records)
-
-
-def test_maps_and_flattening_take_the_sdks_way(simulate: Any) -> None:
-    simulator = simulate(days=4, now=NOW)
-    for more, straight in (
-        ({}, True),
-        ({"stream_maps": {"users": {"copy": "email"}}}, False),
-        ({"stream_maps": {"users": "__NULL__"}}, False),
-        ({"flattening_enabled": True, "flattening_max_depth": 1}, False),
-        ({"stream_maps": {"other": {}}}, True),
-    ):
-        stream: Any = TapClaude(config=settings(simulator, **more)).streams["users"]
-        stream._select_write_path()  # noqa: SLF001
-        assert (stream._fast_writer is not None) is straight, more  # noqa: SLF001
 
 
 def test_blocks_are_written_whole_and_before_anything_else(capsysbinary: Any) -> None:
@@ -91,31 +21,3 @@ def test_blocks_are_written_whole_and_before_anything_else(capsysbinary: Any) ->
         writer.write_record("s", {"text": "x" * 1000}, 7)
     assert BLOCK_BYTES < len(out) < BLOCK_BYTES + 2000
     assert all(json.loads(line)["version"] == 7 for line in out.splitlines())
-
-
-def test_state_comes_after_its_records_and_at_once(simulate: Any, capsysbinary: Any) -> None:
-    simulator = simulate(days=100, now=NOW)
-    config = settings(simulator, start_date=days_ago(90, NOW))
-    lines = lines_of(config, only(config, "messages_usage"), capsysbinary)
-    newest = ""
-    for line in lines:
-        message = json.loads(line)
-        if message["type"] == "RECORD":
-            newest = max(newest, message["record"]["starting_at"])
-        elif message["type"] == "STATE" and message["value"].get("bookmarks", {}).get(
-            "messages_usage"
-        ):
-            bookmark = message["value"]["bookmarks"]["messages_usage"]
-            assert bookmark.get("replication_key_value", "") <= max(newest, days_ago(0, NOW))
-    assert sum('"STATE"' in line for line in lines) >= 3
-
-
-def test_metrics_count_every_record(simulate: Any, tap: Any) -> None:
-    simulator = simulate(days=60, now=NOW, breadth=80)
-    config = settings(simulator, start_date=days_ago(59, NOW))
-    run = tap(config=config, catalog=only(config, "messages_usage"))
-    counted = [
-        int(match[1])
-        for match in re.finditer(r'"metric":"record_count","value":(\d+)', run.whole_stderr)
-    ]
-    assert sum(counted) == len(run.records("messages_usage")) > 2000

@@ -1,0 +1,49 @@
+"""One test of a rule, however many cases it has."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+Test = Any
+"""A test: pytest, not a type, says what it is called with."""
+
+
+def each(names: str | tuple[str, ...], cases: Iterable[Any]) -> Callable[[Test], Test]:
+    """Run a test for each case, as ``parametrize`` does, but as one test.
+
+    All cases are tried, and those that fail are named. They share the test's fixtures, so what a
+    case does to these must be no matter to the others.
+    """
+    parameters = (names,) if isinstance(names, str) else names
+    rows = [(case,) if isinstance(names, str) else tuple(case) for case in cases]
+
+    def decorate(test: Test) -> Test:
+        @functools.wraps(test)
+        def run(**fixtures: Any) -> None:
+            assert rows
+            failures = []
+            for row in rows:
+                case = dict(zip(parameters, row, strict=True))
+                try:
+                    test(**fixtures, **case)
+                except Exception as error:  # noqa: BLE001  # it is raised in the end
+                    error.add_note(f"for {case}")
+                    failures.append(error)
+            if len(failures) == 1:
+                raise failures[0]
+            if failures:
+                msg = f"{len(failures)} of {len(rows)} cases"
+                raise ExceptionGroup(msg, failures)
+
+        own = inspect.signature(test).parameters.values()
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [parameter for parameter in own if parameter.name not in parameters]
+        )
+        return run
+
+    return decorate

@@ -1,0 +1,45 @@
+"""The views that hide deleted rows."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from click.testing import CliRunner
+
+from tap_claude import views
+from tests.conftest import only
+
+
+def test_views_are_made_for_what_is_selected_and_for_custom_reports() -> None:
+    config = {
+        "admin_api_key": "sk-ant-admin01-x",
+        "reports": [{"name": "Total", "report": "cost_report", "group_by": []}],
+    }
+    text = views.script(only(config, "Total", "users", "report_buckets"), "warehouse")
+    assert re.findall("create view (.+) as", text) == [
+        '"current_Total"',
+        "current_report_buckets",
+        "current_users",
+    ]
+    assert "where bucket.stream = 'Total'\n" in text
+
+
+def test_views_of_days_compare_days_where_the_log_has_them() -> None:
+    """Then no time zone of a session can move them."""
+    catalogue = only({"admin_api_key": "sk-ant-admin01-x"}, "claude_code_usage", "report_buckets")
+    assert "cast(bucket.starting_at as date) = cast(kept.date as date)" in views.script(
+        catalogue, "warehouse"
+    )
+    for entry in catalogue["streams"]:
+        entry["schema"]["properties"].setdefault("date", {"type": ["string", "null"]})
+    assert "and bucket.date = kept.date\n" in views.script(catalogue, "warehouse")
+
+
+def test_there_are_no_views_without_the_log() -> None:
+    catalogue = json.dumps(only({"admin_api_key": "sk-ant-admin01-x"}, "users"))
+    result = CliRunner().invoke(views.main, ["postgres"], input=catalogue)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "Error: not a usable catalogue: report_buckets is not in it, or not selected\n"
+    )
