@@ -85,7 +85,7 @@ def test_a_good_run_has_no_complaints() -> None:
         (GOOD, "Traceback (most recent call last):", "a traceback"),
         (GOOD, f"key {ADMIN_KEY}", "a key was printed"),
         (GOOD + ADMIN_KEY, "", "a key was printed"),
-        (GOOD + '{"type": "REC', "", "not whole"),
+        (GOOD + '{"type": "REC', "", "incomplete"),
         (GOOD + "hello\n", "", "not a Singer message: hello"),
         (ROWS[0], "", "RECORD before SCHEMA: days"),
         (line("STATE", value={"bookmarks": []}), "", "not a state"),
@@ -144,7 +144,7 @@ def test_the_line_of_an_error_is_checked(code: int, stderr: str, complaint: str)
 def test_a_run_that_ends_badly_or_never_is_found() -> None:
     assert "exit code 1: why" in success_complaints(Run(1, "", ERROR + "why"))[0]
     assert "an ERROR line: why" in success_complaints(Run(0, "", ERROR + "why"))
-    assert "no end" in output_complaints(Run(None, "", "", 60))[0]
+    assert "not finished" in output_complaints(Run(None, "", "", 60))[0]
 
 
 @pytest.mark.slow
