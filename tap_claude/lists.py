@@ -65,7 +65,7 @@ class ListStream(ClaudeStream):
     def read(self, organization_type: str, partition: Context | None) -> Iterator[Row]:
         if self.run.config.emits_activate_version:
             self._stream_version = self.run.version  # records carry it from here on
-        row_count = 0
+        keys: set[int] = set()  # hashes: rows are repeated if a page cursor expires
         parent_ids = self._parent_ids(organization_type)
         if self.parent:
             self.run.progress.expect(len(parent_ids), "list")
@@ -75,8 +75,9 @@ class ListStream(ClaudeStream):
             try:
                 for row in self.rows(organization_type, parent_id):
                     for part in type(self).reshape(row):
-                        row_count += 1
-                        yield self._record(organization_type, part, parent_id)
+                        record = self._record(organization_type, part, parent_id)
+                        keys.add(hash(tuple(record[name] for name in self.primary_keys)))
+                        yield record
             except APIError as error:
                 if parent_id is None or error.status not in _OF_ONE_PARENT:
                     raise
@@ -87,7 +88,7 @@ class ListStream(ClaudeStream):
         if refusals:
             self._report_left_out(organization_type, refusals, len(parent_ids))
         else:
-            self._end_table(organization_type, row_count)
+            self._end_table(organization_type, row_count=len(keys))
 
     def rows(self, organization_type: str, parent_id: str | None = None) -> Iterator[Row]:
         """Yield the API's rows of one list; rows are repeated if a page cursor expires."""
