@@ -296,6 +296,8 @@ def _expired_cursor(times: int) -> Fault:
     return Fault(400, body=body, times=times, needs_cursor=True)
 
 
+_PATIENT = {"request_timeout": 60}
+"""A busy machine takes some seconds to read a gigabyte."""
 _LATER = "later|come back|retry-after"
 _TOO_BIG = "too (big|large|long)|larger than|bigger than|more than|over"
 _WRONG_BUCKET = "a bucket is from .* to .*, but should start at .* and be .* long$"
@@ -426,6 +428,7 @@ KINDS = (
         lambda: Fault(200, deliver=oversized(encoded=True)),
         error=_TOO_BIG,
         splits=True,
+        settings=_PATIENT,
         weight=0,
     ),
     Kind(
@@ -433,6 +436,7 @@ KINDS = (
         lambda: Fault(200, deliver=oversized()),
         error=_TOO_BIG,
         splits=True,
+        settings=_PATIENT,
         weight=0,
     ),
     Kind("malformed JSON", lambda: _page('{"data": [{"id": ')),
