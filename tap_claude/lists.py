@@ -6,7 +6,6 @@ rows. The SDK would send it first, which leaves the table empty while it loads.
 
 from __future__ import annotations
 
-import functools
 from http import HTTPStatus
 from typing import TYPE_CHECKING, ClassVar
 
@@ -20,7 +19,7 @@ from tap_claude.row_keys import RowKey
 from tap_claude.stream import ClaudeStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Context
@@ -66,7 +65,7 @@ class ListStream(ClaudeStream):
     def read(self, organization_type: str, partition: Context | None) -> Iterator[Row]:
         if self.run.config.emits_activate_version:
             self._stream_version = self.run.version  # records carry it from here on
-        row_count = 0
+        keys: set[int] = set()  # hashes; rows are repeated if a page cursor expires
         parent_ids = self._parent_ids(organization_type)
         if self.parent:
             self.run.progress.expect(len(parent_ids), "list")
@@ -74,8 +73,10 @@ class ListStream(ClaudeStream):
         for index, parent_id in enumerate(parent_ids):
             self.run.progress.at(parent_id or "", index)
             try:
-                convert = functools.partial(self._record, organization_type, parent_id)
-                row_count += yield from self.rows(organization_type, parent_id, convert)
+                for row in self.rows(organization_type, parent_id):
+                    record = self._record(organization_type, row, parent_id)
+                    keys.add(hash(tuple(record[name] for name in self.primary_keys)))
+                    yield record
             except APIError as error:
                 if parent_id is None or error.status not in _PARENT_STATUSES:
                     raise
@@ -86,31 +87,17 @@ class ListStream(ClaudeStream):
         if refusals:
             self._report_left_out(organization_type, refusals, len(parent_ids))
         else:
-            self._end_table(organization_type, row_count)
+            self._end_table(organization_type, row_count=len(keys))
 
-    def rows(
-        self,
-        organization_type: str,
-        parent_id: str | None = None,
-        convert: Callable[[Row], Row] = dict,
-    ) -> Generator[Row, None, int]:
-        """Yield the rows of one list, converted; return their number.
-
-        If a page cursor expires, the list is read again from its start, and rows are repeated.
-        """
-        for may_restart in (True, False):
-            count = 0
-            try:
-                for row in self._rows(organization_type, parent_id):
-                    for part in type(self).reshape(row):
-                        count += 1
-                        yield convert(part)
-                break
-            except APIError as error:
-                if not (error.lost_cursor and may_restart):
-                    raise
-                self.warn("the page cursor has expired; the list is read again from its start.")
-        return count
+    def rows(self, organization_type: str, parent_id: str | None = None) -> Iterator[Row]:
+        """Yield the rows of one list; rows are repeated if a page cursor expires."""
+        try:
+            yield from self._rows(organization_type, parent_id)
+        except APIError as error:
+            if not error.lost_cursor:
+                raise
+            self.warn("the page cursor has expired; the list is read again from its start.")
+            yield from self._rows(organization_type, parent_id)
 
     def _rows(self, organization_type: str, parent_id: str | None) -> Iterator[Row]:
         params = {**self.list_params, "limit": self.page_size}
@@ -119,7 +106,7 @@ class ListStream(ClaudeStream):
         for _, page in self.prefetch((None, page) for page in pages):
             if page is not None:
                 for raw in page.items:
-                    yield decode_row(raw)
+                    yield from type(self).reshape(decode_row(raw))
 
     def _parent_ids(self, organization_type: str) -> Sequence[str | None]:
         if self.parent is None:
@@ -128,7 +115,7 @@ class ListStream(ClaudeStream):
         parent.name = self.name  # messages and metrics name the child stream
         return list(dict.fromkeys(row["id"] for row in parent.rows(organization_type)))
 
-    def _record(self, organization_type: str, parent_id: str | None, row: Row) -> Row:
+    def _record(self, organization_type: str, row: Row, parent_id: str | None) -> Row:
         identity = self.identify(organization_type)
         record = self.conform(row)
         if self.parent_column and record[self.parent_column] is None:

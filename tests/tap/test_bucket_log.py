@@ -116,6 +116,21 @@ def test_an_empty_full_table_is_reported_too(simulate: Any, tap: Any) -> None:
     assert newer["row_count"] > 0
 
 
+def test_rows_that_are_repeated_count_once_in_a_full_table(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    users = simulator.directories["A"].users
+    page = {"data": users[:5], "has_more": True, "first_id": None, "last_id": users[4]["id"]}
+    expired = {"type": "invalid_request_error", "message": "after_id: has expired"}
+    for status, content in ((200, page), (400, {"type": "error", "error": expired})):
+        simulator.faults.append(Fault(status, body=json.dumps(content), path="users"))
+    config = settings(simulator, start_date=days_ago(2, NOW))
+    run = tap(config=config, catalog=only(config, "users", "report_buckets"))
+    assert run.code == 0, run.stderr
+    assert len(run.records("users")) == len(users) + 5
+    (row,) = run.records("report_buckets")
+    assert row["row_count"] == len(users)
+
+
 def test_a_long_log_is_reported_before_the_run_ends(
     simulate: Any, capsysbinary: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
