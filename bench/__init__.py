@@ -1,1 +1,1 @@
-"""Speed of the tap beside a floor and three other ways to read the same pages."""
+"""Speed of the tap, compared with a lower bound ("floor") and three other tools."""

@@ -1,6 +1,6 @@
-"""``python -m bench``: the tap beside a floor and three peers, on the same pages.
+"""``python -m bench``: compare the tap with the floor and three peers, on the same pages.
 
-All take turns, so that a machine that gets slower or busier is so for all of them.
+Their runs alternate, so that a change in the machine's speed affects all of them.
 """
 
 from __future__ import annotations
@@ -41,25 +41,25 @@ HEAD = (
 
 @dataclasses.dataclass
 class Runs:
-    """All that was measured of a contestant on a workload."""
+    """All measurements of a contestant on a workload."""
 
     contestant: Contestant
     workload: Workload
-    """What it read of it."""
+    """The part of the workload that it read."""
     results: list[Result] = dataclasses.field(default_factory=list)
     first_buckets: list[Result] = dataclasses.field(default_factory=list)
-    """Runs over the last bucket only: nearly nothing but the start."""
+    """Runs over the last bucket only: mostly the startup."""
     late: Result | None = None
     """The run with latency."""
 
     @property
     def cpu_per_row(self) -> list[float]:
-        """Microseconds in each run, the start included."""
+        """Microseconds per row in each run, including the startup."""
         return [result.cost.cpu / result.rows * 1e6 for result in self.results]
 
     @property
     def cpu_per_more_row(self) -> float:
-        """Microseconds for each row beyond the first bucket, in the best run of each."""
+        """Microseconds per row beyond the first bucket, from the best runs."""
         most, least = (
             min(result.cost.cpu for result in runs) for runs in (self.results, self.first_buckets)
         )
@@ -72,7 +72,7 @@ class Runs:
 
 
 def main() -> None:
-    """Measure, print the tables."""
+    """Measure, and print the tables."""
     args = _arguments()
     chosen = workloads(dt.datetime.now(dt.UTC))
     chosen = [workload for workload in chosen if args.workload in {None, workload.name}]
@@ -83,7 +83,7 @@ def main() -> None:
     if args.small and not args.only:
         contestants = [it for it in contestants if it in {FLOOR, TAP, PLAIN}]
     for missing in (it for it in contestants if not it.is_installed):
-        sys.exit(f"{missing.name} is not installed: `make bench` does it")
+        sys.exit(f"{missing.name} is not installed: run `make bench`")
     report: dict[str, Any] = {"workloads": {}}
     PEERS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=PEERS) as name:
@@ -102,16 +102,16 @@ def main() -> None:
 
 @dataclasses.dataclass
 class Bench:
-    """Runs in turns, each in a directory below one that is its own."""
+    """Alternating runs, each in its own directory."""
 
     contestants: Sequence[Contestant]
     directory: Path
     repeat: int
     whole: bool
-    """Whether to measure what is not about rows, too: latency, page sizes, the start."""
+    """Whether to measure latency, page sizes and startup, too."""
 
     def compare(self, workload: Workload) -> dict[str, Any]:
-        """Run all contestants in turns; print and return what it gave."""
+        """Run all contestants alternately; print and return the results."""
         everyone = [Runs(it, _share(it, workload)) for it in self.contestants]
         for _ in range(self.repeat):
             for it in everyone:
@@ -154,7 +154,7 @@ class Bench:
         return result
 
     def startups(self) -> dict[str, Any]:
-        """Measure how long nothing takes."""
+        """Measure the startup time."""
         costs: dict[str, list[Cost]] = {name: [] for name in STARTUPS}
         for _ in range(max(5, self.repeat)):
             for name, arguments in STARTUPS.items():
@@ -173,14 +173,14 @@ class Bench:
 
 
 def _share(contestant: Contestant, workload: Workload) -> Workload:
-    """Return what a contestant reads of a workload."""
+    """Return the part of a workload that a contestant reads."""
     if contestant.slow and workload.slow_buckets:
         return workload.last(workload.slow_buckets)
     return workload
 
 
 def _ratios(runs: dict[str, Runs]) -> dict[str, float]:
-    """Return how the tap compares, higher being better; the start of each is left out."""
+    """Return the ratios of the tap, without startup; higher is better."""
     if TAP.name not in runs:
         return {}
     tap = runs[TAP.name].cpu_per_more_row
@@ -215,13 +215,13 @@ def _print_table(workload: Workload, everyone: Sequence[Runs]) -> None:
 
 
 def _ratio(above: float | Runs | None, below: float | Runs | None) -> str:
-    """Divide CPU times per row, where both were measured."""
+    """Divide CPU times per row, if both were measured."""
     figures = [_median(it.cpu_per_row) if isinstance(it, Runs) else it for it in (above, below)]
     return "-" if figures[0] is None or figures[1] is None else f"{figures[0] / figures[1]:.2f}"
 
 
 def _spread(values: Sequence[float]) -> str:
-    """Return how far apart the runs are, in percent of the median."""
+    """Return the spread of the runs, as a percentage of the median."""
     return f"{(max(values) - min(values)) / _median(values):.0%}"
 
 
@@ -246,14 +246,16 @@ def _median(values: Iterable[float]) -> float:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--repeat", type=int, default=3, help="runs of each (3)")
-    parser.add_argument("--small", action="store_true", help="small, and without the peers")
+    parser.add_argument("--repeat", type=int, default=3, help="runs per contestant (3)")
+    parser.add_argument("--small", action="store_true", help="small workloads, without the peers")
     parser.add_argument("--workload", choices=("daily", "hourly", "minutes", "cost"))
-    parser.add_argument("--only", action="append", metavar="NAME", help="a contestant; repeatable")
-    parser.add_argument("--times", type=int, default=1, help="times the groups in a bucket (1)")
-    parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument(
-        "--record", action="store_true", help="keep the ratios for the tests; with --small"
+        "--only", action="append", metavar="NAME", help="run this contestant only; repeatable"
+    )
+    parser.add_argument("--times", type=int, default=1, help="factor for the groups per bucket (1)")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
+    parser.add_argument(
+        "--record", action="store_true", help="store the ratios for the tests; requires --small"
     )
     return parser.parse_args()
 

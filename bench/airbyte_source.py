@@ -23,9 +23,9 @@ MANIFEST = Path(__file__).with_name("airbyte_manifest.yaml")
 
 
 def main() -> None:
-    """Write the inputs of ``read`` into the directory, and run it."""
+    """Write the input files of ``read`` to the directory, and run it."""
     bench, directory = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
-    width = WIDTHS[bench["bucket_width"]]  # the cursor's end is the last bucket
+    width = WIDTHS[bench["bucket_width"]]  # the end of the cursor is the last bucket
     manifest = yaml.safe_load(MANIFEST.read_text())
     config = {
         "api_key": API_KEY,
@@ -35,7 +35,7 @@ def main() -> None:
     }
     if bench["limit"]:
         config["page_size"] = bench["limit"]
-    else:  # the API's own: the page is asked for without a size
+    else:  # the API's default: no page size is requested
         paginator = manifest["definitions"]["paginator"]
         del paginator["page_size_option"], paginator["pagination_strategy"]["page_size"]
     directory.mkdir(exist_ok=True)

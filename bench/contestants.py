@@ -1,4 +1,4 @@
-"""Who takes part: how each one is run, and where its rows land."""
+"""The contestants: how each one is run, and where its rows are written."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 PEERS = ROOT / ".bench"
-"""Where the virtual environments of the peers are."""
+"""Directory of the virtual environments of the peers."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Contestant:
-    """A way to read a stream: the command for a workload at a URL, in a directory of its own."""
+    """A tool that reads a stream: its command for a workload, a URL and a directory."""
 
     name: str
     command: Callable[[Workload, str, Path], list[str]]
     slow: bool = False
-    """Whether it reads a part only of the largest workloads."""
+    """Whether it reads only a part of the largest workloads."""
     python: Path = Path(sys.executable)
     landed: str = "stdout"
-    """Files that hold the rows, below the directory."""
+    """Files with the rows, below the directory."""
 
     @property
     def is_installed(self) -> bool:
-        """Tell whether its environment is there."""
+        """Whether its environment exists."""
         return self.python.exists()
 
     def output(self, directory: Path) -> list[Path]:
@@ -44,7 +44,7 @@ class Contestant:
 
 
 def config_of(workload: Workload, url: str, *, limit: bool = True) -> dict[str, Any]:
-    """Return what the floor and the peers have to know."""
+    """Return the configuration of the floor and the peers."""
     return {
         "stream": workload.stream,
         "base_url": url,
@@ -127,4 +127,4 @@ DEFAULT_PAGES = (
     dataclasses.replace(DLT, command=_peer("bench.dlt_source", limit=False)),
     dataclasses.replace(AIRBYTE, command=_peer("bench.airbyte_source", limit=False)),
 )
-"""The peers with the API's default page size."""
+"""The peers, with the API's default page size."""

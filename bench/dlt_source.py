@@ -24,10 +24,10 @@ def main() -> None:
     """Load one stream into JSONL files in a directory."""
     config, directory = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
     os.environ["DLT_DATA_DIR"] = str(directory / "dlt")
-    # The documented way to settings; the files are plain, as everybody else's here.
+    # The documented way to set settings; the files are uncompressed, like those of all others.
     os.environ["DATA_WRITER__DISABLE_COMPRESSION"] = "true"
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
-    import dlt  # noqa: PLC0415  # it reads the settings when it is imported
+    import dlt  # noqa: PLC0415  # it reads the settings on import
     from dlt.destinations import filesystem  # noqa: PLC0415
     from dlt.sources.rest_api import rest_api_source  # noqa: PLC0415
 
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def usage(config: Row) -> Row:
-    """Return the resource of ``usage_report/messages``: rows are a nested table of buckets."""
+    """Return the resource of ``usage_report/messages``; rows are a nested table of buckets."""
     return {
         "name": "messages_usage",
         "endpoint": {
@@ -83,7 +83,7 @@ def usage(config: Row) -> Row:
 
 
 def cost(config: Row) -> Row:
-    """Return the resource of ``analytics/cost``: one chain of pages per window."""
+    """Return the resource of ``analytics/cost``: one paginated request per window."""
     return {
         "name": "analytics_cost",
         "endpoint": {
@@ -103,12 +103,12 @@ def cost(config: Row) -> Row:
 
 
 def page_size(config: Row) -> Row:
-    """Return the page's limit, where there is one."""
+    """Return the page size, if it is set."""
     return {"limit": config["limit"]} if config["limit"] else {}
 
 
 def months(config: Row) -> Iterator[Row]:
-    """Yield windows that the API takes."""
+    """Yield windows that the API accepts."""
     start, end = map(dt.datetime.fromisoformat, (config["start_date"], config["end_date"]))
     longest = LONGEST // WIDTHS[config["bucket_width"]] * WIDTHS[config["bucket_width"]]
     while start < end:

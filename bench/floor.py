@@ -1,7 +1,7 @@
-"""``python -m bench.floor CONFIG``: the least that the same records can cost, without an SDK.
+"""``python -m bench.floor CONFIG``: a lower bound for the cost of the same records, without an SDK.
 
-A bare loop: ``requests``, msgspec, the same columns, the same keys, a buffered write. It checks
-nothing, retries nothing, keeps no state and adds up no rows.
+A simple loop: ``requests``, msgspec, the same columns and keys, a buffered write. It has no checks,
+no retries, no state and does not merge rows.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 
 class Page(msgspec.Struct):
-    """A page: its items are decoded one by one, so that memory holds one bucket at a time."""
+    """A page; its items are decoded one by one, so that only one bucket is in memory."""
 
     data: list[msgspec.Raw]
     has_more: bool
@@ -183,7 +183,7 @@ def cost_record(row: Row, width: str, page: Page, now: str) -> Row:
 
 
 def pages(url: str, config: Row, params: Row) -> Iterator[Page]:
-    """Yield the pages of one chain of requests."""
+    """Yield the pages of a request."""
     session = requests.Session()
     session.trust_env = False
     headers = {"x-api-key": API_KEY, "anthropic-version": "2023-06-01", "anthropic-beta": BETA}
@@ -207,7 +207,7 @@ def row_id(stream: str, organization_id: str, start: str, width: str, identity: 
 
 
 def dollars(cents: str) -> str:
-    """Return exact dollars."""
+    """Convert cents to exact dollars."""
     return format(Decimal(cents).scaleb(-2), "f")
 
 

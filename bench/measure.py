@@ -1,4 +1,4 @@
-"""One run of a contestant against a server of its own: what it cost and what came out."""
+"""Run a contestant against its own server, and measure its cost and its output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LINES_OF_ROWS = (b'{"type":"RECORD"', b'{"type": "RECORD"')
 
 @dataclass(frozen=True)
 class Cost:
-    """What a process cost: seconds and megabytes."""
+    """The cost of a process: seconds and megabytes."""
 
     cpu: float
     wall: float
@@ -36,7 +36,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run cost and gave."""
+    """The cost and the output of a run."""
 
     cost: Cost
     rows: int
@@ -52,7 +52,7 @@ class FailedError(Exception):
 
 
 def run(contestant: Contestant, workload: Workload, directory: Path, latency: float = 0) -> Result:
-    """Run a contestant once; what it writes stays in the directory."""
+    """Run a contestant once; its output stays in the directory."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     with serve(directory, workload, latency) as url:
@@ -71,10 +71,10 @@ def run(contestant: Contestant, workload: Workload, directory: Path, latency: fl
 
 
 def measure(command: Sequence[str], stdout: Path, stderr: Path) -> Cost:
-    """Run a command to its end; raise `FailedError` unless it succeeds.
+    """Run a command to its end. Raises `FailedError` if it fails.
 
-    The peak is what the kernel says of the process itself. It also counts what a child is forked
-    from, so this process has to stay smaller than all that it measures.
+    The kernel reports the peak memory of the process. It includes the memory of the parent at the
+    fork, so this process must be smaller than all processes that it measures.
     """
     with stdout.open("wb") as out, stderr.open("wb") as err:
         started = time.perf_counter()
@@ -93,9 +93,9 @@ def measure(command: Sequence[str], stdout: Path, stderr: Path) -> Cost:
 
 
 def environment() -> dict[str, str]:
-    """Return this process's environment, without settings of the tap or of a proxy.
+    """Return the environment of this process, without settings of the tap or of a proxy.
 
-    Compiled modules are kept, as they are on any machine that runs a tap twice.
+    Compiled modules are cached, as on any machine that runs a tap more than once.
     """
     env = {
         name: value
@@ -109,7 +109,7 @@ def environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def serve(directory: Path, workload: Workload, latency: float) -> Iterator[str]:
-    """Serve a workload's pages in a process of its own; yield its URL."""
+    """Serve the pages of a workload in a separate process; yield its URL."""
     url_file = directory / "url"
     command = [sys.executable, "-m", "bench.server", "--url-file", str(url_file)]
     command += ["--stream", workload.stream, "--groups", str(workload.groups)]
@@ -118,7 +118,7 @@ def serve(directory: Path, workload: Workload, latency: float) -> Iterator[str]:
         try:
             while not (url_file.exists() and url_file.read_text()):
                 if process.poll() is not None:
-                    msg = "the server does not start"
+                    msg = "the server did not start"
                     raise FailedError(msg)
                 time.sleep(0.01)
             yield url_file.read_text()

@@ -1,7 +1,7 @@
-"""``python -m bench.plain_tap``: the same two streams as the SDK's cookiecutter would have them.
+"""``python -m bench.plain_tap``: the same two streams, in the style of the SDK's cookiecutter.
 
-What a good first version looks like: a `RESTStream` each, a JSONPath paginator, `post_process` to
-flatten, a schema in code, the SDK's defaults for everything else, the API's default page sizes.
+A good first version of a tap: a `RESTStream` per stream, a JSONPath paginator, `post_process` for
+flattening, a schema in code, and the defaults of the SDK and the API for everything else.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ STRINGS = ("model", "workspace_id", "api_key_id", "service_tier", "context_windo
 
 
 class PlainStream(RESTStream[str | None]):
-    """What the two have in common."""
+    """Base of both streams."""
 
     records_jsonpath = "$.data[*]"
     next_page_token_jsonpath = "$.next_page"  # noqa: S105
@@ -63,13 +63,13 @@ class PlainStream(RESTStream[str | None]):
         yield from extract_jsonpath(self.records_jsonpath, input=page)
 
     def start(self, context: Context | None) -> dt.datetime:
-        """Return where this run starts."""
+        """Return the start of this run."""
         start = self.get_starting_timestamp(context)
         assert start is not None  # noqa: S101
         return start
 
     def end(self) -> dt.datetime:
-        """Return where it ends."""
+        """Return the end of this run."""
         return dt.datetime.fromisoformat(self.config["end_date"])
 
 
@@ -147,7 +147,7 @@ class AnalyticsCost(PlainStream):
 
     @override
     def request_records(self, context: Context | None) -> Iterable[dict[str, Any]]:
-        # The API takes no range that is longer than 31 days.
+        # The API does not accept a range of more than 31 days.
         start = self.start(context)
         while start < self.end():
             stop = min(self.end(), start + dt.timedelta(days=31))
@@ -187,7 +187,7 @@ class AnalyticsCost(PlainStream):
 
 
 class TapPlain(Tap):
-    """The tap of the two."""
+    """The tap with both streams."""
 
     name = "tap-plain"
     config_jsonschema = th.PropertiesList(

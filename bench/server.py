@@ -1,7 +1,7 @@
-"""``python -m bench.server``: pages of the API, rendered once, so that serving them costs little.
+"""``python -m bench.server``: serve pages of the API that are rendered once, to save CPU time.
 
-It answers ``usage_report/messages`` and ``analytics/cost`` for any window, width, limit and cursor
-in the form of the simulator (a test compares them); unlike it, it checks nothing.
+It serves ``usage_report/messages`` and ``analytics/cost`` for any window, width, limit and cursor
+in the format of the simulator (a test compares them), but without any checks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PATHS = {
 PAGE_BUCKETS = {"1d": (7, 31), "1h": (24, 168), "1m": (60, 1440)}
 PAGE_GROUPS = (20, 1000)
 VARIANTS = 16
-"""Buckets differ from each other so many times, and then come again."""
+"""Number of different buckets; then they are repeated."""
 ORGANIZATION = "5b0a3c0e-7d1f-4a7e-9f52-8f6c2d3e4b10"
 START, END = b"@starting_at", b"@ending_at"
 MODELS = ("claude-opus-4-6", "claude-sonnet-4-6", "claude-haiku-4-5-20251001", "claude-sonnet-4-5")
@@ -43,7 +43,7 @@ TOKEN_TYPES = (
 
 
 class Pages:
-    """The bodies of all answers of one report, for so many groups in every bucket."""
+    """The bodies of all responses of one report, with ``groups`` groups per bucket."""
 
     def __init__(self, stream: str, groups: int) -> None:
         """Render all rows."""
@@ -60,7 +60,7 @@ class Pages:
             ]
 
     def usage(self, query: dict[str, list[str]]) -> bytes:
-        """Answer ``usage_report/messages``."""
+        """Return the response of ``usage_report/messages``."""
         width_name = query.get("bucket_width", ["1d"])[0]
         width = WIDTHS[width_name]
         start, end = _range(query, width)
@@ -75,7 +75,7 @@ class Pages:
         return bounds.encode() + self._usage[_variant(start, width)] + b"}"
 
     def cost(self, query: dict[str, list[str]]) -> bytes:
-        """Answer ``analytics/cost``, oldest first."""
+        """Return the response of ``analytics/cost``, oldest first."""
         width = WIDTHS[query["time_bucket_width"][0]]
         start, end = _range(query, width)
         done, limit = _place(query, PAGE_GROUPS)
@@ -97,7 +97,7 @@ class Pages:
 
 
 def usage_rows(groups: int, variant: int) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a bucket: no two have the same dimensions."""
+    """Yield the rows of a bucket; their dimensions are unique."""
     rng = random.Random(variant)
     for number in range(groups):
         key, rest = divmod(number, 16)
@@ -122,7 +122,7 @@ def usage_rows(groups: int, variant: int) -> Iterator[dict[str, Any]]:
 
 
 def cost_rows(groups: int, variant: int) -> Iterator[list[dict[str, Any]]]:
-    """Yield the rows of each group of a day; no two have the same dimensions."""
+    """Yield the rows of each group of a day; their dimensions are unique."""
     rng = random.Random(variant)
     for number in range(groups):
         person, rest = divmod(number, 16)
@@ -200,7 +200,7 @@ def _variant(start: dt.datetime, width: dt.timedelta) -> int:
 
 
 def _range(query: dict[str, list[str]], width: dt.timedelta) -> tuple[dt.datetime, dt.datetime]:
-    """Return what is asked for; both ends snap down, and the end is now where there is none."""
+    """Return the requested range; both ends are rounded down, and the default end is now."""
     now = dt.datetime.now(dt.UTC)
     start = dt.datetime.fromisoformat(query["starting_at"][0])
     end = dt.datetime.fromisoformat(query["ending_at"][0]) if "ending_at" in query else now
@@ -209,7 +209,7 @@ def _range(query: dict[str, list[str]], width: dt.timedelta) -> tuple[dt.datetim
 
 
 def _place(query: dict[str, list[str]], bounds: tuple[int, int]) -> tuple[int, int]:
-    """Return how much other pages have shown, and the most that this one may."""
+    """Return the number of items on previous pages, and the limit of this page."""
     default, most = bounds
     limit = int(query.get("limit", [str(default)])[0])
     if not 1 <= limit <= most:
@@ -226,12 +226,12 @@ def _page(data: list[bytes], following: int | None, more: bytes = b"") -> bytes:
 
 
 class Server(ThreadingHTTPServer):
-    """The pages over HTTP on loopback; each answer may take some time."""
+    """Serves the pages over HTTP on localhost, with an optional latency."""
 
     daemon_threads = True
 
     def __init__(self, stream: str, groups: int, latency: float = 0, port: int = 0) -> None:
-        """Bind the port (0: any free one); the latency is in seconds."""
+        """Bind the port (0: any free port); the latency is in seconds."""
         super().__init__(("127.0.0.1", port), _Handler)
         self.path = PATHS[stream]
         self.pages = Pages(stream, groups)
@@ -276,17 +276,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Keep quiet."""
+        """Log nothing."""
 
 
 def main() -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(prog="python -m bench.server", description=__doc__)
     parser.add_argument("--stream", choices=PATHS, default="messages_usage")
-    parser.add_argument("--groups", type=int, default=200, help="groups in every bucket (200)")
-    parser.add_argument("--latency", type=float, default=0, help="seconds that an answer takes (0)")
-    parser.add_argument("--port", type=int, default=0, help="0: any free one (0)")
-    parser.add_argument("--url-file", type=Path, help="write the server's URL here")
+    parser.add_argument("--groups", type=int, default=200, help="groups per bucket (200)")
+    parser.add_argument("--latency", type=float, default=0, help="seconds per response (0)")
+    parser.add_argument("--port", type=int, default=0, help="0: any free port (0)")
+    parser.add_argument("--url-file", type=Path, help="write the server's URL to this file")
     args = parser.parse_args()
     server = Server(args.stream, args.groups, args.latency, args.port)
     if args.url_file:

@@ -1,4 +1,4 @@
-"""What is read: the stream, how wide the buckets are, how many, and how many rows each."""
+"""Workloads: the stream, the width and number of buckets, and the rows per bucket."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 WIDTHS = {"1d": dt.timedelta(days=1), "1h": dt.timedelta(hours=1), "1m": dt.timedelta(minutes=1)}
 ROWS_PER_GROUP = {"messages_usage": 1, "analytics_cost": 5}
-"""Cost is broken out by five token types, which do not count for the page's limit."""
+"""Cost rows per group, one per token type; they do not count toward the page limit."""
 DIMENSIONS = {
     "messages_usage": ("model", "workspace_id", "api_key_id", "service_tier", "context_window"),
     "analytics_cost": (
@@ -24,9 +24,9 @@ API_KEY = "sk-ant-admin01-bench"
 BETA = "analytics-usage-cost-2026-08-24"
 COST_STARTS = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 LONGEST = dt.timedelta(days=31)
-"""Longest range of a request for cost."""
+"""Longest range of a cost request."""
 MOST_ROWS = 72_000
-"""Rows of messages_usage that 32 MB hold."""
+"""Rows of messages_usage in 32 MB."""
 
 
 @dataclass(frozen=True)
@@ -39,29 +39,29 @@ class Workload:
     start: dt.datetime
     end: dt.datetime
     groups: int
-    """Groups in each bucket, as the API counts them for the page's limit."""
+    """Groups per bucket, as counted for the page limit."""
     limit: int
-    """The biggest legal page that stays within 32 MB."""
+    """Largest valid page size within 32 MB."""
     slow_buckets: int | None = None
-    """Buckets that are enough for the slow contestants; None: all."""
+    """Number of buckets for the slow contestants; None for all."""
 
     @property
     def rows_per_bucket(self) -> int:
-        """Return how many records a bucket becomes."""
+        """Return the number of records per bucket."""
         return self.groups * ROWS_PER_GROUP[self.stream]
 
     @property
     def buckets(self) -> int:
-        """Return how many buckets the range has."""
+        """Return the number of buckets of the range."""
         return (self.end - self.start) // WIDTHS[self.width]
 
     def last(self, buckets: int) -> Workload:
-        """Return the end of this workload."""
+        """Return the last buckets of this workload."""
         start = max(self.start, self.end - buckets * WIDTHS[self.width])
         return self.__class__(**{**vars(self), "start": start})
 
     def times(self, factor: int) -> Workload:
-        """Return this workload with so many times the groups in every bucket."""
+        """Return this workload with ``factor`` times the groups per bucket."""
         groups, limit = self.groups * factor, self.limit
         if self.stream == "messages_usage":  # whose limit counts buckets
             limit = min(limit, max(1, MOST_ROWS // groups))
@@ -69,10 +69,10 @@ class Workload:
 
 
 def workloads(now: dt.datetime) -> list[Workload]:
-    """Return the four, ending at the last midnight: none of their buckets can still grow."""
+    """Return the four workloads. They end at the last midnight, so no bucket can still grow."""
     end = now.replace(hour=0, minute=0, second=0, microsecond=0)
     day = WIDTHS["1d"]
-    # The API has no cost before 2026, nor of more than 365 days ago.
+    # The API has no cost before 2026, nor before 365 days ago.
     cost_start = max(COST_STARTS, end - 364 * day)
     usage = "messages_usage"
     return [
@@ -86,10 +86,10 @@ def workloads(now: dt.datetime) -> list[Workload]:
 
 
 def small(workload: Workload) -> Workload:
-    """Return what CI can read in a few seconds."""
+    """Return a part that CI can read in a few seconds."""
     return workload.last({"daily": 93, "hourly": 48, "minutes": 48, "cost": 10}[workload.name])
 
 
 def text(moment: dt.datetime) -> str:
-    """Print a time as the API takes it."""
+    """Format a time for the API."""
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

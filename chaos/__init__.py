@@ -1,1 +1,1 @@
-"""The tap against everything that goes wrong with an API; `simulator.faults` says what."""
+"""Run the tap against all faults of an API; they are listed in `simulator.faults`."""

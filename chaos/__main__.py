@@ -1,4 +1,4 @@
-"""``python -m chaos``: the tap against each fault that the simulator knows, and random ones."""
+"""``python -m chaos``: run the tap against each fault of the simulator, and random faults."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from chaos.tap import table
 
 
 def main() -> int:
-    """Run both parts; return 1 if there was a complaint."""
+    """Run both parts; return 1 if there are complaints."""
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("--runs", type=int, default=200, help="random runs (200)")
-    parser.add_argument("--seed", type=int, help="the first random run's seed; without scripted")
+    parser.add_argument(
+        "--seed", type=int, help="seed of the first random run; skips the scripted part"
+    )
     parser.add_argument("--short", action="store_true", help="each fault once, no random runs")
     args = parser.parse_args()
     complaints = []
@@ -33,7 +35,7 @@ def main() -> int:
 
 
 def random_part(seed: int, runs: int) -> list[str]:
-    """Run with random faults, print a line of it, and return the complaints."""
+    """Run with random faults, print one line, and return the complaints."""
     started = time.monotonic()
     outcomes = list(randomly(seed, runs))
     if runs == 1:

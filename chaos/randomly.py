@@ -1,4 +1,4 @@
-"""Random faults on random streams, from a seed; a run that breaks off is run again."""
+"""Random faults on random streams, from a seed; a failed run is repeated with its state."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BOTH = True
 
 @dataclass
 class Outcome:
-    """What became of one seed."""
+    """The result of one seed."""
 
     seed: int
     streams: list[str]
@@ -42,7 +42,7 @@ class Outcome:
 
 @functools.cache
 def undisturbed() -> Tables:
-    """Return the right rows of all streams."""
+    """Return the correct rows of all streams."""
     tables = Tables()
     with world.simulator() as served:
         run = world.read(served, world.streams(both=BOTH), both=BOTH)
@@ -54,7 +54,7 @@ def undisturbed() -> Tables:
 
 
 def one(seed: int) -> Outcome:
-    """Read some streams with a seed's faults, as often as it takes."""
+    """Read some streams with the faults of a seed, and repeat until a run succeeds."""
     rng = random.Random(seed)  # noqa: S311
     names = [name for name in world.streams(both=BOTH) if name != "report_buckets"]
     selected = sorted([*rng.sample(names, rng.randint(2, 5)), "report_buckets"])
@@ -85,7 +85,7 @@ def one(seed: int) -> Outcome:
 
 
 def randomly(seed: int, runs: int) -> Iterator[Outcome]:
-    """Try so many seeds, from one on."""
+    """Run ``runs`` seeds, starting with ``seed``."""
     undisturbed()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield from pool.map(one, range(seed, seed + runs))

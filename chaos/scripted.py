@@ -1,4 +1,4 @@
-"""Each kind of fault on each kind of endpoint, one at a time, on the second request for it."""
+"""Each kind of fault on each kind of endpoint, one per run, on the endpoint's second request."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from simulator.server import Simulator
 
 AT_ONCE = 2
-"""Runs at a time."""
+"""Number of parallel runs."""
 MOST_REFUSALS = 10
 
 
 class Endpoint(NamedTuple):
-    """A kind of endpoint, by an example."""
+    """A kind of endpoint, with an example."""
 
     stream: str
     path: str
     several_buckets: bool = False
-    """Whether a step of the report can be halved."""
+    """Whether windows of the report can be split."""
     both: bool = False
 
 
@@ -48,7 +48,7 @@ ENDPOINTS = (
     Endpoint("workspace_members", "/members"),
 )
 BYSTANDERS = ("invites", "rate_limits", "report_buckets", "workspaces")
-"""Streams that are read beside each: some before it, some after it."""
+"""Streams that are read in addition, before and after the endpoint's stream."""
 
 
 Settings = tuple[tuple[str, Any], ...]
@@ -56,7 +56,7 @@ Settings = tuple[tuple[str, Any], ...]
 
 @functools.cache
 def undisturbed(endpoint: Endpoint, settings: Settings = ()) -> tuple[Tables, int]:
-    """Return the right rows with some settings, and how many requests they take."""
+    """Return the correct rows with some settings, and the number of requests."""
     with world.simulator() as served:
         run = world.read(
             served, (endpoint.stream, *BYSTANDERS), both=endpoint.both, more=dict(settings)
@@ -91,7 +91,7 @@ def disturbed(kind: Kind, endpoint: Endpoint) -> Result:
         result = Result(kind.name, fault.hits, runs=1, requests=len(served.seen))
         complaints = output_complaints(run)
         if not fault.hits:
-            complaints.append("the fault never came about")
+            complaints.append("the fault was not injected")
         if is_permanent:
             result.retries = _repeated(served)
             complaints += error_complaints(run, kind, [endpoint.stream])
@@ -105,7 +105,7 @@ def disturbed(kind: Kind, endpoint: Endpoint) -> Result:
         else:
             result.retries = result.requests - requests
             if kind.may_recover and result.retries <= 0:
-                complaints.append("the wrong answer was believed")
+                complaints.append("the wrong response was accepted")
     complaints += success_complaints(run)
     if kind.replaces:
         tables, replaced = tables.without_replacements()
@@ -118,7 +118,7 @@ def disturbed(kind: Kind, endpoint: Endpoint) -> Result:
 
 
 def split_buckets(endpoint: Endpoint) -> Result:
-    """Run the tap against a server that goes on with a page's last bucket in the next page."""
+    """Run the tap against a server that splits buckets across pages."""
     right, requests = undisturbed(endpoint)
     tables = Tables()
     with world.simulator(split_buckets=True) as served:
@@ -139,7 +139,7 @@ def split_buckets(endpoint: Endpoint) -> Result:
 
 
 def rate_limited(requests: int, seconds: float) -> Result:
-    """Run the tap against a rate limit that tells nothing of when it ends."""
+    """Run the tap against a rate limit that does not report when it resets."""
     endpoint = ENDPOINTS[0]
     right, undisturbed_requests = undisturbed(endpoint)
     limit = FixedWindow(requests, seconds)
@@ -150,7 +150,7 @@ def rate_limited(requests: int, seconds: float) -> Result:
         tables.load(run.messages)
     complaints = [*output_complaints(run), *success_complaints(run), *difference(tables, right)]
     if max(limit.refused.values(), default=0) >= MOST_REFUSALS:
-        complaints.append(f"refused too often: {dict(limit.refused)}")
+        complaints.append(f"rejected too often: {dict(limit.refused)}")
     name = f"rate limit of {requests} in {seconds:.0f} s that tells no time"
     return Result(
         name,
@@ -165,7 +165,7 @@ def rate_limited(requests: int, seconds: float) -> Result:
 
 
 def scripted(*, short: bool) -> list[Result]:
-    """Run them all, or in short each kind on one endpoint."""
+    """Run all kinds on all endpoints, or with ``short`` each kind on one endpoint."""
     results = {kind.name: Result(kind.name) for kind in KINDS}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(undisturbed, ENDPOINTS))
@@ -177,7 +177,7 @@ def scripted(*, short: bool) -> list[Result]:
 
 
 def _pairs(*, short: bool) -> Iterator[tuple[Kind, Endpoint]]:
-    """Yield each kind with the endpoints that it is for, or in short with one of them."""
+    """Yield each kind with its endpoints, or with ``short`` with one of them."""
     for number, kind in enumerate(KINDS):
         fitting = [endpoint for endpoint in ENDPOINTS if kind.fits(endpoint.path)]
         for endpoint in [fitting[number % len(fitting)]] if short else fitting:
@@ -185,6 +185,6 @@ def _pairs(*, short: bool) -> Iterator[tuple[Kind, Endpoint]]:
 
 
 def _repeated(served: Simulator) -> int:
-    """Count the requests that had been sent before, word for word."""
+    """Count the repeated requests."""
     asked = Counter((seen.path, seen.query) for seen in served.seen)
     return sum(times - 1 for times in asked.values())

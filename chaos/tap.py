@@ -1,4 +1,4 @@
-"""Run the tap as its users do, load what it writes as a target does, and find what is wrong."""
+"""Run the tap like a user, load its output like a target, and check the result."""
 
 from __future__ import annotations
 
@@ -24,40 +24,40 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Json = dict[str, Any]
 DEADLINE = 60.0
-"""Seconds after which a run is said never to end."""
+"""Timeout of a run in seconds."""
 MEMORY = 3 * 2**29
-"""Bytes that a run may ask for, where that can be limited: 1 GB joined of its parts is more."""
+"""Memory limit of a run, where supported: it is exceeded by a copy of a 1 GB response."""
 IMPATIENT = """
 from tap_claude import client
 from tap_claude.tap import TapClaude
 client.FIRST_WAIT = 0.001
 TapClaude.cli()
 """
-"""The tap, with waits between its tries that are a thousand times shorter."""
+"""The tap, with retry delays that are a thousand times shorter."""
 REPLACEMENT = "\ufffd"
-"""What stands for characters that no database holds."""
+"""Replacement for characters that databases cannot store."""
 TYPES = {"SCHEMA", "RECORD", "STATE", "ACTIVATE_VERSION"}
 
 
 @dataclass
 class Run:
-    """What one run of the tap has left."""
+    """The result of one run of the tap."""
 
     code: int | None
-    """None: it did not end by itself."""
+    """None if the run timed out."""
     stdout: str
     stderr: str
     seconds: float = 0
 
     @property
     def messages(self) -> list[Json]:
-        """Return the Singer messages: a target reads whole lines only."""
+        """Return the Singer messages, from complete lines only."""
         lines = self.stdout.splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n") and _is_message(line)]
 
     @property
     def errors(self) -> list[str]:
-        """Return the text of what was logged at ERROR or worse, and what click prints."""
+        """Return the messages at level ERROR or above, and click's error messages."""
         return [
             line.split(" | ")[-1].strip()
             for line in self.stderr.splitlines()
@@ -73,7 +73,7 @@ def run_tap(
     deadline: float = DEADLINE,
     is_impatient: bool = False,
 ) -> Run:
-    """Run the tap in a process of its own; the keys are in its config file and nowhere else."""
+    """Run the tap in a separate process; its keys are only in its config file."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("TAP_CLAUDE")}
     env |= {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
     program = ("-c", IMPATIENT) if is_impatient else ("-m", "tap_claude")
@@ -107,17 +107,17 @@ def _limit_memory(pid: int) -> None:
 
 
 class Tables:
-    """What a target makes of the messages: rows by key, gone ones deleted."""
+    """The tables of a target: rows by key, without deleted ones."""
 
     def __init__(self) -> None:
-        """Begin with no tables."""
+        """Start without tables."""
         self.rows: dict[str, dict[tuple[Any, ...], Row]] = {}
         self.state: Json = {}
         self._keys: dict[str, list[str]] = {}
         self._versions: dict[tuple[str, tuple[Any, ...]], int | None] = {}
 
     def load(self, messages: Iterable[Json]) -> None:
-        """Take the messages of one more run."""
+        """Load the messages of another run."""
         for message in messages:
             stream = message.get("stream", "")
             if message["type"] == "SCHEMA":
@@ -136,7 +136,7 @@ class Tables:
                 self.state = message["value"]
 
     def only(self, streams: Iterable[str]) -> Tables:
-        """Return these streams' rows, and what the log of buckets says of them."""
+        """Return the rows of these streams, and their rows of the bucket log."""
         chosen = set(streams)
         tables = Tables()
         for stream in chosen & self.rows.keys():
@@ -148,7 +148,7 @@ class Tables:
         return tables
 
     def without_replacements(self) -> tuple[Tables, int]:
-        """Return the rows without U+FFFD in their text, and how many rows had it."""
+        """Return the rows with U+FFFD removed, and the number of rows that contained it."""
         tables, count = Tables(), 0
         for stream, rows in self.rows.items():
             tables.rows[stream] = {key: _without_replacements(row) for key, row in rows.items()}
@@ -157,7 +157,9 @@ class Tables:
 
 
 def _without_times_of_run(record: Row) -> Row:
-    is_full = record.get("bucket_width") == "full"  # of a full table, the bucket is the reading
+    is_full = (
+        record.get("bucket_width") == "full"
+    )  # the bucket of a full table has the time of the run
     times = {"extracted_at", *(("starting_at", "ending_at") if is_full else ())}
     return {name: value for name, value in record.items() if name not in times}
 
@@ -169,20 +171,20 @@ def _without_replacements(row: Row) -> Row:
     }
 
 
-# -- what may be wrong
+# -- checks
 
 
 def output_complaints(run: Run) -> list[str]:
-    """Tell what no run may do, however it ends."""
+    """Return violations of the rules that apply to every run."""
     found = []
     if run.code is None:
-        found.append(f"no end within {run.seconds:.0f} s")
+        found.append(f"not finished within {run.seconds:.0f} s")
     if "Traceback" in run.stderr:
         found.append("a traceback")
     if any(key in run.stdout + run.stderr for key in (ADMIN_KEY, ANALYTICS_KEY)):
         found.append("a key was printed")
     if run.stdout and not run.stdout.endswith("\n"):
-        found.append("the last line of stdout is not whole")
+        found.append("the last line of stdout is incomplete")
     lines = run.stdout.splitlines()
     found += [f"not a Singer message: {line:.60}" for line in lines if not _is_message(line)]
     return found + _message_complaints(run.messages)
@@ -203,7 +205,7 @@ def _message_complaints(messages: Iterable[Json]) -> list[str]:
 
 
 def difference(tables: Tables, right: Tables) -> list[str]:
-    """Tell where rows differ from the right ones."""
+    """Return the differences from the correct rows."""
     found = []
     for stream in sorted(tables.rows.keys() | right.rows.keys()):
         mine, theirs = tables.rows.get(stream, {}), right.rows.get(stream, {})
@@ -218,7 +220,7 @@ def difference(tables: Tables, right: Tables) -> list[str]:
 
 
 def bookmark_complaints(tables: Tables, right: Tables) -> list[str]:
-    """Tell which bookmarks are of buckets whose rows were not all written."""
+    """Return the bookmarks of buckets that were not completely written."""
     found = []
     for stream, state in tables.state.get("bookmarks", {}).items():
         for part in [state, *state.get("partitions", ())]:
@@ -233,12 +235,12 @@ def bookmark_complaints(tables: Tables, right: Tables) -> list[str]:
             ]
             lost = sum(key not in tables.rows.get(stream, {}) for key in due)
             if lost:
-                found.append(f"{stream}: the bookmark {value} passes {lost} rows never written")
+                found.append(f"{stream}: the bookmark {value} skips {lost} rows")
     return found
 
 
 def error_complaints(run: Run, kind: Kind, streams: Iterable[str]) -> list[str]:
-    """Tell what is wrong with the line that a run ends in, if it is to name one of the streams."""
+    """Return problems of the error line of a failed run; it must name one of the streams."""
     if run.code is None:
         return []
     if run.code != 1:
@@ -249,14 +251,14 @@ def error_complaints(run: Run, kind: Kind, streams: Iterable[str]) -> list[str]:
     if not line.startswith(tuple(f"{stream}: " for stream in streams)):
         return [f"the line does not name the stream: {line}"]
     if not re.search(kind.error, line):
-        return [f"the line does not say {kind.error!r}: {line}"]
+        return [f"the line does not match {kind.error!r}: {line}"]
     return []
 
 
 def success_complaints(run: Run) -> list[str]:
-    """Tell how a run ended that should have ended well."""
+    """Return problems of a run that should have succeeded."""
     if run.code is None:
-        return []  # said already
+        return []  # already reported
     if run.code:
         return [f"exit code {run.code}: {'; '.join(run.errors) or run.stderr[-300:]}"]
     return [f"an ERROR line: {line}" for line in run.errors]
@@ -283,7 +285,7 @@ class Result:
     complaints: list[str] = field(default_factory=list)
 
     def add(self, other: Result) -> None:
-        """Add another endpoint's."""
+        """Add the result of another endpoint."""
         for name in ("injected", "runs", "survived", "requests", "retries"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.ends += other.ends
@@ -291,7 +293,7 @@ class Result:
 
 
 def table(results: Iterable[Result]) -> str:
-    """Return the results as a table for people and for Markdown."""
+    """Return the results as a Markdown table."""
     lines = [("fault", "injected", "survived", "how", "requests", "retries")]
     lines += [
         (

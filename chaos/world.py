@@ -1,4 +1,4 @@
-"""The organization that all runs read: a few days, small pages, and a clock that stands."""
+"""The organization of all runs: a few days, small pages, and a fixed time."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 DAYS = 5
 PATIENCE = 5
-"""Seconds that the tap waits for an answer."""
+"""Seconds that the tap waits for a response."""
 
-# A time that is never long past: the API goes back 365 days from the real present.
+# A recent time, because the API's data go back 365 days from the real time only.
 _BASE, _STEP = dt.datetime(2026, 3, 20, 13, 37, 42, tzinfo=dt.UTC), dt.timedelta(weeks=26)
 NOW = _BASE + _STEP * ((dt.datetime.now(dt.UTC) - _BASE) // _STEP)
 FIRST_DAY = NOW.date() - dt.timedelta(days=DAYS - 1)
@@ -33,16 +33,16 @@ PAGE_SIZES = {
 }
 PAGE_SIZE = 20
 HOURS = 24
-"""Page size of a report by the hour."""
+"""Page size of a report with hourly buckets."""
 
 
 class SmallPages(Simulator):
-    """A simulator whose pages are small, whatever the client would take, so that there are many."""
+    """A simulator that ignores the requested page size and returns many small pages."""
 
-    def answer(
+    def respond(
         self, path: str, pairs: list[tuple[str, str]], headers: dict[str, str]
     ) -> dict[str, Any]:
-        """Answer with a small page."""
+        """Return a small page."""
         endpoint = path.removeprefix(PREFIX)
         hourly = ("bucket_width", "1h") in pairs
         most = HOURS if hourly else PAGE_SIZES.get(endpoint, PAGE_SIZE)
@@ -50,11 +50,11 @@ class SmallPages(Simulator):
             (name, str(min(most, int(value))) if name == "limit" else value)
             for name, value in pairs
         ]
-        return super().answer(path, small, headers)
+        return super().respond(path, small, headers)
 
 
 def simulator(**options: Any) -> SmallPages:
-    """Return a simulator; all have the same history."""
+    """Return a simulator; all simulators have the same history."""
     return SmallPages(
         _facts(enterprise=False), now=NOW, enterprise=_facts(enterprise=True), **options
     )
@@ -72,7 +72,7 @@ def _facts(*, enterprise: bool) -> Facts:
 
 
 def config(url: str, *, both: bool) -> dict[str, Any]:
-    """Return settings; without lookback, so that a bookmark that went too far costs rows."""
+    """Return settings, without a lookback, so that rows are lost if a bookmark is too far."""
     keys = {"admin_api_key": ADMIN_KEY} | ({"analytics_api_key": ANALYTICS_KEY} if both else {})
     return {
         **keys,
@@ -95,7 +95,7 @@ def _discovered(*, both: bool) -> Any:
 
 
 def streams(*, both: bool) -> list[str]:
-    """Name the streams that the keys can read."""
+    """Return the names of the streams that the keys can read."""
     return [entry["stream"] for entry in _discovered(both=both)["streams"]]
 
 

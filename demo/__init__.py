@@ -1,1 +1,1 @@
-"""``make demo``: simulator, tap, PostgreSQL and a look at what landed (not part of the wheel)."""
+"""``make demo``: simulator, tap, PostgreSQL, and a report on the loaded data (not in the wheel)."""

@@ -1,7 +1,7 @@
 """``python -m demo``: from a simulated organization to Claude spend in PostgreSQL.
 
-Data, bookmarks and logs are kept in ``.demo`` and plugins in ``.meltano``, so that a second run
-goes on where the first one ended.
+Data, bookmarks and logs are stored in ``.demo`` and plugins in ``.meltano``, so that a second run
+continues where the first one ended.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ ADMIN_KEY = "sk-ant-admin01-simulator"
 
 def main() -> int:
     """Run the demo; return its exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # exit, so that everything is stopped
+    for number in (signal.SIGINT, signal.SIGTERM):  # exit, so that all processes are stopped
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     proxy_exceptions = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
     os.environ["no_proxy"] = ",".join(filter(None, [proxy_exceptions, "127.0.0.1"]))
-    decimal.getcontext().prec = 60  # sums of money keep every digit
+    decimal.getcontext().prec = 60  # sums of money keep all digits
     DIRECTORY.mkdir(exist_ok=True)
     first_day = _first_day(DIRECTORY / "first_day")
     with simulator(first_day) as url, postgres(DIRECTORY / "postgres") as server:
@@ -48,7 +48,7 @@ def main() -> int:
                 "TAP_CLAUDE_ADMIN_API_KEY": ADMIN_KEY,
                 "TAP_CLAUDE_BASE_URL": url,
                 "TAP_CLAUDE_START_DATE": first_day.isoformat(),
-                "TAP_CLAUDE_REQUESTS_PER_MINUTE": "0",  # the limit is the real API's
+                "TAP_CLAUDE_REQUESTS_PER_MINUTE": "0",  # the limit is for the real API
                 "TARGET_POSTGRES_SQLALCHEMY_URL": server.dsn,
             },
         )
@@ -63,10 +63,10 @@ def main() -> int:
 def demonstrate(
     database: psycopg.Connection, meltano: Meltano, url: str, first_day: dt.date
 ) -> int:
-    """Run the pipeline and show what it did; return 1 if a row or a cent is wrong."""
+    """Run the pipeline and print the results; return 1 if a row or a cent is wrong."""
     before = {table: report.count(database, table) for table in report.TABLES}
     if not meltano.is_installed():
-        print("meltano install tap-claude target-postgres (only now) ...", flush=True)
+        print("meltano install tap-claude target-postgres (first run only) ...", flush=True)
         meltano.install()
     print("meltano run tap-claude target-postgres ...", flush=True)
     started = dt.datetime.now(dt.UTC)
@@ -90,20 +90,20 @@ def demonstrate(
         print(f"Everything from {since:%Y-%m-%d} on: {asked} requests in {seconds:.0f} s.")
         print("Run `make demo` again: the next run is incremental.")
 
-    # Reports lag some minutes: a day that has just ended may not be whole yet.
+    # Reports have a delay of some minutes: a day that has just ended may not be complete yet.
     end = dt.datetime.combine((started - dt.timedelta(hours=1)).date(), dt.time())
     dollars = report.billed(database, start, end)
     expected = bill(url, start, end) / 100
     print(f"Cost until {end:%Y-%m-%d}: {dollars:,f} USD; in the simulator: {expected:,f} USD.")
     if dollars != expected or any(it.doubled for it in landed):
-        print("These should be equal, and no row doubled. `make clean` would start afresh.")
+        print("They should be equal, without duplicate rows. Run `make clean` to start over.")
         return 1
     return 0
 
 
 @contextlib.contextmanager
 def simulator(first_day: dt.date) -> Iterator[str]:
-    """Serve the simulated organization in a process of its own; yield its URL."""
+    """Serve the simulated organization in a separate process; yield its URL."""
     url_file = DIRECTORY / "simulator.url"
     url_file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "simulator", "--first-day", first_day.isoformat()]
@@ -116,7 +116,7 @@ def simulator(first_day: dt.date) -> Iterator[str]:
         try:
             while not (url_file.exists() and url_file.read_text()):
                 if process.poll() is not None:
-                    sys.exit(f"The simulator does not start:\n{log_path.read_text()}")
+                    sys.exit(f"The simulator did not start:\n{log_path.read_text()}")
                 time.sleep(0.05)
             yield url_file.read_text()
         finally:
@@ -124,7 +124,7 @@ def simulator(first_day: dt.date) -> Iterator[str]:
 
 
 def bill(url: str, start: dt.datetime, end: dt.datetime) -> decimal.Decimal:
-    """Sum the cents of a range as the simulator tells them, without the tap."""
+    """Return the dollars of a range, read from the simulator without the tap."""
     cents, page = decimal.Decimal(), None
     while True:
         answer = _get(
@@ -151,7 +151,7 @@ def _get(url: str, **parameters: Any) -> dict[str, Any]:
 
 
 def _first_day(note: Path) -> dt.date:
-    """Keep the first day from run to run: the organization grows older, its past stays."""
+    """Return the first day of the history, which is stored so that all runs use the same one."""
     if not note.exists():
         note.write_text(
             (dt.datetime.now(dt.UTC).date() - HISTORY + dt.timedelta(days=1)).isoformat()

@@ -1,4 +1,4 @@
-"""Run Meltano on this checkout with settings of its own, and none of the user's."""
+"""Run Meltano on this checkout with its own settings, without those of the user."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 PLUGINS = ("tap-claude", "target-postgres")
-# Where a change asks for a new installation.
+# Files whose changes require a new installation.
 INSTALLED_FROM = (ROOT / "meltano.yml", ROOT / "pyproject.toml", ROOT / "constraints.txt")
 
-# How lines of Meltano's tracebacks begin.
+# How lines of Meltano's tracebacks start.
 TRACEBACK = ("│", "╭", "╰")
 
 
 class MeltanoError(Exception):
-    """Meltano failed; the message ends with the end of its log."""
+    """Meltano failed; the message contains the end of its log."""
 
 
 class Meltano:
@@ -32,7 +32,7 @@ class Meltano:
     _stamp = ROOT / ".meltano" / "installed"
 
     def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
-        """Take settings, which are environment variables, beside those that all runs need."""
+        """Store settings, which are environment variables, in addition to the common ones."""
         self.log = directory / "meltano.log"
         self.log.write_bytes(b"")
         inherited = {
@@ -44,35 +44,35 @@ class Meltano:
             "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
             "MELTANO_CLI_LOG_FORMAT": "uncolored",
             "NO_COLOR": "1",
-            # A bookmark of the simulator must never meet a real organization.
+            # A bookmark of the simulator must never be used for a real organization.
             "MELTANO_DATABASE_URI": f"sqlite:///{directory / 'meltano.db'}",
             "MELTANO_PROJECT_ROOT": str(ROOT),
             "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
-            "UV_SYSTEM_CERTS": "true",  # as pip does
+            "UV_SYSTEM_CERTS": "true",  # like pip
             **settings,
         }
 
     def is_installed(self) -> bool:
-        """Tell whether the plugins are there, and made from the files as they are now."""
+        """Whether the plugins are installed from the current files."""
         return self._stamp.is_file() and self._stamp.read_text() == _fingerprint()
 
     def install(self) -> None:
-        """Install the plugins, anew if they are there."""
+        """Install the plugins, or reinstall them."""
         try:
             self._call("install", "--clean", *PLUGINS)
         except MeltanoError:
-            # uv knows nothing of pip's mirrors and certificates. pip has built the environment
-            # that runs this, so it gets on with the network here.
+            # uv does not use pip's mirrors and certificates. pip has built this environment, so it
+            # works with this network.
             self.environment["MELTANO_VENV_BACKEND"] = "virtualenv"
             self._call("install", "--clean", *PLUGINS)
         self._stamp.write_text(_fingerprint())
 
     def run(self) -> None:
-        """Run the pipeline; a run that was killed and still counts as running is no obstacle."""
+        """Run the pipeline, even if Meltano lists a killed run as still running."""
         self._call("run", "--force", *PLUGINS)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start Meltano in a process group of its own, its output going to the log."""
+        """Start Meltano in its own process group; its output is written to the log."""
         executable = Path(sys.executable).with_name("meltano")
         command = [str(executable), "--env-file", os.devnull, *arguments]
         with self.log.open("ab") as log:

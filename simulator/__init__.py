@@ -1,5 +1,5 @@
-"""A local server that behaves like the API, as strict as the real one (not part of the wheel).
+"""A local server that behaves like the API and is as strict (not part of the wheel).
 
-It shares no code with the tap: a bug must not cancel itself out. Where the contract is uncertain
-it takes the stricter reading.
+It shares no code with the tap, so that the same bug cannot be in both. Where the API's contract is
+unclear, it uses the stricter interpretation.
 """

@@ -18,35 +18,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m simulator", description=__doc__)
     parser.add_argument("--days", type=int, default=120, help="length of the history (120)")
     parser.add_argument(
-        "--first-day", type=dt.date.fromisoformat, help="first day of the history, over --days"
+        "--first-day", type=dt.date.fromisoformat, help="first day of the history; overrides --days"
     )
-    parser.add_argument("--seed", type=int, default=7, help="another seed, another history (7)")
-    parser.add_argument("--breadth", type=int, default=24, help="facts on an ordinary day (24)")
-    parser.add_argument("--port", type=int, default=8787, help="0: any free one (8787)")
-    parser.add_argument("--now", type=dt.datetime.fromisoformat, help="stop the clock, with a zone")
+    parser.add_argument("--seed", type=int, default=7, help="seed of the history (7)")
+    parser.add_argument("--breadth", type=int, default=24, help="facts per weekday (24)")
+    parser.add_argument("--port", type=int, default=8787, help="0: any free port (8787)")
+    parser.add_argument(
+        "--now", type=dt.datetime.fromisoformat, help="fixed time, with a time zone"
+    )
     parser.add_argument("--requests-per-minute", type=int, default=0, help="0: no limit (0)")
     parser.add_argument(
-        "--refuse-future", action="store_true", help="refuse an ending_at in the future"
+        "--refuse-future", action="store_true", help="reject an ending_at in the future"
     )
     parser.add_argument(
         "--shared-people",
         action="store_true",
-        help="the same people, workspaces and keys whatever the seed",
+        help="use the same people, workspaces and keys for every seed",
     )
     parser.add_argument(
         "--no-organization-header",
         action="store_true",
-        help="leave anthropic-organization-id out of the responses",
+        help="omit anthropic-organization-id from the responses",
+    )
+    parser.add_argument("--split-buckets", action="store_true", help="split buckets across pages")
+    parser.add_argument(
+        "--repeat-rows", action="store_true", help="repeat the last row of a page on the next page"
     )
     parser.add_argument(
-        "--split-buckets", action="store_true", help="go on with a page's last bucket in the next"
+        "--fault-rate", type=float, default=0, help="fraction of failing requests (0)"
     )
+    parser.add_argument("--fault-seed", type=int, default=0, help="seed of the faults (0)")
     parser.add_argument(
-        "--repeat-rows", action="store_true", help="begin pages with the last row of the one before"
+        "--replay", type=pathlib.Path, help="directory of recorded responses to serve"
     )
-    parser.add_argument("--fault-rate", type=float, default=0, help="share of requests to fail (0)")
-    parser.add_argument("--fault-seed", type=int, default=0, help="another seed, other faults (0)")
-    parser.add_argument("--replay", type=pathlib.Path, help="answer with the bodies of a directory")
     parser.add_argument("--url-file", type=pathlib.Path, help="write the server's URL here")
     args = parser.parse_args()
     if args.now and not args.now.tzinfo:

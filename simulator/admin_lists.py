@@ -1,4 +1,4 @@
-"""The Admin API's lists: filters, the two ways of paging, and the API's versions."""
+"""The Admin API's lists: filters, both kinds of pagination, and API versions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OLD_VERSION = "2023-06-01"
 
 @dataclass(frozen=True, kw_only=True)
 class ListCall(Call):
-    """A request for a list, and the directory that answers it."""
+    """A request for a list, and the directory with its rows."""
 
     directory: Directory
     version: str
@@ -28,18 +28,18 @@ class ListCall(Call):
 
 
 def me(call: ListCall) -> Row:
-    """Answer ``me``."""
+    """Return the response of ``me``."""
     call.query.done()
     return call.directory.me
 
 
 def users(call: ListCall) -> Row:
-    """Answer ``users``."""
+    """Return the response of ``users``."""
     return _by_id(call.query, call.directory.users, _people(call))
 
 
 def invites(call: ListCall) -> Row:
-    """Answer ``invites``."""
+    """Return the response of ``invites``."""
     fits = _people(call)
     statuses = call.query.many("statuses", INVITE_STATUSES) or INVITE_STATUSES
     return _by_id(
@@ -48,7 +48,7 @@ def invites(call: ListCall) -> Row:
 
 
 def workspaces(call: ListCall) -> Row:
-    """Answer ``workspaces``."""
+    """Return the response of ``workspaces``."""
     query = call.query
     archived, default = query.flag("include_archived"), query.flag("include_default")
     ids = query.many("ids")
@@ -66,13 +66,13 @@ def workspaces(call: ListCall) -> Row:
 
 
 def workspace_members(call: ListCall) -> Row:
-    """Answer ``workspaces/{id}/members``; its rows have no id, their users' ids are the cursors."""
+    """Return the response of ``workspaces/{id}/members``; user ids are the cursors."""
     check_known(call.parent, call.directory.workspaces)
     return _by_id(call.query, call.directory.members(call.parent), key="user_id")
 
 
 def api_keys(call: ListCall) -> Row:
-    """Answer ``api_keys``."""
+    """Return the response of ``api_keys``."""
     query = call.query
     status = _choice(query, "status", KEY_STATUSES)
     workspace, creator = query.text("workspace_id"), query.text("created_by_user_id")
@@ -91,7 +91,7 @@ def api_keys(call: ListCall) -> Row:
 
 
 def rate_limits(call: ListCall) -> Row:
-    """Answer ``rate_limits``."""
+    """Return the response of ``rate_limits``."""
     rows = call.directory.rate_limits
     if model := call.query.text("model"):
         rows = [row for row in rows if model in (row["models"] or ())]
@@ -101,40 +101,40 @@ def rate_limits(call: ListCall) -> Row:
 
 
 def workspace_rate_limits(call: ListCall) -> Row:
-    """Answer ``workspaces/{id}/rate_limits``."""
+    """Return the response of ``workspaces/{id}/rate_limits``."""
     check_known(call.parent, call.directory.workspaces)
     inherited = call.query.flag("include_inherited")
     return _limits(call, call.directory.workspace_rate_limits(call.parent, inherited=inherited))
 
 
 def external_keys(call: ListCall) -> Row:
-    """Answer ``external_keys``."""
+    """Return the response of ``external_keys``."""
     return _by_cursor(call.query, call.directory.external_keys)
 
 
 def service_accounts(call: ListCall) -> Row:
-    """Answer ``service_accounts``."""
-    return _by_cursor(call.query, _living(call.query, call.directory.service_accounts))
+    """Return the response of ``service_accounts``."""
+    return _by_cursor(call.query, _unarchived(call.query, call.directory.service_accounts))
 
 
 def service_account_workspaces(call: ListCall) -> Row:
-    """Answer ``service_accounts/{id}/workspaces``."""
+    """Return the response of ``service_accounts/{id}/workspaces``."""
     check_known(call.parent, call.directory.service_accounts)
     rows = call.directory.memberships(call.parent)
     limit = call.query.integer("limit", 20, 1, 100)
-    # An implicit membership is no place for a cursor to point at, so that it never comes alone.
+    # A cursor never points to an implicit membership, so that it is never alone on a page.
     first = 2 if limit == 1 and rows and rows[0]["implicit"] else limit
     return cursor_page(call.query, rows, limit, first)
 
 
 def federation_issuers(call: ListCall) -> Row:
-    """Answer ``federation_issuers``."""
-    return _by_cursor(call.query, _living(call.query, call.directory.federation_issuers))
+    """Return the response of ``federation_issuers``."""
+    return _by_cursor(call.query, _unarchived(call.query, call.directory.federation_issuers))
 
 
 def federation_rules(call: ListCall) -> Row:
-    """Answer ``federation_rules``."""
-    rows = _living(call.query, call.directory.federation_rules)
+    """Return the response of ``federation_rules``."""
+    rows = _unarchived(call.query, call.directory.federation_rules)
     if issuer := call.query.text("issuer_id"):
         rows = [row for row in rows if row["issuer_id"] == issuer]
     return _by_cursor(call.query, rows)
@@ -146,7 +146,7 @@ def _by_id(
     fits: Callable[[Row], bool] = lambda _: True,
     key: str = "id",
 ) -> Row:
-    """Answer with the rows after or before one of them."""
+    """Return the page of rows after or before an id."""
     limit = query.integer("limit", 20, 1, 1000)
     after, before = query.text("after_id"), query.text("before_id")
     query.done()
@@ -171,12 +171,12 @@ def _by_id(
 
 
 def _by_cursor(query: Query, rows: list[Row]) -> Row:
-    """Answer with a page of the families that the docs limit to 100 rows."""
+    """Return a page of an endpoint that the docs limit to 100 rows."""
     return cursor_page(query, rows, query.integer("limit", 20, 1, 100))
 
 
 def cursor_page(query: Query, rows: list[Row], limit: int, first: int | None = None) -> Row:
-    """Answer with a page that has a cursor; the second page is empty, which is not the end."""
+    """Return a page with a cursor; the second page is empty, but not the last one."""
     at = position(query)
     query.done()
     start, number = at.get("start", 0), at.get("number", 0)
@@ -192,7 +192,7 @@ def _limits(call: ListCall, rows: list[Row]) -> Row:
     query = call.query
     group_type = _choice(query, "group_type", GROUP_TYPES)
     rows = [row for row in rows if group_type in (None, row["group"]["type"])]
-    # Without a limit there is one page.
+    # Without a limit, there is a single page.
     page = cursor_page(query, rows, query.integer("limit", len(rows), 1, 1000))
     if call.version == OLD_VERSION:
         page["data"] = [{**row, "group_type": row["group"]["type"]} for row in page["data"]]
@@ -210,12 +210,12 @@ def _people(call: ListCall) -> Callable[[Row], bool]:
 
 
 def _normal(email: str) -> str:
-    """Normalize an address: without its case and its plus."""
+    """Normalize an address: lowercase, and without the part after a plus sign."""
     name, _, domain = email.lower().partition("@")
     return f"{name.partition('+')[0]}@{domain}"
 
 
-def _living(query: Query, rows: list[Row]) -> list[Row]:
+def _unarchived(query: Query, rows: list[Row]) -> list[Row]:
     if query.flag("include_archived"):
         return rows
     return [row for row in rows if not row["archived_at"]]
@@ -226,7 +226,7 @@ def _choice(query: Query, name: str, allowed: Collection[str]) -> str | None:
 
 
 def check_known(id_: str, rows: list[Row]) -> None:
-    """Refuse an id that no row has."""
+    """Reject an unknown id."""
     if all(row["id"] != id_ for row in rows):
         raise not_found(id_)
 
@@ -237,15 +237,15 @@ def not_found(what: str) -> ApiError:
 
 
 def _old_key(row: Row) -> Row:
-    """Show a key as API version 2023-06-01 does."""
+    """Return a key in the format of API version 2023-06-01."""
     scope, principal = row["scope"], row["principal"]
     workspace: Any = scope.get("workspace_id")
-    # Of old keys even the principal is in its old shape.
+    # The principal of old keys has its old shape, too.
     if principal and principal["type"] == "user_actor" and row["created_at"] < "2025":
         principal = {"id": principal["user_id"], "type": "user"}
     return {
         **row,
         "principal": principal,
-        # null: of the organization, or of its default workspace
+        # null: scope is the organization, or its default workspace
         "workspace_id": None if workspace == DEFAULT_WORKSPACE else workspace,
     }

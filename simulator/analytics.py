@@ -36,7 +36,7 @@ HISTORY = dt.timedelta(days=365)
 LONGEST = dt.timedelta(days=31)
 LONGEST_BY_MINUTE = dt.timedelta(hours=24)
 LAG = dt.timedelta(hours=4)
-"""Age of the data that are said to be complete."""
+"""Age from which data are reported as complete."""
 DIMENSIONS = (
     "actor",
     "actor_type",
@@ -60,7 +60,7 @@ DIMENSIONS = (
     "workspace_id",
 )
 FAN_OUT = ("cost_type", "token_type")
-"""Dimensions of cost that count neither as one of five nor, in rows, toward the limit."""
+"""Cost dimensions that do not count toward the five dimensions, nor their rows toward the limit."""
 ACTOR_TYPES = ("api_actor", "federated_actor", "service_account_actor", "user_actor")
 PRODUCTS = (
     "chat",
@@ -80,7 +80,7 @@ PRODUCTS = (
 
 @dataclass(frozen=True)
 class Filter:
-    """A list of values to look for, and what is compared with them."""
+    """A filter: which values of a fact are compared with its list of values."""
 
     tags: Callable[[Fact], Collection[str | None]]
     allowed: Collection[str] | None = None
@@ -89,7 +89,7 @@ class Filter:
 
 
 def _by(dimension: str, *allowed: str, prefix: str = "", console_only: bool = False) -> Filter:
-    """Return a filter on a dimension's value; no value never matches."""
+    """Return a filter on a dimension; a missing value never matches."""
     return Filter(
         lambda fact: (getattr(fact, dimension),), allowed or None, (prefix,), console_only
     )
@@ -101,7 +101,7 @@ FILTERS = {
     ),
     "actor_types": _by("actor_type", *ACTOR_TYPES),
     "agent_ids": _by("agent_id", console_only=True),
-    # An empty entry stands for use without a key.
+    # An empty entry means usage without a key.
     "api_key_ids": Filter(
         lambda fact: (fact.api_key_id or "",), None, ("apikey_",), console_only=True
     ),
@@ -125,7 +125,7 @@ FILTERS = {
 
 @dataclass(slots=True)
 class Group:
-    """What one combination of dimensions used and cost in one bucket."""
+    """Usage and cost of one combination of dimensions in one bucket."""
 
     starting_at: dt.datetime
     values: tuple[Any, ...]
@@ -134,10 +134,10 @@ class Group:
     components: dict[tuple[str | None, str | None], tuple[Decimal, Decimal]] = field(
         default_factory=dict
     )
-    """Cost type and token type, where asked for: amount and list amount."""
+    """Cost type and token type, if requested: amount and list amount."""
 
     def add(self, fact: Fact, lines: Iterable[Cost], fan_out: Collection[str]) -> None:
-        """Add a use, and the lines of its bill that count."""
+        """Add a fact and its relevant costs."""
         for index, count in enumerate(fact.counters):
             self.counters[index] += count
         if fact.requests is not None:
@@ -151,7 +151,7 @@ class Group:
             self.components[component] = amount + line.amount, listed + line.list_amount
 
 
-# What rows can be ordered by; the first one is the default.
+# Orders of rows; the first one is the default.
 USAGE_ORDERS: dict[str, Callable[[Group], int | Decimal]] = {
     "total_tokens": lambda group: sum(group.counters[:5]),
     "output_tokens": lambda group: group.counters[4],
@@ -165,14 +165,14 @@ COST_ORDERS: dict[str, Callable[[Group], int | Decimal]] = {
 
 
 def value_of(fact: Fact, dimension: str) -> Any:
-    """Return what a use shows for a dimension."""
+    """Return the value of a dimension for a fact."""
     value = getattr(fact, dimension)
     return None if value == "not_available" else value
 
 
 @dataclass(frozen=True)
-class Question:
-    """What a query asks for, its page aside."""
+class ParsedQuery:
+    """A parsed query, without its page."""
 
     report: str
     start: dt.datetime
@@ -183,29 +183,29 @@ class Question:
     filters: tuple[tuple[Filter, frozenset[str]], ...]
     order_by: str
     descending: bool
-    # All pages show the data of the first one.
+    # All pages show the data as of the first page.
     as_of: dt.datetime
     revision: int
     value: Callable[[Fact, str], Any] = value_of
-    """What a use shows for a dimension."""
+    """Value of a dimension for a fact."""
 
 
 def usage(call: Call) -> Row:
-    """Answer ``analytics/usage``."""
-    return _answer(call, "usage", USAGE_ORDERS, DIMENSIONS, usage_metrics)
+    """Return the response of ``analytics/usage``."""
+    return _respond(call, "usage", USAGE_ORDERS, DIMENSIONS, usage_metrics)
 
 
 def cost(call: Call) -> Row:
-    """Answer ``analytics/cost``."""
-    return _answer(call, "cost", COST_ORDERS, (*DIMENSIONS, *FAN_OUT), cost_metrics)
+    """Return the response of ``analytics/cost``."""
+    return _respond(call, "cost", COST_ORDERS, (*DIMENSIONS, *FAN_OUT), cost_metrics)
 
 
-def _answer(
+def _respond(
     call: Call,
     report: str,
     orders: Collection[str],
     dimensions: Collection[str],
-    metrics: Callable[[Question, Group], Iterator[tuple[Row, Row]]],
+    metrics: Callable[[ParsedQuery, Group], Iterator[tuple[Row, Row]]],
 ) -> Row:
     query, facts = call.query, call.facts
     if BETA not in call.betas:
@@ -217,7 +217,7 @@ def _answer(
     if without_deleted and "actor" not in group_by:
         raise invalid("exclude_deleted_users: requires group_by[]=actor")
     place = place_of(call, report)
-    question = Question(
+    parsed = ParsedQuery(
         report=report,
         start=start,
         end=end,
@@ -231,15 +231,15 @@ def _answer(
         revision=place["revision"],
     )
     query.done()
-    groups = ranked(question, facts)
+    groups = ranked(parsed, facts)
     stop = place["start"] + page_size(place["page"], limit)
     data = []
     for group in groups[place["start"] : stop]:
-        shown = _shown(question, group, facts)
+        shown = _shown(parsed, group, facts)
         if without_deleted and (shown["actor"] or {}).get("deleted"):
             continue
-        for more_values, values in metrics(question, group):
-            row = {**_bounds(question, group), "group": {**shown, **more_values}, report: values}
+        for more_values, values in metrics(parsed, group):
+            row = {**_bounds(parsed, group), "group": {**shown, **more_values}, report: values}
             data.append(row)
     more = stop < len(groups)
     following = {
@@ -251,7 +251,7 @@ def _answer(
         "data": data,
         "has_more": more,
         "next_page": cursor(query, following) if more else None,
-        "data_refreshed_at": refreshed_at(question.as_of),
+        "data_refreshed_at": refreshed_at(parsed.as_of),
     }
 
 
@@ -259,7 +259,7 @@ def _answer(
 
 
 def place_of(call: Call, report: str) -> dict[str, Any]:
-    """Return where the page is, and the moment that all pages of its chain show."""
+    """Return the position of the page, and the time whose data all pages of the query show."""
     place = {
         "report": f"{report} {call.facts.seed}",
         "as_of": call.now.isoformat(),
@@ -287,7 +287,7 @@ def _group_by(query: Query, dimensions: Collection[str]) -> list[str]:
 
 
 def check_teams(query: Query, group_by: Collection[str]) -> None:
-    """Refuse teams of users together with Slack's users."""
+    """Reject RBAC groups together with Slack users."""
     if "claude_tag_user_id" in group_by and (
         "rbac_group_id" in group_by or query.many("rbac_group_ids")
     ):
@@ -297,7 +297,7 @@ def check_teams(query: Query, group_by: Collection[str]) -> None:
 def filters_of(
     query: Query, facts: Facts, known: Mapping[str, Filter]
 ) -> tuple[tuple[Filter, frozenset[str]], ...]:
-    """Return the filters of a query that has any."""
+    """Return the filters of a query."""
     filters = []
     tagged = {team.uuid: team.id for team in facts.cast.teams}
     for name, looks in known.items():
@@ -315,7 +315,7 @@ def filters_of(
 def range_of(
     call: Call, width_name: str, now: dt.datetime
 ) -> tuple[str | None, dt.datetime, dt.datetime]:
-    """Return the width of a row's bucket, if there is one, and the range of a query."""
+    """Return the bucket width, if set, and the range of a query."""
     query = call.query
     width = query.choice(width_name, (*WIDTHS, ""), "") or None
     start, end = within_reach(call, now)
@@ -331,7 +331,7 @@ def range_of(
 
 
 def within_reach(call: Call, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
-    """Return the range of a query: a month or less, and none of it too long ago."""
+    """Return the range of a query: at most a month, and not before the API's earliest data."""
     query = call.query
     start = query.time("starting_at", required=True)
     assert start is not None
@@ -349,7 +349,7 @@ def within_reach(call: Call, now: dt.datetime) -> tuple[dt.datetime, dt.datetime
 
 
 def in_order(start: dt.datetime, end: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
-    """Refuse a range that is empty."""
+    """Reject an empty range."""
     if end <= start:
         raise invalid(
             "Invalid date range: ending date must be after starting date", should_retry=False
@@ -361,28 +361,28 @@ def in_order(start: dt.datetime, end: dt.datetime) -> tuple[dt.datetime, dt.date
 
 
 @functools.lru_cache(maxsize=4)
-def ranked(question: Question, facts: Facts) -> list[Group]:
-    """Return everything that a question's pages show, in its order."""
+def ranked(parsed: ParsedQuery, facts: Facts) -> list[Group]:
+    """Return all groups of a query, in its order."""
     groups: dict[tuple[Any, ...], Group] = {}
-    until = min(question.end, question.as_of - DELAY)
-    for fact in facts.between(question.start, until, question.revision):
-        lines = _lines(question, fact)
-        if not (lines if question.report == "cost" else fact.counters or fact.requests):
+    until = min(parsed.end, parsed.as_of - DELAY)
+    for fact in facts.between(parsed.start, until, parsed.revision):
+        lines = _lines(parsed, fact)
+        if not (lines if parsed.report == "cost" else fact.counters or fact.requests):
             continue
-        if not all(_matches(fact, looks, values, facts) for looks, values in question.filters):
+        if not all(_matches(fact, looks, values, facts) for looks, values in parsed.filters):
             continue
-        start = snap(fact.moment, WIDTHS[question.width]) if question.width else question.start
-        for values in _combinations(question, fact):
+        start = snap(fact.moment, WIDTHS[parsed.width]) if parsed.width else parsed.start
+        for values in _combinations(parsed, fact):
             key = (start, *values)
             if key not in groups:
                 groups[key] = Group(start, values)
-            groups[key].add(fact, lines, question.fan_out)
-    return _ordered(question, list(groups.values()))
+            groups[key].add(fact, lines, parsed.fan_out)
+    return _ordered(parsed, list(groups.values()))
 
 
-def _lines(question: Question, fact: Fact) -> list[Cost]:
-    """Return the lines that count: amounts are before credits, and by token type only tokens'."""
-    only_tokens = question.fan_out == ("token_type",)
+def _lines(parsed: ParsedQuery, fact: Fact) -> list[Cost]:
+    """Return the relevant costs: without credits, and by token type only those of tokens."""
+    only_tokens = parsed.fan_out == ("token_type",)
     return [
         line
         for line in fact.costs
@@ -396,56 +396,54 @@ def _matches(fact: Fact, looks: Filter, values: frozenset[str], facts: Facts) ->
     return not values.isdisjoint(looks.tags(fact))
 
 
-def _combinations(question: Question, fact: Fact) -> Iterator[tuple[Any, ...]]:
-    """Yield the values of the dimensions: once, or once per group of the user."""
-    by_team = "rbac_group_id" in question.group_by
+def _combinations(parsed: ParsedQuery, fact: Fact) -> Iterator[tuple[Any, ...]]:
+    """Yield the values of the dimensions, once per RBAC group of the user if grouped by it."""
+    by_team = "rbac_group_id" in parsed.group_by
     for team in (by_team and fact.rbac_group_ids) or (None,):
         yield tuple(
-            team if name == "rbac_group_id" else question.value(fact, name)
-            for name in question.group_by
+            team if name == "rbac_group_id" else parsed.value(fact, name)
+            for name in parsed.group_by
         )
 
 
-def _ordered(question: Question, groups: list[Group]) -> list[Group]:
-    orders = USAGE_ORDERS if question.report == "usage" else COST_ORDERS
+def _ordered(parsed: ParsedQuery, groups: list[Group]) -> list[Group]:
+    orders = USAGE_ORDERS if parsed.report == "usage" else COST_ORDERS
     metric, *_ = orders.values()
-    if question.order_by == "time" and question.width:
+    if parsed.order_by == "time" and parsed.width:
         largest_first = sorted(groups, key=metric, reverse=True)
-        return sorted(
-            largest_first, key=lambda group: group.starting_at, reverse=question.descending
-        )
-    return sorted(groups, key=orders.get(question.order_by, metric), reverse=question.descending)
+        return sorted(largest_first, key=lambda group: group.starting_at, reverse=parsed.descending)
+    return sorted(groups, key=orders.get(parsed.order_by, metric), reverse=parsed.descending)
 
 
 # -- from groups to rows
 
 
 def page_size(page: int, limit: int) -> int:
-    """Return how many groups a page takes: now and then few, now and then none at all."""
+    """Return the number of groups on a page; some pages have few, some have none."""
     if page % 8 == 2:
         return 0
     return (limit + 1) // 2 if page % 8 == 1 else limit
 
 
-def _shown(question: Question, group: Group, facts: Facts) -> Row:
-    values = dict(zip(question.group_by, group.values, strict=True))
+def _shown(parsed: ParsedQuery, group: Group, facts: Facts) -> Row:
+    values = dict(zip(parsed.group_by, group.values, strict=True))
     shown = {name: values.get(name) for name in DIMENSIONS}
-    shown["actor"] = facts.cast.describe(values.get("actor"), question.revision)
+    shown["actor"] = facts.cast.describe(values.get("actor"), parsed.revision)
     return shown
 
 
-def _bounds(question: Question, group: Group) -> Row:
-    end = group.starting_at + WIDTHS[question.width] if question.width else question.end
+def _bounds(parsed: ParsedQuery, group: Group) -> Row:
+    end = group.starting_at + WIDTHS[parsed.width] if parsed.width else parsed.end
     return bounds(group.starting_at, end)
 
 
 def bounds(start: dt.datetime, end: dt.datetime) -> Row:
-    """Return a range as a row shows it."""
+    """Return a range in the format of a row."""
     return {"starting_at": time_text(start), "ending_at": time_text(end)}
 
 
-def usage_metrics(_: Question, group: Group) -> Iterator[tuple[Row, Row]]:
-    """Yield a group's counts."""
+def usage_metrics(_: ParsedQuery, group: Group) -> Iterator[tuple[Row, Row]]:
+    """Yield the counters of a group."""
     counters = group.counters
     yield (
         {},
@@ -465,8 +463,8 @@ def usage_metrics(_: Question, group: Group) -> Iterator[tuple[Row, Row]]:
     )
 
 
-def cost_metrics(question: Question, group: Group) -> Iterator[tuple[Row, Row]]:
-    """Yield a group's amounts, with the types that they are broken out by."""
+def cost_metrics(parsed: ParsedQuery, group: Group) -> Iterator[tuple[Row, Row]]:
+    """Yield the amounts of a group, with their cost type and token type."""
     for (cost_type, token_type), (amount, listed) in group.components.items():
         yield (
             {"cost_type": cost_type, "token_type": token_type},
@@ -474,13 +472,13 @@ def cost_metrics(question: Question, group: Group) -> Iterator[tuple[Row, Row]]:
                 "amount": amount_text(amount),
                 "list_amount": amount_text(listed),
                 "currency": "USD",
-                "requests": None if question.fan_out else group.requests,
+                "requests": None if parsed.fan_out else group.requests,
                 "metric_of_tomorrow": "1",
             },
         )
 
 
 def refreshed_at(now: dt.datetime) -> str:
-    """Return until when the data are complete: some hours ago, moving on in steps."""
+    """Return the time up to which the data are complete: some hours ago, rounded."""
     refreshed = snap(now - LAG, dt.timedelta(minutes=10)) + dt.timedelta(seconds=12.345678)
     return refreshed.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,4 +1,4 @@
-"""Who and what each use belongs to: identities, products, teams, agents, Slack channels."""
+"""Attribution of usage: identities, products, teams, agents, Slack channels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CATEGORIES = ("dm", "engaged", "monitoring", "proactive", "scheduled")
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The identity that a use is attributed to."""
+    """The identity that usage is attributed to."""
 
     type: str
     id: str
@@ -37,17 +37,17 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """A group of users, by both of its ids."""
+    """A group of users, with both of its ids."""
 
     id: str
     uuid: str
 
 
 class Cast:
-    """Everybody and everything beyond the directory that use can belong to."""
+    """All identities and objects, beyond the directory, that usage can be attributed to."""
 
     def __init__(self, organization: Organization, *, enterprise: bool) -> None:
-        """Make everybody up, from the organization's seed."""
+        """Generate them from the organization's seed."""
         rng = random.Random(f"cast:{organization.seed}")
         self.organization = organization
         self.enterprise = enterprise
@@ -58,11 +58,11 @@ class Cast:
             for number, key in enumerate(organization.keys)
             if number % 4 == 3
         }
-        # The first left, and the second one's account is gone too.
+        # The first one has left; the account of the second one is deleted, too.
         self.former_users = [new_id(rng, "user") for _ in range(2)]
         self.nameless_user = organization.users[-1]
         self.claude_security = new_id(rng, "user")
-        # Identities that the API cannot render: each is a row of its own, and each shows as null.
+        # Identities that the API cannot name: each has its own row, and is null in it.
         self.ghosts = [f"ghost-{number}" for number in range(3)]
         self.federated = _federated()
         self.platforms = [*self.federated, *self.ghosts]
@@ -73,7 +73,7 @@ class Cast:
         agents = [new_id(rng, "agent") for _ in range(3)]
         environments = [new_id(rng, "env") for _ in range(2)]
         deployments = [new_id(rng, "depl") for _ in range(2)]
-        # One in three was started by no deployment.
+        # One in three was started without a deployment.
         self.sessions = [
             Session(
                 new_id(rng, "sesn"),
@@ -87,7 +87,7 @@ class Cast:
         self.slack_channels = [f"C0{number}CHANNEL" for number in range(4)]
 
     def describe(self, actor: Actor | None, revision: int) -> dict[str, Any] | None:
-        """Return an identity as the API shows it now; null if it cannot."""
+        """Return an identity in the format of the API; null if the API cannot name it."""
         if actor is None or actor.id in self.ghosts:
             return None
         if actor.type == "service_account_actor":
@@ -114,7 +114,7 @@ class Cast:
             person = self.organization.person(10_000)
             return person.name, person.email, True
         person = self.organization.people[user_id]
-        # Between two reads of the past somebody changes the name, and somebody leaves.
+        # With each revision, one person changes the name, and one leaves.
         number = self.number_of_user[user_id]
         name = f"{person.name} II" if revision and number == 0 else person.name
         return (
@@ -124,7 +124,7 @@ class Cast:
         )
 
     def teams_of(self, user_id: str | None, date: dt.date) -> tuple[str, ...]:
-        """Return the groups of a user on a day: none, one or two; some users move every month."""
+        """Return up to two groups of a user on a day; some users change groups every month."""
         if not self.enterprise or user_id not in self.number_of_user:
             return ()
         first, second, third = (team.id for team in self.teams)
@@ -136,7 +136,7 @@ class Cast:
         )[self.number_of_user[user_id] % 4]
 
     def of_console(self, rng: random.Random, fields: dict[str, Any]) -> dict[str, Any]:
-        """Return whose a use on the Console is, from what the older reports tell."""
+        """Return the attribution of Console usage, from the fields of the older reports."""
         more = self._by_user(rng) if fields.get("account_id") else self._by_program(rng, fields)
         if more["product"] == "managed_agents_api":
             more |= self.in_session(rng)
@@ -156,7 +156,7 @@ class Cast:
         }
 
     def of_enterprise(self, rng: random.Random, date: dt.date) -> dict[str, Any]:
-        """Return whose a use of Claude Enterprise is: no workspace, key or tier."""
+        """Return the attribution of Claude Enterprise usage, without workspace, key or tier."""
         user: str | None = rng.choices(
             (rng.choice(self.organization.users), *self.former_users, *self.ghosts, None),
             weights=(80, 4, 4, 3, 3, 3, 3),
@@ -204,17 +204,17 @@ class Cast:
         platform = rng.choice(self.platforms)
         if fields.get("service_account_id"):
             return {"product": product, "federated_id": platform if means < 0.5 else None}
-        if means < 0.1:  # on a cloud platform
+        if means < 0.1:  # a cloud platform
             return {"product": product, "federated_id": platform, "api_key_id": None}
-        if means < 0.15:  # there too, with a key
+        if means < 0.15:  # a cloud platform, with a key
             return {"product": product, "federated_id": platform}
-        if means < 0.2:  # nobody knows
+        if means < 0.2:  # unknown
             return {"product": None, "api_key_id": None}
         return {"product": product, "owner_id": self.owners.get(fields.get("api_key_id", ""))}
 
 
 def _federated() -> dict[str, dict[str, Any]]:
-    """Return identities that cloud platforms vouch for, as the API shows them."""
+    """Return federated identities of cloud platforms, in the format of the API."""
     role = "arn:aws:iam::111122223333:role/reports"
     subjects_and_providers: tuple[tuple[str | None, dict[str, Any]], ...] = (
         (role, {"type": "aws", "account_id": "111122223333", "signed_principal": role}),

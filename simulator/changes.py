@@ -1,6 +1,7 @@
-"""Wrong answers made of the right one. Each raises `LookupError` where there is nothing to change.
+"""Changes that make a correct response wrong. Each raises `LookupError` if it does not apply.
 
-A change gets the decoded answer and the parameters of the request, and may change the answer.
+A change receives the decoded response and the parameters of the request, and may modify the
+response.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     Change = Callable[[Any, Pairs], Any]
 
 CURSORS = ("page", "after_id")
-"""Parameters that ask for a page that is not the first."""
+"""Parameters that request a page other than the first."""
 LONE_SURROGATE = "\U0010d800"
 r"""Becomes the escape ``\ud800`` in the body: no Unicode text, but legal JSON."""
 NUL = "\0"
@@ -37,63 +38,63 @@ _DAY, _MONTH = dt.timedelta(days=1), dt.timedelta(days=31)
 # -- paging
 
 
-def repeat_cursor(answer: Any, pairs: Pairs) -> Any:
-    """Point to the page that was asked for."""
+def repeat_cursor(response: Any, pairs: Pairs) -> Any:
+    """Return the cursor of the requested page again."""
     cursor = next(value for name, value in pairs if name in CURSORS)
-    return {**answer, "has_more": True, _cursor_field(answer): cursor}
+    return {**response, "has_more": True, _cursor_field(response): cursor}
 
 
-def drop_cursor(answer: Any, pairs: Pairs) -> Any:  # noqa: ARG001
-    """Say that there is more, but not where."""
-    if "data" not in answer:
+def drop_cursor(response: Any, pairs: Pairs) -> Any:  # noqa: ARG001
+    """Set has_more, but without a cursor."""
+    if "data" not in response:
         raise LookupError
-    return {**answer, "has_more": True, _cursor_field(answer): None}
+    return {**response, "has_more": True, _cursor_field(response): None}
 
 
-def drop_data(answer: Any, pairs: Pairs) -> Any:  # noqa: ARG001
-    """Leave the rows out, and nothing in their place."""
-    return {name: value for name, value in answer.items() if name not in {"data", "summaries"}}
+def drop_data(response: Any, pairs: Pairs) -> Any:  # noqa: ARG001
+    """Remove the list of rows."""
+    return {name: value for name, value in response.items() if name not in {"data", "summaries"}}
 
 
-def _cursor_field(answer: Any) -> str:
-    return "last_id" if "last_id" in answer else "next_page"
+def _cursor_field(response: Any) -> str:
+    return "last_id" if "last_id" in response else "next_page"
 
 
 # -- values
 
 
-def null_row(answer: Any, pairs: Pairs) -> Any:  # noqa: ARG001
-    """Put null in the place of the first row."""
-    if not answer.get("data"):
+def null_row(response: Any, pairs: Pairs) -> Any:  # noqa: ARG001
+    """Replace the first row by null."""
+    if not response.get("data"):
         raise LookupError
-    return {**answer, "data": [None, *answer["data"][1:]]}
+    return {**response, "data": [None, *response["data"][1:]]}
 
 
-def wrong_value(answer: Any, pairs: Pairs) -> Any:  # noqa: ARG001
-    """Give one field of one row a value of another type."""
+def wrong_value(response: Any, pairs: Pairs) -> Any:  # noqa: ARG001
+    """Set one field of one row to a value of another type."""
     for name, value in WRONG_VALUES.items():
-        if _replace_first(answer.get("data"), name, value):
-            return answer
+        if _replace_first(response.get("data"), name, value):
+            return response
     raise LookupError
 
 
-def huge_integer(answer: Any, pairs: Pairs) -> Any:  # noqa: ARG001
-    """Give one counter of one row a value beyond 64 bits."""
+def huge_integer(response: Any, pairs: Pairs) -> Any:  # noqa: ARG001
+    """Set one counter of one row to a value beyond 64 bits."""
     for name in HUGE_COUNTS:
-        if _replace_first(answer.get("data"), name, HUGE):
-            return answer
+        if _replace_first(response.get("data"), name, HUGE):
+            return response
     raise LookupError
 
 
 def add_to_name(character: str) -> Change:
     """Return a change that adds a character to the first name."""
 
-    def change(answer: Any, pairs: Pairs) -> Any:  # noqa: ARG001
-        row = next((row for row in answer.get("data") or () if row.get("name")), None)
+    def change(response: Any, pairs: Pairs) -> Any:  # noqa: ARG001
+        row = next((row for row in response.get("data") or () if row.get("name")), None)
         if row is None:
             raise LookupError
         row["name"] += character
-        return answer
+        return response
 
     return change
 
@@ -112,61 +113,61 @@ def _replace_first(part: Any, name: str, value: Any) -> bool:
 # -- times
 
 
-def one_bucket(answer: Any, pairs: Pairs) -> Any:  # noqa: ARG001
-    """Make one bucket of all buckets of the page."""
-    buckets = _buckets(answer, at_least=2)
-    return {**answer, "data": [_joined(buckets, buckets[0]["starting_at"])]}
+def one_bucket(response: Any, pairs: Pairs) -> Any:  # noqa: ARG001
+    """Merge all buckets of the page into one."""
+    buckets = _buckets(response, at_least=2)
+    return {**response, "data": [_joined(buckets, buckets[0]["starting_at"])]}
 
 
-def days_for_hours(answer: Any, pairs: Pairs) -> Any:
-    """Make one bucket of all hours of a day: the answer of a server that knows days only."""
+def days_for_hours(response: Any, pairs: Pairs) -> Any:
+    """Merge all hours of a day into one bucket, like a server that supports days only."""
     if ("bucket_width", "1h") not in pairs:
         raise LookupError
     days: dict[str, list[Any]] = {}
-    for bucket in _buckets(answer, at_least=1):
+    for bucket in _buckets(response, at_least=1):
         days.setdefault(bucket["starting_at"][:10], []).append(bucket)
     data = [
         {**_joined(hours, f"{day}T00:00:00Z"), "ending_at": _later(f"{day}T00:00:00Z", _DAY)}
         for day, hours in days.items()
     ]
-    return {**answer, "data": data}
+    return {**response, "data": data}
 
 
-def drop_first_bucket(answer: Any, pairs: Pairs) -> Any:  # noqa: ARG001
-    """Leave the first bucket of the page out."""
-    return {**answer, "data": _buckets(answer, at_least=2)[1:]}
+def drop_first_bucket(response: Any, pairs: Pairs) -> Any:  # noqa: ARG001
+    """Remove the first bucket of the page."""
+    return {**response, "data": _buckets(response, at_least=2)[1:]}
 
 
-def drop_middle_bucket(answer: Any, pairs: Pairs) -> Any:  # noqa: ARG001
-    """Leave a bucket out that has neighbours on the page."""
-    buckets = _buckets(answer, at_least=3)
+def drop_middle_bucket(response: Any, pairs: Pairs) -> Any:  # noqa: ARG001
+    """Remove a bucket from the middle of the page."""
+    buckets = _buckets(response, at_least=3)
     middle = len(buckets) // 2
-    return {**answer, "data": buckets[:middle] + buckets[middle + 1 :]}
+    return {**response, "data": buckets[:middle] + buckets[middle + 1 :]}
 
 
-def end_a_month_later(answer: Any, pairs: Pairs) -> Any:
-    """Give rows that were asked for by the day, hour or minute an end of a month later."""
+def end_a_month_later(response: Any, pairs: Pairs) -> Any:
+    """Set the end of rows by day, hour or minute to a month later."""
     widths = {"bucket_width", "time_bucket_width"}
-    rows = [row for row in answer.get("data") or () if row.get("ending_at")]
+    rows = [row for row in response.get("data") or () if row.get("ending_at")]
     if not rows or not any(name in widths for name, _ in pairs):
         raise LookupError
     for row in rows:
         row["ending_at"] = _later(row["starting_at"], _MONTH)
-    return answer
+    return response
 
 
-def other_day(answer: Any, pairs: Pairs) -> Any:  # noqa: ARG001
-    """Give rows that have a date the day before it."""
-    rows = [row for row in answer.get("data") or () if row.get("date")]
+def other_day(response: Any, pairs: Pairs) -> Any:  # noqa: ARG001
+    """Set the date of rows to the day before."""
+    rows = [row for row in response.get("data") or () if row.get("date")]
     if not rows:
         raise LookupError
     for row in rows:
         row["date"] = _later(row["date"], -_DAY)
-    return answer
+    return response
 
 
-def _buckets(answer: Any, *, at_least: int) -> list[Any]:
-    data: list[Any] = answer.get("data") or []
+def _buckets(response: Any, *, at_least: int) -> list[Any]:
+    data: list[Any] = response.get("data") or []
     if len(data) < at_least or "results" not in data[0]:
         raise LookupError
     return data

@@ -1,4 +1,4 @@
-"""Claude Code's daily report, and what really happened (docs: claude-code-analytics-api)."""
+"""Claude Code's daily report, and its source data (docs: claude-code-analytics-api)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from simulator.query import Query
 
 DELAY = dt.timedelta(hours=1)
-"""Only what is older is shown."""
+"""Age from which activity is in the report."""
 TERMINALS = ("vscode", "iTerm.app", "tmux", "cursor", "ssh-session")
 TOOLS = ("edit_tool", "multi_edit_tool", "write_tool", "notebook_edit_tool", "tool_of_tomorrow")
 TOKENS = ("input", "output", "cache_read", "cache_creation")
@@ -38,7 +38,7 @@ COUNTERS = (
 
 @dataclass(frozen=True, slots=True)
 class ModelUse:
-    """What one model did, and its estimated cost in cents."""
+    """Usage of one model, and its estimated cost in cents."""
 
     model: str
     tokens: tuple[int, ...]
@@ -47,23 +47,23 @@ class ModelUse:
 
 @dataclass(frozen=True, slots=True)
 class Sitting:
-    """What somebody did with Claude Code at one go."""
+    """One session of an actor in Claude Code."""
 
     moment: dt.datetime
     actor: tuple[str, str]
-    """The type, and the e-mail address or the key's name."""
+    """Type, and e-mail address or key name."""
     customer_type: str
     subscription_type: str | None
     terminal_type: str
     is_remote: bool | None
-    """None: from an old client, which tells neither this nor the subscription."""
+    """None for an old client, which reports neither this nor the subscription."""
     counters: tuple[int, ...]
     tools: tuple[tuple[str, int, int], ...]
     """Name, accepted, rejected."""
     models: tuple[ModelUse, ...]
 
     def shown(self) -> dict[str, Any]:
-        """Return what a record shows of it, apart from the metrics."""
+        """Return the fields of its record, without the metrics."""
         kind, name = self.actor
         named = "email_address" if kind == "user_actor" else "api_key_name"
         fields = {
@@ -82,7 +82,7 @@ class Sitting:
 
 @functools.lru_cache(maxsize=64)
 def sittings(facts: Facts, date: dt.date) -> tuple[Sitting, ...]:
-    """Return everything that happens on a day, in time order: the truth behind the report."""
+    """Return all sessions of a day in time order: the source data of the report."""
     if date < facts.first_day:
         return ()
     if facts.silence and facts.silence[0] <= date < facts.silence[1]:
@@ -93,13 +93,13 @@ def sittings(facts: Facts, date: dt.date) -> tuple[Sitting, ...]:
 
 
 def report(call: Call) -> dict[str, Any]:
-    """Answer ``usage_report/claude_code``."""
+    """Return the response of ``usage_report/claude_code``."""
     query = call.query
     date = _date(query)
     limit = query.integer("limit", 20, 1, 1000)
     at = position(query)
     query.done()
-    # All pages of a session show the data of its first one.
+    # All pages show the data as of the first page.
     until = dt.datetime.fromisoformat(at["until"]) if at else call.now - DELAY
     start = at.get("start", 0)
     rows = records(sittings(call.facts, date), date, until)
@@ -116,7 +116,7 @@ def report(call: Call) -> dict[str, Any]:
 
 
 def records(day: Iterable[Sitting], date: dt.date, until: dt.datetime) -> list[dict[str, Any]]:
-    """Add sittings up to a time up to records, some of which look the same."""
+    """Aggregate the sessions up to a time into records; some records have the same key."""
     groups: dict[str, list[Sitting]] = {}
     for sitting in day:
         if sitting.moment < until:
@@ -152,7 +152,7 @@ def _record(date: dt.date, members: list[Sitting]) -> dict[str, Any]:
             "pull_requests_by_claude_code": sums[4],
         },
         "tool_actions": tools,
-        # Where no model was used the list is empty, or not there.
+        # If no model was used, the list is empty or missing.
         **(models if uses or _pick(shown, 2) else {}),
     }
 
@@ -180,7 +180,7 @@ def _sitting(rng: random.Random, facts: Facts, date: dt.date) -> Sitting:
             subscription = ("enterprise", "team")[number % 2]
     else:
         actor = ("api_actor", organization.keys[number - len(organization.users)].name)
-    # An actor has two terminals; one in three actors works with an old client now and then.
+    # An actor has two terminals; one in three actors sometimes uses an old client.
     terminal = TERMINALS[(number + rng.randrange(2)) % len(TERMINALS)]
     old = number % 3 == 1 and rng.random() < 0.5
     is_remote = rng.random() < 0.2
@@ -212,7 +212,7 @@ _PRICES = {
 
 
 def _use(rng: random.Random, model: str) -> ModelUse:
-    # Now and then more than 32 bits hold.
+    # Sometimes more than 32 bits.
     scale = 1000 if rng.random() < 0.01 else 1
     tokens = (
         rng.randrange(50_000),
@@ -222,7 +222,7 @@ def _use(rng: random.Random, model: str) -> ModelUse:
     )
     priced = zip(tokens, _PRICES[model], strict=True)
     cost = sum((count * price for count, price in priced), Decimal(0)) / 1_000_000
-    # Sometimes whole cents, mostly more digits than a float holds.
+    # Sometimes whole cents, mostly more digits than a float can represent.
     return ModelUse(model, tokens, round(cost, 0) if rng.random() < 0.3 else cost * _FACTOR)
 
 
@@ -230,7 +230,7 @@ _FACTOR = Decimal("0.98765432101")
 
 
 def _plain(amount: Decimal) -> Decimal:
-    """Drop trailing zeros, and never print an exponent."""
+    """Remove trailing zeros, without using an exponent."""
     return Decimal(format(amount.normalize(), "f"))
 
 

@@ -33,7 +33,7 @@ USAGE_DIMENSIONS = (
     "speed",
     "workspace_id",
 )
-# filter: the dimension that it looks at, and the values that it takes
+# filter: its dimension, and its valid values
 USAGE_FILTERS: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "account_ids": ("account_id", None),
     "api_key_ids": ("api_key_id", None),
@@ -45,15 +45,15 @@ USAGE_FILTERS: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "inference_geos": ("inference_geo", GEOS),
     "speeds": ("speed", SPEEDS),
 }
-# bucket width: default and greatest number of buckets a page
+# bucket width: default and maximum number of buckets per page
 USAGE_PAGES = {"1d": (7, 31), "1h": (24, 168), "1m": (60, 1440)}
 DELAY = dt.timedelta(minutes=5)
-"""Time until a request shows up in the reports (docs: usage-cost-api)."""
+"""Time until a request appears in the reports (docs: usage-cost-api)."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request, and the world at its time."""
+    """A request, and the data at its time."""
 
     query: Query
     now: dt.datetime
@@ -61,13 +61,13 @@ class Call:
     betas: frozenset[str]
     refuse_future: bool = False
     split_buckets: bool = False
-    """Whether the last bucket of a page goes on in the next one."""
+    """Whether the last bucket of a page continues on the next one."""
     repeat_rows: bool = False
-    """Whether a page begins with the last row of the one before."""
+    """Whether a page repeats the last row of the previous one."""
 
 
 def usage(call: Call) -> dict[str, Any]:
-    """Answer ``usage_report/messages``."""
+    """Return the response of ``usage_report/messages``."""
     query = call.query
     width = query.choice("bucket_width", WIDTHS, "1d")
     group_by = query.many("group_by", USAGE_DIMENSIONS)
@@ -101,7 +101,7 @@ def usage(call: Call) -> dict[str, Any]:
 
 
 def cost(call: Call) -> dict[str, Any]:
-    """Answer ``cost_report``."""
+    """Return the response of ``cost_report``."""
     query = call.query
     query.choice("bucket_width", ("1d",), "1d")
     group_by = query.many("group_by", ("description", "workspace_id"))
@@ -129,7 +129,7 @@ def _buckets(
     most: int,
     results: Callable[[Iterable[Fact]], list[dict[str, Any]]],
 ) -> dict[str, Any]:
-    """Page through the buckets of a range: oldest first, empty ones too."""
+    """Return a page of the buckets of a range: oldest first, including empty ones."""
     query, width = call.query, WIDTHS[width_name]
     starting_at = query.time("starting_at", required=True)
     ending_at = query.time("ending_at")
@@ -171,9 +171,9 @@ def _buckets(
 
 
 def cut_buckets(data: list[dict[str, Any]], shown: int, *, split: bool) -> int:
-    """Leave out what a page before has shown of the first bucket, and perhaps half of the last.
+    """Remove the results that an earlier page has shown; with ``split``, half of the last bucket.
 
-    Return how many results of the last bucket are shown if it goes on in the next page, else 0.
+    Return the number of results shown of the last bucket if it continues on the next page, else 0.
     """
     if shown:
         data[0]["results"] = data[0]["results"][shown:]
@@ -186,12 +186,12 @@ def cut_buckets(data: list[dict[str, Any]], shown: int, *, split: bool) -> int:
 
 
 def next_start(call: Call, start: int, stop: int) -> int:
-    """Return where the page after ``start`` to ``stop`` begins."""
+    """Return the start of the page that follows ``start`` to ``stop``."""
     return stop - 1 if call.repeat_rows and stop - start > 1 else stop
 
 
 def _legacy(fact: Fact, dimension: str) -> str | None:
-    """Return a dimension as these reports show it: the default workspace is null."""
+    """Return a dimension in the format of these reports: the default workspace is null."""
     value: str | None = getattr(fact, dimension)
     return None if value == DEFAULT_WORKSPACE else value
 
@@ -216,7 +216,7 @@ def _parsed(fact: Fact, line: Cost) -> tuple[str | None, ...]:
 
 
 def _parts(key: object, members: list[T]) -> list[list[T]]:
-    """Split some groups in two: the API may show rows that look the same."""
+    """Split some groups in two: the API may return several rows with the same key."""
     if len(members) > 1 and _pick(key, 3):
         return [members[::2], members[1::2]]
     return [members]
@@ -257,7 +257,7 @@ def _cost_row(key: tuple[Any, ...], lines: list[Cost]) -> dict[str, Any]:
 
 
 def amount_text(amount: Decimal) -> str:
-    """Print cents as the API does: often, but not always, padded to six decimals."""
+    """Format cents like the API: often, but not always, padded to six decimals."""
     text = format(amount.normalize(), "f")
     decimals = len(text.partition(".")[2])
     if decimals < 6 and _pick(text, 2):
@@ -266,7 +266,7 @@ def amount_text(amount: Decimal) -> str:
 
 
 def time_text(moment: dt.datetime) -> str:
-    """Print times as the API does: with microseconds now and then."""
+    """Format times like the API: sometimes with microseconds."""
     text = moment.strftime("%Y-%m-%dT%H:%M:%S")
     return f"{text}.000000Z" if _pick(text, 5) else f"{text}Z"
 

@@ -1,4 +1,4 @@
-"""What the Admin API's lists hold: rows as under API version 2026-10-21 (docs: api/admin)."""
+"""Rows of the Admin API's lists, in the format of API version 2026-10-21 (docs: api/admin)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _LIMITERS = {
     },
     "batch": {"enqueued_batch_requests": 500_000, "requests_per_minute": 4000},
     "token_count": {"requests_per_minute": 8000},
-    "files": {"storage_bytes": 500_000_000_000},  # more than 32 bits hold
+    "files": {"storage_bytes": 500_000_000_000},  # more than 32 bits
     "skills": {"requests_per_minute": 100},
     "web_search": {"tool_uses_per_second": 30, "limiter_of_tomorrow": 1},
 }
@@ -59,7 +59,7 @@ class Directory:
         others: int = 25,
         enterprise: bool = False,
     ) -> None:
-        """List an organization, filled up to so many rows; ``others`` is for each other list."""
+        """Generate the lists; ``sizes`` are their lengths, ``others`` the length of all others."""
         self.organization = organization
         self.seed = organization.seed
         self.roles = ENTERPRISE_ROLES if enterprise else CONSOLE_ROLES
@@ -76,7 +76,7 @@ class Directory:
         self.federation_rules = self._federation_rules(others)
 
     def members(self, workspace_id: str) -> list[Row]:
-        """Return who belongs to a workspace: everybody to the default one, few to others."""
+        """Return the members of a workspace: everybody for the default one, few for others."""
         rng = self._rng(workspace_id)
         members = self.users
         if workspace_id != DEFAULT_WORKSPACE:
@@ -104,7 +104,7 @@ class Directory:
                 elif inherited:
                     limits.append(_workspace_limit(limit["type"], limit["value"], limit))
             if overridden and entry["models"]:
-                # A limiter that only the workspace has.
+                # A limiter that is set on the workspace only.
                 limits.append(_workspace_limit("input_tokens_per_minute", 100_000, None))
             if limits:
                 rows.append(
@@ -120,7 +120,7 @@ class Directory:
         return rows
 
     def memberships(self, service_account_id: str) -> list[Row]:
-        """Return a service account's workspaces, the implicit one first; none once archived."""
+        """Return the workspaces of a service account, implicit one first; none if archived."""
         account = next(row for row in self.service_accounts if row["id"] == service_account_id)
         if account["archived_at"]:
             return []
@@ -152,7 +152,7 @@ class Directory:
         return rows
 
     def _rng(self, name: str) -> random.Random:
-        """Return a source of its own for each list, so that no size moves another list."""
+        """Return a separate random source per list, so that lists do not affect each other."""
         return random.Random(f"directory:{self.seed}:{self.enterprise}:{name}")
 
     def _somebody(self, rng: random.Random) -> str:
@@ -188,7 +188,7 @@ class Directory:
                 {
                     "id": new_id(rng, "invite"),
                     "type": "invite",
-                    # Only who accepted is a user too.
+                    # Only people who have accepted are users.
                     "email": rng.choice(self.users)["email"]
                     if status == "accepted"
                     else f"invited.{number}@example.com",
@@ -227,7 +227,7 @@ class Directory:
                     "display_name": None if number % 4 == 1 else f"cmek-{number}",
                     "geo": "us",
                     "provider_config": configs[number % len(configs)],
-                    # Workspaces are given to the even ones.
+                    # Even ones are used by workspaces.
                     "attachment": {"type": "unattached" if number % 2 else "attached"},
                     "user_profile_id": new_id(rng, "uprof") if number % 6 == 5 else None,
                     "created_at": text_at(created_at, rng),
@@ -308,7 +308,7 @@ class Directory:
             scope = {"type": "organization"}
             if number < len(known):
                 scope = {"type": "workspace", "workspace_id": known[number].workspace_id}
-            elif principal is None or rng.random() < 0.5:  # only a principal's key has no workspace
+            elif principal is None or rng.random() < 0.5:  # only keys with a principal have none
                 scope = {"type": "workspace", "workspace_id": rng.choice(self.workspaces)["id"]}
             expires_at = {
                 "expired": text_at(created_at + dt.timedelta(days=20), rng),
@@ -421,7 +421,7 @@ class Directory:
         return rows
 
     def _life(self, rng: random.Random, created_at: dt.datetime, *, archived: bool) -> Row:
-        """Return when something was made, changed and archived, and by whom if that is known."""
+        """Return the times of creation, change and archiving, and the actors if known."""
         day = dt.timedelta(days=1)
         return {
             "created_at": text_at(created_at, rng),
@@ -434,18 +434,18 @@ class Directory:
 
 
 def filled(known: Sequence[str], count: int, rng: random.Random, prefix: str) -> list[str]:
-    """Return the ids that the reports name, and made-up ones up to a number."""
+    """Return the ids of the reports, and more generated ids up to ``count``."""
     return [*known, *(new_id(rng, prefix) for _ in range(count - len(known)))]
 
 
 def moments(rng: random.Random, count: int) -> list[dt.datetime]:
-    """Return so many moments of the past, newest first."""
+    """Return ``count`` times in the past, newest first."""
     span = _GREW_UNTIL - _FOUNDED
     return sorted((_FOUNDED + rng.random() * span for _ in range(count)), reverse=True)
 
 
 def text_at(moment: dt.datetime, rng: random.Random) -> str:
-    """Print a time as the API does: with microseconds now and then."""
+    """Format a time like the API: sometimes with microseconds."""
     return moment.strftime(rng.choice(("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%fZ")))
 
 

@@ -1,4 +1,4 @@
-"""Engagement in Claude Enterprise: who used what, by day or rolled up over a range of days."""
+"""Activity in Claude Enterprise, by day or aggregated over a range of days."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FLOOR = dt.date(2026, 1, 1)
 LONGEST = 366
 AGGREGATED_AT = dt.time(10)
-"""When a day's data are there, on the next day."""
+"""Time of the next day at which a day's data become available."""
 PRODUCTS = ("chat", "chat_cowork_unified", "claude_code", "cowork", "office_agent")
 PLUGIN_PRODUCTS = ("chat_cowork_unified", "claude_code", "cowork")
 ARTIFACT_PRODUCTS = ("chat", *PLUGIN_PRODUCTS)
@@ -44,7 +44,7 @@ def _same(value: str) -> str:
 
 @dataclass(frozen=True)
 class Filter:
-    """What a dimension's values are compared with, and what they have to look like."""
+    """A filter: the compared values, and their valid format."""
 
     tags: Callable[[Session, Any], Collection[str | None]]
     allowed: Collection[str] | None = None
@@ -61,7 +61,7 @@ FILTERS = {
     ),
     "skill_name": Filter(lambda _, use: (use.skill.name.casefold(),), form=str.casefold),
     "share_status": Filter(lambda _, use: (use.skill.share_status,), SHARE_STATUSES),
-    # An opaque name goes by the name to show too.
+    # An opaque name also matches its display name.
     "connector_name": Filter(
         lambda _, use: (
             _folded(use.connector.name),
@@ -77,16 +77,16 @@ FILTERS = {
 
 @dataclass(frozen=True)
 class Report:
-    """An endpoint: what its rows are about, and how they can be asked for."""
+    """An endpoint: its rows, and its valid parameters."""
 
     name: str
     keys: tuple[str, ...]
-    """The first one is the column to sort by."""
+    """The first one is the sort column."""
     things: Callable[[Session], Iterable[tuple[tuple[str, ...], Any]]]
-    """What a session adds to: keys and things."""
+    """Keys and objects of the rows that a session contributes to."""
     row: Callable[[Span, Facts, Sequence[Part]], Row]
     metrics: tuple[str, ...] = ()
-    """What rows can be ranked by, with dots into objects."""
+    """Metrics that rows can be sorted by; dots separate nested fields."""
     group_by: tuple[str, ...] = ("rbac_group_id", "user_id")
     filters: tuple[str, ...] = ()
     products: tuple[str, ...] = ()
@@ -156,8 +156,8 @@ REPORTS = {
 
 
 @dataclass(frozen=True)
-class Question:
-    """What a query asks for, its page aside."""
+class ParsedQuery:
+    """A parsed query, without its page."""
 
     report: str
     span: Span
@@ -169,37 +169,37 @@ class Question:
 
 
 def users(call: ListCall) -> Row:
-    """Answer ``analytics/users``."""
-    return _answer(call, USERS)
+    """Return the response of ``analytics/users``."""
+    return _respond(call, USERS)
 
 
 def projects(call: ListCall) -> Row:
-    """Answer ``analytics/apps/chat/projects``."""
-    return _answer(call, PROJECTS)
+    """Return the response of ``analytics/apps/chat/projects``."""
+    return _respond(call, PROJECTS)
 
 
 def skills(call: ListCall) -> Row:
-    """Answer ``analytics/skills``."""
-    return _answer(call, SKILLS)
+    """Return the response of ``analytics/skills``."""
+    return _respond(call, SKILLS)
 
 
 def connectors(call: ListCall) -> Row:
-    """Answer ``analytics/connectors``."""
-    return _answer(call, CONNECTORS)
+    """Return the response of ``analytics/connectors``."""
+    return _respond(call, CONNECTORS)
 
 
 def plugins(call: ListCall) -> Row:
-    """Answer ``analytics/plugins``."""
-    return _answer(call, PLUGINS)
+    """Return the response of ``analytics/plugins``."""
+    return _respond(call, PLUGINS)
 
 
 def artifacts(call: ListCall) -> Row:
-    """Answer ``analytics/artifacts``."""
-    return _answer(call, ARTIFACTS)
+    """Return the response of ``analytics/artifacts``."""
+    return _respond(call, ARTIFACTS)
 
 
 def summaries(call: ListCall) -> Row:
-    """Answer ``analytics/summaries``: the only series of days, and all of it on one page."""
+    """Return the response of ``analytics/summaries``: one row per day, on a single page."""
     query, latest = call.query, latest_day(call.now)
     start = _date(query, "starting_date", required=True)
     assert start is not None
@@ -224,12 +224,12 @@ def summaries(call: ListCall) -> Row:
 
 
 def latest_day(now: dt.datetime) -> dt.date:
-    """Return the last day that there are data of."""
+    """Return the latest available day."""
     now = now.astimezone(dt.UTC)
     return now.date() - (1 if now.time() >= AGGREGATED_AT else 2) * DAY
 
 
-def _answer(call: ListCall, report: Report) -> Row:
+def _respond(call: ListCall, report: Report) -> Row:
     query, facts = call.query, call.facts
     place: Row = {
         "report": f"{report.name} {facts.seed}",
@@ -244,13 +244,13 @@ def _answer(call: ListCall, report: Report) -> Row:
     if given and (cube or given.get("report") != place["report"]):
         raise invalid("cursor does not match current query parameters")
     place |= given
-    # All pages show the data of the first one.
-    question = _question(
+    # All pages show the data as of the first page.
+    parsed = _parse_query(
         query, facts, report, group_by, dt.datetime.fromisoformat(place["as_of"]), place["revision"]
     )
     limit = query.integer("limit", 100, 1, 1000)
     query.done()
-    found = _rows(question, facts)
+    found = _rows(parsed, facts)
     stop = len(found) if cube else place["start"] + _size(place["page"], limit)
     names = _group_names(call)
     data = [
@@ -264,7 +264,7 @@ def _answer(call: ListCall, report: Report) -> Row:
 
 
 def _group_names(call: ListCall) -> dict[str, str]:
-    """Return the names of the groups, of which one cannot be resolved."""
+    """Return the names of the groups; one of them is missing."""
     *named, _ = call.facts.cast.teams
     ids = {team.id for team in named}
     groups = getattr(call.directory, "rbac_groups", ())
@@ -272,7 +272,7 @@ def _group_names(call: ListCall) -> dict[str, str]:
 
 
 def _size(page: int, limit: int) -> int:
-    """Return how many rows a page takes: now and then few, now and then none at all."""
+    """Return the number of rows on a page; some pages have few, some have none."""
     if page % 8 == 2:
         return 0
     return (limit + 1) // 2 if page % 8 == 1 else limit
@@ -281,14 +281,14 @@ def _size(page: int, limit: int) -> int:
 # -- reading the query
 
 
-def _question(
+def _parse_query(
     query: Query,
     facts: Facts,
     report: Report,
     group_by: tuple[str, ...],
     now: dt.datetime,
     revision: int,
-) -> Question:
+) -> ParsedQuery:
     start, end, rollup = _period(query, report, now)
     filters = _filters(query, facts, report.filters, report.products)
     names = {name for name, _ in filters}
@@ -299,7 +299,7 @@ def _question(
     if report is not ARTIFACTS:
         order_by = query.choice("order_by", (column, *report.metrics), column)
         order = query.choice("order", ("asc", "desc"), "asc" if order_by == column else "desc")
-    return Question(
+    return ParsedQuery(
         report=report.name,
         span=rows.Span(
             start=start,
@@ -317,7 +317,7 @@ def _question(
 
 
 def _period(query: Query, report: Report, now: dt.datetime) -> tuple[dt.date, dt.date, bool]:
-    """Return the days asked for, without the last one, and whether they are a range."""
+    """Return the requested days, exclusive end, and whether a range was requested."""
     latest, today = latest_day(now), now.astimezone(dt.UTC).date()
     date = _date(query, "date", required=report is ARTIFACTS)
     start = end = None
@@ -410,54 +410,52 @@ def _is_uuid(text: str) -> bool:
 
 
 @functools.lru_cache(maxsize=16)
-def _rows(question: Question, facts: Facts) -> list[Row]:
-    """Return everything that a question's pages show, in its order."""
-    report, span = REPORTS[question.report], question.span
+def _rows(parsed: ParsedQuery, facts: Facts) -> list[Row]:
+    """Return all rows of a query, in its order."""
+    report, span = REPORTS[parsed.report], parsed.span
     groups: dict[tuple[Any, Any], list[Part]] = collections.defaultdict(list)
     active = False
     for date in _days(max(span.start, facts.first_day), span.last):
-        for session in sessions(facts, date, question.revision):
+        for session in sessions(facts, date, parsed.revision):
             active = True
             for key, thing in report.things(session):
-                if not _matches(question, session, thing):
+                if not _matches(parsed, session, thing):
                     continue
-                for values in _combinations(question, session):
-                    # A group's members are one row.
+                for values in _combinations(parsed, session):
+                    # All members of a group are one row.
                     one = () if report is USERS and values else key
                     groups[one, values].append((session, thing))
     found = [
         {
             **report.row(span, facts, parts),
-            **dict(zip(question.group_by, values, strict=True)),
+            **dict(zip(parsed.group_by, values, strict=True)),
             "metric_of_tomorrow": 1,
         }
         for (_, values), parts in groups.items()
     ]
-    if report is ARTIFACTS and not question.group_by and active:
-        found += _empty_cells(question, found)
-    return _sorted(question, report, found)
+    if report is ARTIFACTS and not parsed.group_by and active:
+        found += _empty_cells(parsed, found)
+    return _sorted(parsed, report, found)
 
 
-def _matches(question: Question, session: Session, thing: Any) -> bool:
+def _matches(parsed: ParsedQuery, session: Session, thing: Any) -> bool:
     return all(
-        not values.isdisjoint(FILTERS[name].tags(session, thing))
-        for name, values in question.filters
+        not values.isdisjoint(FILTERS[name].tags(session, thing)) for name, values in parsed.filters
     )
 
 
-def _combinations(question: Question, session: Session) -> Iterator[tuple[str | None, ...]]:
-    """Yield the values of the dimensions: once, or once per group of the user."""
-    by_team = "rbac_group_id" in question.group_by
+def _combinations(parsed: ParsedQuery, session: Session) -> Iterator[tuple[str | None, ...]]:
+    """Yield the values of the dimensions, once per RBAC group of the user if grouped by it."""
+    by_team = "rbac_group_id" in parsed.group_by
     for team in (by_team and session.teams) or (None,):
         yield tuple(
-            team if name == "rbac_group_id" else getattr(session, name)
-            for name in question.group_by
+            team if name == "rbac_group_id" else getattr(session, name) for name in parsed.group_by
         )
 
 
-def _empty_cells(question: Question, found: Iterable[Row]) -> Iterator[Row]:
-    """Yield rows of zeros for what nobody made."""
-    wanted = dict(question.filters)
+def _empty_cells(parsed: ParsedQuery, found: Iterable[Row]) -> Iterator[Row]:
+    """Yield rows with zeros for artifact types without data."""
+    wanted = dict(parsed.filters)
     made = {(row["artifact_type"], row["is_shared"]) for row in found}
     for kind, shared in itertools.product(ARTIFACT_TYPES, (False, True)):
         if (kind, shared) in made or kind not in wanted.get("artifact_type", ARTIFACT_TYPES):
@@ -473,19 +471,19 @@ def _empty_cells(question: Question, found: Iterable[Row]) -> Iterator[Row]:
             }
 
 
-def _sorted(question: Question, report: Report, found: list[Row]) -> list[Row]:
-    """Sort by the column or the metric asked for, and then by what tells the rows apart."""
+def _sorted(parsed: ParsedQuery, report: Report, found: list[Row]) -> list[Row]:
+    """Sort by the requested column or metric, then by the identifying fields."""
 
     def identity(row: Row) -> tuple[str, ...]:
-        names = (*report.keys, *question.group_by)
+        names = (*report.keys, *parsed.group_by)
         return tuple(str(_value(row, name) or "") for name in names)
 
-    if question.order_by not in report.metrics:
-        return sorted(found, key=identity, reverse=question.descending)
+    if parsed.order_by not in report.metrics:
+        return sorted(found, key=identity, reverse=parsed.descending)
     return sorted(
         sorted(found, key=identity),
-        key=lambda row: _value(row, question.order_by) or 0,
-        reverse=question.descending,
+        key=lambda row: _value(row, parsed.order_by) or 0,
+        reverse=parsed.descending,
     )
 
 

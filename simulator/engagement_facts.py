@@ -1,7 +1,7 @@
-"""What the members of Claude Enterprise did: one list of sessions, which every report aggregates.
+"""Activity of the members of Claude Enterprise: a list of sessions, which all reports aggregate.
 
-As in `simulator.facts`, a day follows from the seed and the date alone. With `Facts.revision`
-raised, the counters of the last days are a few percent higher; nobody and nothing comes or goes.
+As in `simulator.facts`, a day depends on the seed and the date only. If `Facts.revision` is
+increased, the counters of the last days are a few percent higher; no rows are added or removed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 RESTATED_DAYS = 3
 ROLLED_OUT = dt.date(2026, 2, 1)
-"""Since when the organization has Claude Tag, Chat and Cowork unified, and the newer metrics."""
+"""First day with Claude Tag, unified Chat and Cowork, and the newer metrics."""
 CODE_ARTIFACTS_FROM = dt.date(2026, 8, 17)
 FOUNDED = dt.datetime(2025, 6, 1, 8, 15, 30, tzinfo=dt.UTC)
 OFFICE = ("excel", "outlook", "powerpoint", "word")
@@ -37,7 +37,7 @@ ARTIFACT_TYPES = (
     "text/plain",
 )
 
-# What people do, how often, and what is counted: below which number.
+# Kinds of activity, with their frequency and their counters (exclusive maximum).
 _WEIGHTS = {
     "chat": 30,
     "claude_code": 20,
@@ -88,7 +88,7 @@ FILE_EDITS = (
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A project of claude.ai; what is not known any more is None."""
+    """A project of claude.ai; fields that are no longer known are None."""
 
     id: str
     name: str
@@ -98,7 +98,7 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """A skill, and the kinds of work it is used in."""
+    """A skill, and the kinds of activity it is used in."""
 
     name: str
     share_status: str | None
@@ -108,7 +108,7 @@ class Skill:
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """A connector; only an opaque id can have a name to show."""
+    """A connector; only an opaque id can have a display name."""
 
     name: str
     display_name: str | None = None
@@ -116,7 +116,7 @@ class Connector:
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A plugin; no id where it is withheld."""
+    """A plugin; without an id if the API withholds it."""
 
     name: str
     id: str | None
@@ -124,34 +124,34 @@ class Plugin:
 
 @dataclass(frozen=True, slots=True)
 class SkillUse:
-    """Use of a skill in a session. Amounts are in cents."""
+    """Usage of a skill in a session. Amounts are in cents."""
 
     skill: Skill
     count: int
     list_price: Decimal | None
-    """None: in a chat, whose requests tell nothing."""
+    """None for a chat, whose requests have no attribution."""
     overage: Decimal
     enabled: bool
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectorUse:
-    """Use of a connector in a session."""
+    """Usage of a connector in a session."""
 
     connector: Connector
     calls: tuple[int, ...]
-    """Reading, writing, unclassified."""
+    """Read, write and unclassified calls."""
     credential: str | None
 
     @property
     def count(self) -> int:
-        """How often it was called."""
+        """Number of calls."""
         return sum(self.calls)
 
 
 @dataclass(frozen=True, slots=True)
 class PluginUse:
-    """Use of a plugin in a session: at least one of the two."""
+    """Usage of a plugin in a session: at least one of the two counters."""
 
     plugin: Plugin
     count: int
@@ -160,7 +160,7 @@ class PluginUse:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """Something made in a session."""
+    """An artifact created in a session."""
 
     type: str
     shared: bool
@@ -169,16 +169,16 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a member did in one place on one day."""
+    """Activity of a member in one product on one day."""
 
     date: dt.date
     user_id: str
     teams: tuple[str, ...]
     product: str
     part: str
-    """Of Office: the program; of Chat and Cowork unified: chat or sessions; else empty."""
+    """Office: the program; unified Chat and Cowork: chat or sessions; else empty."""
     id: str
-    """Conversations, and sessions of Cowork, go on on other days of the week."""
+    """Conversations and Cowork sessions continue on other days of the week."""
     counts: dict[str, int]
     project: Project | None = None
     files: tuple[str, ...] = ()
@@ -192,7 +192,7 @@ class Session:
 
 @dataclass(frozen=True)
 class World:
-    """What there is to work with."""
+    """All projects, skills, connectors and plugins."""
 
     projects: tuple[Project, ...]
     skills: tuple[Skill, ...]
@@ -202,7 +202,7 @@ class World:
 
 
 def sessions(facts: Facts, date: dt.date, revision: int | None = None) -> tuple[Session, ...]:
-    """Return what happens on a day, as it stands now or stood at a revision."""
+    """Return the sessions of a day, at the current or a given revision."""
     restated = date >= facts.today - RESTATED_DAYS * DAY
     return _sessions(
         facts, date, (facts.revision if revision is None else revision) if restated else 0
@@ -210,7 +210,7 @@ def sessions(facts: Facts, date: dt.date, revision: int | None = None) -> tuple[
 
 
 def slack_users(facts: Facts, date: dt.date, revision: int) -> frozenset[str]:
-    """Return who used Claude Tag without a linked account; no report names them."""
+    """Return the Slack users of Claude Tag without a linked account; no report names them."""
     if not tag_measured(date) or _silent(facts, date):
         return frozenset()
     rng = random.Random(f"slack:{facts.seed}:{date}")
@@ -222,20 +222,20 @@ def slack_users(facts: Facts, date: dt.date, revision: int) -> frozenset[str]:
 
 
 def tag_measured(date: dt.date) -> bool:
-    """Tell whether there are data on Claude Tag: not before it came, and one day a month none."""
+    """Whether there are data on Claude Tag: not before its first day, nor on one day a month."""
     return date >= ROLLED_OUT and date.day != 13
 
 
 @functools.lru_cache(maxsize=16)
 def world(facts: Facts) -> World:
-    """Return what there is to work with."""
+    """Return all projects, skills, connectors and plugins."""
     rng = random.Random(f"engagement:{facts.seed}")
     users = facts.organization.users
     names = ("Budget 2026", "Größen & Maße", "顧客サポート", "Lançamento 🚀", "Onboarding")
     projects = []
     for number in range(6 + len(users) // 4):
         made = FOUNDED + 3 * number * DAY + dt.timedelta(microseconds=123456 * (number % 2))
-        # One in five was deleted early, and of one in five the creator is gone.
+        # One in five was deleted early; one in five has a deleted creator.
         projects.append(
             Project(
                 new_id(rng, "claude_proj"),
@@ -294,7 +294,7 @@ def _sessions(facts: Facts, date: dt.date, revision: int) -> tuple[Session, ...]
     users = facts.organization.users
     made = []
     for number in range(len(users)):
-        # The last one is hardly ever there, the others on most days.
+        # The last one is rarely active, the others on most days.
         there = 0.15 if number == len(users) - 1 else 0.9 - 0.1 * (number % 4)
         if rng.random() < there:
             made += [_session(rng, facts, date, number, turn) for turn in range(rng.randint(2, 6))]
@@ -351,7 +351,7 @@ def _session(rng: random.Random, facts: Facts, date: dt.date, number: int, turn:
 
 
 def _place(rng: random.Random, kind: str, number: int, date: dt.date) -> tuple[str, str]:
-    """Return the product and its part; for one in three users Chat and Cowork are one, by weeks."""
+    """Return the product and its part; one in three users has unified Chat and Cowork, by week."""
     if kind == "office_agent":
         return kind, rng.choice(OFFICE)
     unified = date >= ROLLED_OUT and (number + date.toordinal() // 7) % 3 == 0
@@ -363,7 +363,7 @@ def _place(rng: random.Random, kind: str, number: int, date: dt.date) -> tuple[s
 def _counted(rng: random.Random, kind: str) -> dict[str, int]:
     counts = {name: rng.randrange(most) for name, most in _COUNTS[kind].items()}
     if kind == "claude_code":
-        if rng.random() < 0.01:  # now and then more than 32 bits hold
+        if rng.random() < 0.01:  # sometimes more than 32 bits
             counts["added_count"] *= 10**8
         return counts
     if kind == "cowork" and rng.random() < 0.5:
@@ -372,7 +372,7 @@ def _counted(rng: random.Random, kind: str) -> dict[str, int]:
 
 
 def _project(things: World, conversation: str) -> Project | None:
-    """Return where a conversation is: always in the same project, or always in none."""
+    """Return the project of a conversation, always the same one, or None."""
     number = zlib.crc32(conversation.encode()) % (len(things.projects) + 3)
     return things.projects[number] if number < len(things.projects) else None
 
@@ -408,7 +408,7 @@ def _artifacts(rng: random.Random, kind: str, date: dt.date) -> tuple[Artifact, 
 
 
 def _restated(session: Session, revision: int) -> Session:
-    """Return a session as a later look finds it: more of everything that was there."""
+    """Return a session at a later revision, with higher counters."""
 
     def grown(count: int) -> int:
         return count + revision * (1 + count // 25) if count else 0

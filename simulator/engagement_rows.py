@@ -1,4 +1,4 @@
-"""What the rows of the engagement endpoints show of the sessions behind them."""
+"""Rows of the engagement endpoints, aggregated from sessions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 Part = tuple[Session, Any]
-"""A session, and the thing in it that a row is about."""
+"""A session, and the object in it that a row describes."""
 
 CLASSIFIED_FROM = {
     "office_agent": dt.date(2026, 5, 29),
@@ -36,7 +36,7 @@ CLASSIFIED_FROM = {
     "chat_cowork_unified": dt.date(2026, 6, 1),
     "cowork": dt.date(2026, 6, 2),
 }
-"""Since when it is known of a product's calls of connectors which ones only read."""
+"""First day, by product, on which connector calls are classified as read or write."""
 CREDENTIALS_FROM = dt.date(2026, 7, 1)
 OFFICE_SPEND_FROM = dt.date(2026, 6, 18)
 TOOLS = ("edit_tool", "multi_edit_tool", "notebook_edit_tool", "write_tool")
@@ -49,24 +49,24 @@ PER_PRODUCT = (
     "office_agent",
     "science",
 )
-"""Products whose active users are shown only since the newer metrics came."""
+"""Products whose active users are reported only since the newer metrics exist."""
 SHORT_MONTH = ("claude_tag", "chat_cowork_unified")
 
 
 @dataclass(frozen=True)
 class Span:
-    """What the rows of an answer cover."""
+    """The range of days of a response."""
 
     start: dt.date
     last: dt.date
     rollup: bool
-    """A range was asked for, not a day."""
+    """Whether a range was requested instead of a day."""
     grouped: frozenset[str]
     filtered: frozenset[str]
 
     @property
     def rolled_out(self) -> bool:
-        """Whether the newer metrics are there."""
+        """Whether the newer metrics are available."""
         return self.last >= ROLLED_OUT
 
     @property
@@ -79,7 +79,7 @@ class Span:
 
 
 def user_row(span: Span, facts: Facts, parts: Sequence[Part]) -> Row:
-    """Return what a member did, or a group's members did."""
+    """Return the activity of a member, or of the members of a group."""
     every = [session for session, _ in parts]
     places = _by_place(every)
     offices = {part: _office(places["office_agent", part]) for part in OFFICE}
@@ -128,7 +128,7 @@ def user_row(span: Span, facts: Facts, parts: Sequence[Part]) -> Row:
 
 
 def person(facts: Facts, user_id: str | None) -> Row | None:
-    """Return a member as these endpoints show one."""
+    """Return a member in the format of these endpoints."""
     if user_id is None:
         return None
     email = facts.organization.people[user_id].email
@@ -227,7 +227,7 @@ def _tag(span: Span, part: list[Session]) -> Row:
 
 
 def project_row(_: Span, facts: Facts, parts: Sequence[Part]) -> Row:
-    """Return what happened in a project."""
+    """Return the activity in a project."""
     project = parts[0][1]
     every = [session for session, _ in parts]
     return {
@@ -242,7 +242,7 @@ def project_row(_: Span, facts: Facts, parts: Sequence[Part]) -> Row:
 
 
 def skill_row(span: Span, _: Facts, parts: Sequence[Part]) -> Row:
-    """Return how a skill was used, and for how much."""
+    """Return the usage and cost of a skill."""
     skill = parts[0][1].skill
     amounts = _amounts(span, parts)
     cut = (span.grouped | span.filtered) & {"user_id", "rbac_group_id", "product"}
@@ -279,7 +279,7 @@ def _cents(amount: Decimal) -> str:
 
 
 def connector_row(span: Span, _: Facts, parts: Sequence[Part]) -> Row:
-    """Return how a connector was used."""
+    """Return the usage of a connector."""
     connector = parts[0][1].connector
     classified = [use for session, use in parts if session.date >= CLASSIFIED_FROM[session.product]]
     known = span.start >= min(CLASSIFIED_FROM.values())
@@ -288,7 +288,7 @@ def connector_row(span: Span, _: Facts, parts: Sequence[Part]) -> Row:
         kind: {session.user_id for session, use in parts if use.credential == kind}
         for kind in ("individual", "managed")
     }
-    told = span.start >= CREDENTIALS_FROM and any(users.values())
+    has_data = span.start >= CREDENTIALS_FROM and any(users.values())
     return {
         "connector_name": connector.name,
         "connector_display_name": connector.display_name,
@@ -296,7 +296,7 @@ def connector_row(span: Span, _: Facts, parts: Sequence[Part]) -> Row:
         **dict(zip(("read_call_count", "write_call_count"), calls, strict=False)),
         "unclassified_call_count": calls[2],
         **{
-            f"{kind}_auth_distinct_user_count": len(found) if told else None
+            f"{kind}_auth_distinct_user_count": len(found) if has_data else None
             for kind, found in users.items()
         },
         **_used(span, parts, "connector"),
@@ -304,7 +304,7 @@ def connector_row(span: Span, _: Facts, parts: Sequence[Part]) -> Row:
 
 
 def plugin_row(span: Span, _: Facts, parts: Sequence[Part]) -> Row:
-    """Return how a plugin was used and, where not withheld, installed."""
+    """Return the usage of a plugin and, unless withheld, its installations."""
     plugin = parts[0][1].plugin
     installing = {session.user_id for session, use in parts if use.installed}
     used = _used(span, [part for part in parts if part[1].count], "plugin")
@@ -323,7 +323,7 @@ def plugin_row(span: Span, _: Facts, parts: Sequence[Part]) -> Row:
 
 
 def artifact_row(_: Span, __: Facts, parts: Sequence[Part]) -> Row:
-    """Return how many artifacts of a kind were made."""
+    """Return the number of artifacts of a type."""
     return {
         "artifact_type": parts[0][1].type,
         "is_shared": parts[0][1].shared,
@@ -334,7 +334,7 @@ def artifact_row(_: Span, __: Facts, parts: Sequence[Part]) -> Row:
 
 
 def _used(span: Span, parts: Sequence[Part], thing: str) -> Row:
-    """Return in how many conversations and sessions of each product a thing was used."""
+    """Return the number of conversations and sessions, by product, that used an object."""
     places = _by_place(session for session, _ in parts)
     in_session, in_chat = (
         f"distinct_session_{thing}_used_count",
@@ -361,7 +361,7 @@ def _used(span: Span, parts: Sequence[Part], thing: str) -> Row:
 
 
 def summary(facts: Facts, date: dt.date, revision: int, teams: frozenset[str], invites: int) -> Row:
-    """Return a day of the series; with teams, of their members alone."""
+    """Return the summary of a day; with teams, of their members only."""
     seats = None if teams else len(facts.organization.users)
 
     def active(product: str, days: int) -> int:
@@ -397,7 +397,7 @@ def summary(facts: Facts, date: dt.date, revision: int, teams: frozenset[str], i
 def active_users(
     facts: Facts, date: dt.date, revision: int, teams: frozenset[str]
 ) -> dict[str, set[str]]:
-    """Return who was active on a day, in each product and (an empty name) in any."""
+    """Return the active users of a day, by product; an empty name means any product."""
     found: dict[str, set[str]] = collections.defaultdict(set)
     for session in sessions(facts, date, revision):
         if not teams or not teams.isdisjoint(session.teams):
@@ -453,7 +453,7 @@ def _skills(part: Iterable[Session]) -> int:
 def _union(
     part: Iterable[Session], things: Callable[[Session], Iterable[str]], span: Span
 ) -> int | None:
-    """Count distinct things; null where that cannot be computed."""
+    """Count distinct objects; null if that cannot be computed."""
     if span.aggregated:
         return None
     return len({thing for session in part for thing in things(session)})

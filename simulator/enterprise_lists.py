@@ -1,4 +1,4 @@
-"""Lists that only Claude Enterprise has: groups and roles of users, and limits on their spend."""
+"""Lists that exist only in Claude Enterprise: RBAC groups, roles and spend limits."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _TIERS = ("standard", "premium", "tier_of_tomorrow")
 
 
 class EnterpriseDirectory(Directory):
-    """A directory with the lists of Claude Enterprise, newest first as the others."""
+    """A directory with the lists of Claude Enterprise, newest first."""
 
     def __init__(self, cast: Cast, *, others: int = 25, **sizes: int) -> None:
-        """List an organization and its groups; the reports name the first ones."""
+        """Generate the lists; the first groups are those of the reports."""
         super().__init__(cast.organization, others=others, enterprise=True, **sizes)
         self.cast = cast
         self.rbac_roles = self._rbac_roles(others)
@@ -50,7 +50,7 @@ class EnterpriseDirectory(Directory):
         self.increase_requests = self._increase_requests(others)
 
     def group_members(self, group_id: str, date: dt.date) -> list[Row]:
-        """Return who belongs to a group on a day; the reports' groups have their users."""
+        """Return the members of a group on a day; groups of the reports have the same users."""
         rng = self._rng(group_id)
         if group_id in {team.id for team in self.cast.teams}:
             members = [
@@ -72,7 +72,7 @@ class EnterpriseDirectory(Directory):
         ]
 
     def permissions(self, role_id: str) -> list[Row]:
-        """Return what a role allows, on every kind of resource."""
+        """Return the permissions of a role, on every type of resource."""
         rng = self._rng(role_id)
         resources: list[tuple[str, Row]] = [
             (
@@ -111,7 +111,7 @@ class EnterpriseDirectory(Directory):
     def _rbac_groups(self, count: int) -> list[Row]:
         rng = self._rng("rbac_groups")
         ids = filled([team.id for team in self.cast.teams], count, rng, "rbac_group")
-        # No two groups need names of their own.
+        # Names of groups are not unique.
         names = [*_TEAM_NAMES, *(f"Group {number // 2}" for number in range(len(ids)))]
         roles = [role["id"] for role in self.rbac_roles]
         return [
@@ -120,7 +120,7 @@ class EnterpriseDirectory(Directory):
                 "type": "rbac_group",
                 "name": names[number],
                 "source_type": ("direct", "scim")[number % 2],
-                # Null: not to be had right now.
+                # Null: unknown at the moment.
                 "role_ids": {1: None, 2: []}.get(number, rng.sample(roles, 1 + number % 3)),
                 **_life(created_at, rng),
             }
@@ -156,10 +156,10 @@ class EnterpriseDirectory(Directory):
                 "type": "spend_limit",
                 "scope": scope,
                 "period": period,
-                # Null: without limit.
+                # Null: no limit.
                 "amount": None if number % 7 == 6 else str(rng.randrange(1, 2000) * 500),
                 "currency": "USD",
-                # The organization's limit of a day is switched off.
+                # The organization's daily limit is disabled.
                 "is_enabled": number > 0,
                 **_life(created_at, rng),
             }
@@ -169,7 +169,7 @@ class EnterpriseDirectory(Directory):
         ]
 
     def _spend(self) -> list[list[Row]]:
-        """Return each member's rows, one for each period; the last member is a key."""
+        """Return the rows of each member, one per period; the last member is a key."""
         rng = self._rng("spend")
         date = dt.date(2026, 1, 1)
         members = []
@@ -185,7 +185,7 @@ class EnterpriseDirectory(Directory):
                     for period in _some_periods(number)
                 ]
             )
-        # One of them is over the limit.
+        # One member exceeds the limit.
         over = next(row for rows in members for row in rows if row["amount"])
         over["period_to_date_spend"] = str(int(over["amount"]) + 1234)
         scope = {"type": "organization"}
@@ -195,7 +195,7 @@ class EnterpriseDirectory(Directory):
     def _spent(
         self, actor: Row, scope: Row, period: str, sources: Sequence[Row], rng: random.Random
     ) -> Row:
-        """Return what a member may spend in a period, by the closest limit, and has spent."""
+        """Return the most specific limit of a member in a period, and the spend."""
         limit = next(
             row
             for source in sources
@@ -219,14 +219,14 @@ class EnterpriseDirectory(Directory):
         rng = self._rng("increase_requests")
         owners = [user for user in self.users if user["role"] in {"owner", "primary_owner"}]
         key = {"type": "scoped_api_key_actor", "scoped_api_key_id": self.scoped_key}
-        gone = {"type": "user_actor", "user_id": self.cast.former_users[1], "deleted": True}
+        former = {"type": "user_actor", "user_id": self.cast.former_users[1], "deleted": True}
         rows = []
         for number, created_at in enumerate(moments(rng, count)):
             summary: Row | None = rng.choice(rng.choice(self.spend[:-1]))
             assert summary
             actor, period = summary["actor"], summary["period"]
             if number % 8 == 7:
-                actor, summary = {**gone, "email_address": None, "name": None}, None
+                actor, summary = {**former, "email_address": None, "name": None}, None
             status = REQUEST_STATUSES[number % 3]
             resolved_at = created_at + dt.timedelta(hours=rng.randrange(1, 90))
             by = key if number % 4 == 1 else _user_actor(rng.choice(owners))
@@ -267,11 +267,11 @@ def _user_actor(user: Row) -> Row:
     }
 
 
-# -- answers
+# -- responses
 
 
 def rbac_groups(call: ListCall) -> Row:
-    """Answer ``rbac_groups``."""
+    """Return the response of ``rbac_groups``."""
     page = _page(call, _lists(call).rbac_groups)
     if call.version == OLD_VERSION:
         page["has_more"] = page["next_page"] is not None
@@ -280,13 +280,13 @@ def rbac_groups(call: ListCall) -> Row:
 
 
 def rbac_group_members(call: ListCall) -> Row:
-    """Answer ``rbac_groups/{id}/members``."""
+    """Return the response of ``rbac_groups/{id}/members``."""
     check_known(call.parent, _lists(call).rbac_groups)
     return _page(call, _lists(call).group_members(call.parent, call.now.date()))
 
 
 def rbac_roles(call: ListCall) -> Row:
-    """Answer ``rbac_roles``."""
+    """Return the response of ``rbac_roles``."""
     page = _page(call, _lists(call).rbac_roles)
     if call.version == OLD_VERSION:
         page["data"] = [{**row, "name": row["display_name"]} for row in page["data"]]
@@ -294,7 +294,7 @@ def rbac_roles(call: ListCall) -> Row:
 
 
 def rbac_role_permissions(call: ListCall) -> Row:
-    """Answer ``rbac_roles/{id}/permissions``."""
+    """Return the response of ``rbac_roles/{id}/permissions``."""
     if all(row["id"] != call.parent for row in _lists(call).rbac_roles):
         error = not_found(call.parent)
         error.code = "rbac_role_not_found"
@@ -303,7 +303,7 @@ def rbac_role_permissions(call: ListCall) -> Row:
 
 
 def spend_limits(call: ListCall) -> Row:
-    """Answer ``spend_limits``."""
+    """Return the response of ``spend_limits``."""
     query = call.query
     if BETA not in call.betas:
         raise invalid(f"anthropic-beta: header is required, {BETA}")
@@ -321,7 +321,7 @@ def spend_limits(call: ListCall) -> Row:
 
 
 def effective_spend_limits(call: ListCall) -> Row:
-    """Answer ``spend_limits/effective``: pages of members, each with all of its rows."""
+    """Return the response of ``spend_limits/effective``: all rows of a page of members."""
     users = _user_ids(call.query, "user_ids")
     if len(users) > 100:
         raise invalid("user_ids[]: List should have at most 100 items")
@@ -337,7 +337,7 @@ def effective_spend_limits(call: ListCall) -> Row:
 
 
 def increase_requests(call: ListCall) -> Row:
-    """Answer ``spend_limit_increase_requests``."""
+    """Return the response of ``spend_limit_increase_requests``."""
     actors = _user_ids(call.query, "actor_ids")
     statuses = call.query.many("status", REQUEST_STATUSES) or REQUEST_STATUSES
     return _page(
@@ -367,7 +367,7 @@ def _user_ids(query: Query, name: str) -> list[str]:
 
 
 def _old_group(row: Row) -> Row:
-    """Show a group as API version 2023-06-01 does: every other one with the field's old name."""
+    """Return a group in the format of API version 2023-06-01; half of them with the old field."""
     if row["source_type"] == "direct":
         return row
     return {("roles" if name == "role_ids" else name): value for name, value in row.items()}

@@ -1,7 +1,7 @@
 """The legacy usage and cost reports of Claude Enterprise (docs: beta/organization/analytics).
 
-They aggregate the facts that ``analytics/usage`` and ``analytics/cost`` show into the shapes of
-before: time buckets of the whole organization, or rows by user.
+They aggregate the facts of ``analytics/usage`` and ``analytics/cost`` in the legacy formats: time
+buckets of the whole organization, or rows by user.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator import analytics
 from simulator.admin_lists import OLD_VERSION
-from simulator.analytics import COST_ORDERS, FAN_OUT, FILTERS, USAGE_ORDERS, Filter, Question
+from simulator.analytics import COST_ORDERS, FAN_OUT, FILTERS, USAGE_ORDERS, Filter, ParsedQuery
 from simulator.console_reports import cut_buckets
 from simulator.query import WIDTHS, cursor, snap
 
@@ -46,34 +46,34 @@ PRODUCTS = (
     "cowork",
     "office_agent",
 )
-# bucket width: default and greatest number of buckets a page
+# bucket width: default and maximum number of buckets per page
 PAGES = {"1d": (7, 31), "1h": (24, 168), "1m": (60, 256)}
 MOST_GROUPS = 100
-"""What a bucket shows at most; no row stands for the rest."""
+"""Maximum number of groups per bucket; there is no row for the rest."""
 
 
 def usage_report(call: ListCall) -> Row:
-    """Answer ``analytics/usage_report``."""
+    """Return the response of ``analytics/usage_report``."""
     return _by_bucket(call, "usage")
 
 
 def cost_report(call: ListCall) -> Row:
-    """Answer ``analytics/cost_report``."""
+    """Return the response of ``analytics/cost_report``."""
     return _by_bucket(call, "cost")
 
 
 def user_usage_report(call: ListCall) -> Row:
-    """Answer ``analytics/user_usage_report``."""
+    """Return the response of ``analytics/user_usage_report``."""
     return _by_user(call, "usage")
 
 
 def user_cost_report(call: ListCall) -> Row:
-    """Answer ``analytics/user_cost_report``."""
+    """Return the response of ``analytics/user_cost_report``."""
     return _by_user(call, "cost")
 
 
 def _by_bucket(call: ListCall, report: str) -> Row:
-    """Page through the buckets of a range: oldest first, empty ones too."""
+    """Return a page of the buckets of a range: oldest first, including empty ones."""
     query = call.query
     name = query.choice("bucket_width", WIDTHS, "1d")
     width = WIDTHS[name]
@@ -85,23 +85,23 @@ def _by_bucket(call: ListCall, report: str) -> Row:
         *(snap(moment, width) for moment in analytics.within_reach(call, as_of))
     )
     end = min(end, snap(as_of, width) + width)
-    question = _question(call, report, place, (start, end), name)
+    parsed = _parse_query(call, report, place, (start, end), name)
     query.done()
-    groups = _by_start(question, call.facts)
+    groups = _by_start(parsed, call.facts)
     first, stop = (start + number * width for number in (place["start"], place["start"] + limit))
     data = []
     while first < min(stop, end):
         row = analytics.bounds(first, first + width)
-        data.append({**row, "results": _top(question, groups.get(first, ()))})
+        data.append({**row, "results": _top(parsed, groups.get(first, ()))})
         first += width
     shown = cut_buckets(data, place.get("shown", 0), split=call.split_buckets)
     number = place["start"] + len(data) - bool(shown)
     following = {**place, "start": number, "shown": shown}
-    return _envelope(call, question, data, following if first < end or shown else None)
+    return _envelope(call, parsed, data, following if first < end or shown else None)
 
 
 def _by_user(call: ListCall, report: str) -> Row:
-    """Page through rows, the largest first unless the query says otherwise."""
+    """Return a page of rows, by default the largest first."""
     query, facts = call.query, call.facts
     orders = USAGE_ORDERS if report == "usage" else COST_ORDERS
     place = analytics.place_of(call, f"user_{report}_report")
@@ -109,19 +109,19 @@ def _by_user(call: ListCall, report: str) -> Row:
     width, *range_ = analytics.range_of(call, "bucket_width", as_of)
     limit = query.integer("limit", 20, 1, 1000)
     without_deleted = query.flag("exclude_deleted_users")
-    question = _question(call, report, place, range_, width)
-    question = replace(
-        question,
-        group_by=("actor", *question.group_by),
+    parsed = _parse_query(call, report, place, range_, width)
+    parsed = replace(
+        parsed,
+        group_by=("actor", *parsed.group_by),
         order_by=query.choice("order_by", orders, next(iter(orders))),
         descending=query.choice("order", ("asc", "desc"), "desc") == "desc",
     )
     query.done()
-    # What belongs to no account is in the other two reports only.
+    # Usage without an account is in the other two reports only.
     groups = [
         (group, actor)
-        for group in analytics.ranked(question, facts)
-        if (actor := facts.cast.describe(group.values[0], question.revision))
+        for group in analytics.ranked(parsed, facts)
+        if (actor := facts.cast.describe(group.values[0], parsed.revision))
     ]
     stop = place["start"] + analytics.page_size(place["page"], limit)
     data = []
@@ -133,16 +133,16 @@ def _by_user(call: ListCall, report: str) -> Row:
             row = analytics.bounds(group.starting_at, group.starting_at + WIDTHS[width])
         if call.version == OLD_VERSION:
             actor["email"] = actor.pop("email_address")
-        data += [{"actor": actor, **row, **values} for values in _rows(question, group)]
+        data += [{"actor": actor, **row, **values} for values in _rows(parsed, group)]
     more = stop < len(groups)
     following = {**place, "page": place["page"] + 1, "start": stop} if more else None
-    return _envelope(call, question, data, following)
+    return _envelope(call, parsed, data, following)
 
 
-def _envelope(call: ListCall, question: Question, data: list[Row], following: Row | None) -> Row:
+def _envelope(call: ListCall, parsed: ParsedQuery, data: list[Row], following: Row | None) -> Row:
     page = {
         "data": data,
-        "data_refreshed_at": analytics.refreshed_at(question.as_of),
+        "data_refreshed_at": analytics.refreshed_at(parsed.as_of),
         "has_more": following is not None,
         "next_page": following and cursor(call.query, following),
     }
@@ -154,15 +154,15 @@ def _envelope(call: ListCall, question: Question, data: list[Row], following: Ro
 # -- reading the query
 
 
-def _question(
+def _parse_query(
     call: ListCall, report: str, place: Row, range_: Iterable[dt.datetime], width: str | None
-) -> Question:
-    """Return what a query asks for: by time, and in each bucket the largest first."""
+) -> ParsedQuery:
+    """Parse a query: ordered by time, and in each bucket the largest first."""
     query = call.query
     start, end = range_
     group_by = query.many("group_by", (*DIMENSIONS, *(FAN_OUT if report == "cost" else ())))
     analytics.check_teams(query, group_by)
-    return Question(
+    return ParsedQuery(
         report=report,
         start=start,
         end=end,
@@ -179,7 +179,7 @@ def _question(
 
 
 def _value(fact: Fact, dimension: str) -> Any:
-    """Return what a use shows for a dimension; a product of no name here is null."""
+    """Return the value of a dimension for a fact; a product unknown here is null."""
     value = analytics.value_of(fact, dimension)
     if dimension != "product":
         return value
@@ -205,18 +205,18 @@ LOOKS = {
 
 
 @functools.lru_cache(maxsize=4)
-def _by_start(question: Question, facts: Facts) -> dict[dt.datetime, list[Group]]:
-    """Return the groups of each bucket that has any."""
+def _by_start(parsed: ParsedQuery, facts: Facts) -> dict[dt.datetime, list[Group]]:
+    """Return the groups of each bucket that is not empty."""
     found: dict[dt.datetime, list[Group]] = {}
-    for group in analytics.ranked(question, facts):
+    for group in analytics.ranked(parsed, facts):
         found.setdefault(group.starting_at, []).append(group)
     return found
 
 
-def _top(question: Question, groups: Iterable[Group]) -> list[Row]:
-    """Return a bucket's results: the largest ones."""
-    rows = [row for group in groups for row in _rows(question, group)]
-    if question.report == "cost":
+def _top(parsed: ParsedQuery, groups: Iterable[Group]) -> list[Row]:
+    """Return the largest results of a bucket."""
+    rows = [row for group in groups for row in _rows(parsed, group)]
+    if parsed.report == "cost":
         rows.sort(key=lambda row: Decimal(row["amount"]), reverse=True)
     else:
         for row in rows:
@@ -224,11 +224,11 @@ def _top(question: Question, groups: Iterable[Group]) -> list[Row]:
     return rows[:MOST_GROUPS]
 
 
-def _rows(question: Question, group: Group) -> Iterator[Row]:
-    """Yield a group: one row, or one for each type of cost and of token."""
+def _rows(parsed: ParsedQuery, group: Group) -> Iterator[Row]:
+    """Yield the rows of a group: one, or one per cost type and token type."""
     shown = dict.fromkeys(DIMENSIONS)
-    shown |= zip(question.group_by, group.values, strict=True)
+    shown |= zip(parsed.group_by, group.values, strict=True)
     shown.pop("actor", None)
-    metrics = analytics.usage_metrics if question.report == "usage" else analytics.cost_metrics
-    for types, values in metrics(question, group):
+    metrics = analytics.usage_metrics if parsed.report == "usage" else analytics.cost_metrics
+    for types, values in metrics(parsed, group):
         yield {**values, **shown, **types, "metric_of_tomorrow": 1}

@@ -1,4 +1,4 @@
-"""Who is in the simulated organization: workspaces, keys, people, models and their prices."""
+"""The simulated organization: workspaces, keys, people, models and their prices."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ class Key:
 
 @dataclass(frozen=True)
 class Person:
-    """Who is behind a user id."""
+    """The person of a user id."""
 
     name: str
     email: str
 
 
 class Organization:
-    """The cast, from a seed; breadth scales how many there are of each."""
+    """An organization, generated from a seed; ``breadth`` scales its size."""
 
     def __init__(self, seed: int, breadth: int, *, id_: str = "") -> None:
-        """Name everybody. The default workspace is always the first."""
+        """Generate the organization. The default workspace is always the first."""
         self.seed = seed
         self.id = id_ or organization_id(seed)
-        """UUID of the organization; two may have the same cast."""
+        """UUID of the organization; two organizations can have the same people."""
         rng = random.Random(f"organization:{seed}")
         self.workspaces = [
             DEFAULT_WORKSPACE,
@@ -72,7 +72,7 @@ class Organization:
         self.people = {id_: self.person(number) for number, id_ in enumerate(self.users)}
 
     def person(self, number: int) -> Person:
-        """Return the person of a number; no two share an e-mail address."""
+        """Return a person by number; e-mail addresses are unique."""
         number += 13 * self.seed
         count = len(_FIRST_NAMES)
         first = _FIRST_NAMES[number % count]
@@ -82,12 +82,12 @@ class Organization:
 
 
 def organization_id(seed: int, *, enterprise: bool = False) -> str:
-    """Return the UUID of a seed's organization; each kind has its own."""
+    """Return the UUID of the organization of a seed; it depends on the kind."""
     kind = "enterprise" if enterprise else "console"
     return str(uuid.uuid5(_NAMESPACE, f"{kind}:{seed}"))
 
 
 def new_id(rng: random.Random, prefix: str) -> str:
-    """Make up an id as the API's look."""
+    """Return a random id in the format of the API."""
     alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
     return f"{prefix}_01" + "".join(rng.choices(alphabet, k=22))

@@ -1,4 +1,4 @@
-"""Reading query strings as strictly as the API does (docs: each page)."""
+"""Parse query strings as strictly as the API (docs: each page)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\
 
 @dataclass
 class ApiError(Exception):
-    """An answer that is an error."""
+    """An error response."""
 
     status: int
     type: str
@@ -35,10 +35,10 @@ def invalid(message: str, **more: Any) -> ApiError:
 
 
 class Query:
-    """A query string, taken apart name by name; what nobody asked for is an error."""
+    """A query string, read name by name; unread parameters are an error."""
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
-        """Start from the decoded pairs; ``beta`` is a leftover of old SDKs and ignored."""
+        """Store the decoded pairs; ``beta``, which old SDKs send, is ignored."""
         self.pairs = [(name, value) for name, value in pairs if name != "beta"]
         self._left = {name for name, _ in self.pairs}
 
@@ -51,7 +51,7 @@ class Query:
         return values[0] if values and values[0] else None
 
     def many(self, name: str, allowed: Collection[str] | None = None) -> list[str]:
-        """Return the values of ``name[]``, each one allowed."""
+        """Return the values of ``name[]``; all must be allowed."""
         self._left.discard(f"{name}[]")
         values = [value for key, value in self.pairs if key == f"{name}[]"]
         for value in values:
@@ -96,29 +96,29 @@ class Query:
             raise invalid(f"{name}: Input should be a valid RFC 3339 datetime") from None
 
     def done(self) -> None:
-        """Refuse what is left: an unknown parameter, or a list without its brackets."""
+        """Reject the remaining parameters: unknown ones, or lists without brackets."""
         for name in sorted(self._left):
             raise invalid(f"{name}: Extra inputs are not permitted")
 
     def fingerprint(self) -> str:
-        """Tell queries apart, the page aside."""
+        """Return a hash of the query without its page."""
         rest = sorted(pair for pair in self.pairs if pair[0] != "page")
         return hashlib.sha256(json.dumps(rest).encode()).hexdigest()[:16]
 
 
 def snap(moment: dt.datetime, width: dt.timedelta) -> dt.datetime:
-    """Snap down to the start of a bucket."""
+    """Round down to the start of a bucket."""
     return moment - (moment - _EPOCH) % width
 
 
 def cursor(query: Query, position: Mapping[str, Any]) -> str:
-    """Make an opaque cursor that is bound to its query."""
+    """Return an opaque cursor that is valid for its query only."""
     content = json.dumps({"query": query.fingerprint(), **position})
     return "page_" + base64.urlsafe_b64encode(content.encode()).decode()
 
 
 def position(query: Query) -> dict[str, Any]:
-    """Return where the ``page`` of a query points; empty for the first page."""
+    """Return the position of the ``page`` of a query; empty for the first page."""
     token = query.text("page")
     if token is None:
         return {}

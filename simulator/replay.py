@@ -1,9 +1,9 @@
-"""Recorded answers instead of simulated ones, to reproduce what a customer saw.
+"""Serve recorded responses instead of simulated ones, to reproduce a customer's problem.
 
-A file is named after its endpoint, with ``_`` for ``/`` (``cost_report``) or the last part of it
-(``claude_code``), then anything: ``cost_report.grouped.json``, ``cost_report.2026-01.json``. The
-words ``grouped`` and ``ungrouped`` limit it to queries with and without ``group_by[]``. What nobody
-recorded is empty.
+The name of a file starts with its endpoint, with ``_`` for ``/`` (``cost_report``), or with the
+last part of the endpoint (``claude_code``). Any text may follow: ``cost_report.grouped.json``,
+``cost_report.2026-01.json``. The words ``grouped`` and ``ungrouped`` limit the file to queries with
+or without ``group_by[]``. Responses that were not recorded are empty.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
 
     from simulator.query import Query
 
-# The last page of any family, without a row.
+# An empty last page of any endpoint.
 EMPTY = {"data": [], "has_more": False, "next_page": None, "first_id": None, "last_id": None}
 
 
 class Replay:
-    """The recorded bodies of a directory."""
+    """The recorded responses of a directory."""
 
     def __init__(self, directory: Path) -> None:
-        """Read every ``*.json`` of the directory. Raises ``ValueError`` if there is none."""
+        """Read all ``*.json`` files of the directory. Raises ``ValueError`` if there are none."""
         self.bodies = {
             path.name.removesuffix(".json"): json.loads(path.read_text(encoding="utf-8"))
             for path in sorted(directory.glob("*.json"))
         }
         if not self.bodies:
-            msg = f"no recorded answers (*.json) in {directory}"
+            msg = f"no recorded responses (*.json) in {directory}"
             raise ValueError(msg)
 
-    def answer(self, endpoint: str, query: Query) -> dict[str, Any]:
-        """Return the recorded page that holds the requested time and follows the given one."""
+    def page(self, endpoint: str, query: Query) -> dict[str, Any]:
+        """Return the recorded page of the requested time and cursor."""
         bodies = self._recorded(endpoint, grouped=bool(query.many("group_by")))
         token = query.text("page")
         if token is not None:
-            # The page after the one that named this token; trimmed recordings may lack it.
+            # The page after the one with this cursor; it may be missing from the recording.
             followers = [
                 after
                 for before, after in itertools.pairwise(bodies)
@@ -61,7 +61,7 @@ class Replay:
 
 
 def _overlaps(body: dict[str, Any], start: str | None, end: str | None) -> bool:
-    """Tell whether a body belongs to a range or, without an end, to a day."""
+    """Whether a body belongs to a range or, without an end, to a day."""
     items = [item for item in body["data"] if isinstance(item, dict)]
     times = [time for item in items if (time := item.get("starting_at") or item.get("date"))]
     if start is None or (items and not times):

@@ -1,4 +1,4 @@
-"""The HTTP side: credentials, routing, limits, faults on demand, and a log of what was asked."""
+"""The HTTP server: credentials, routing, limits, injected faults, and a log of requests."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PREFIX = "/v1/organizations/"
 ADMIN_KEY = "sk-ant-admin01-simulator"
 ANALYTICS_KEY = "sk-ant-api01-simulator"
 ACCESS_TOKEN = "sk-ant-oat01-simulator"  # noqa: S105
-# What each credential is: A Admin key, O OAuth token, E scoped key of Claude Enterprise.
+# Kinds of credentials: A Admin key, O OAuth token, E scoped key of Claude Enterprise.
 CREDENTIALS = {ADMIN_KEY: "A", ACCESS_TOKEN: "O", ANALYTICS_KEY: "E"}
 SCOPES = {
     "A": [],
@@ -53,20 +53,20 @@ SCOPES = {
     "E": ["read:analytics", "read:members", "read:rbac_groups", "read:spend_limits"],
 }
 USER_MANAGEMENT = {"read:members", "read:rbac_groups"}
-"""Scopes whose endpoints ``read:org_audit`` opens too."""
+"""Scopes whose endpoints ``read:org_audit`` may read, too."""
 OAUTH = "oauth-2025-04-20"
-"""Beta header that an OAuth access token needs."""
+"""Beta header that an OAuth access token requires."""
 JSON = "application/json"
 API_VERSIONS = ("2023-06-01", "2026-10-21")
 
-Answer = dict[str, Any]
+Response = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class Route:
     """An endpoint and the credentials that may read it."""
 
-    answer: Callable[[admin_lists.ListCall], Answer]
+    respond: Callable[[admin_lists.ListCall], Response]
     credentials: str
     scopes: tuple[str, ...] = ()
 
@@ -125,7 +125,7 @@ ROUTES = {
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """A request that came in, and the status it got."""
+    """A received request, and the status of its response."""
 
     path: str
     query: tuple[tuple[str, str], ...]
@@ -139,7 +139,7 @@ class Seen:
 
 
 class Simulator:
-    """A server on loopback. Use it as a context manager; ``url`` is where it listens."""
+    """A server on localhost. Use it as a context manager; ``url`` is its address."""
 
     def __init__(  # noqa: PLR0913, keywords of a test
         self,
@@ -156,12 +156,13 @@ class Simulator:
         split_buckets: bool = False,
         repeat_rows: bool = False,
     ) -> None:
-        """Bind the port (0: any free one); ``now`` stops the clock.
+        """Bind the port (0: any free port); ``now`` is a fixed time.
 
-        Without ``organization_header`` no response names its organization, as behind some proxies.
-        With ``split_buckets`` the last bucket of a page goes on in the next page, under the same
-        ``starting_at``. With ``repeat_rows`` a page of Claude Code or of the new analytics begins
-        with the last row of the page before, as where a cursor counts rows of a growing day.
+        Without ``organization_header``, responses do not name the organization, as behind some
+        proxies. With ``split_buckets``, the last bucket of a page continues on the next page, with
+        the same ``starting_at``. With ``repeat_rows``, a page of Claude Code or of the new
+        analytics repeats the last row of the previous page, as if a cursor counted the rows of a
+        growing day.
         """
         self.facts = facts
         console = directory or Directory(facts.organization)
@@ -182,7 +183,7 @@ class Simulator:
         other = enterprise_lists.EnterpriseDirectory(self.enterprise.cast)
         self.directories = {"A": console, "O": console, "E": other}
         self.scopes = {kind: list(scopes) for kind, scopes in SCOPES.items()}
-        """What each kind of credential may read; of the scoped key a test may change it."""
+        """Scopes by kind of credential; tests may change those of the scoped key."""
         self.stopped_clock = now
         self.requests_per_minute = requests_per_minute
         self.refuse_future = refuse_future
@@ -191,7 +192,7 @@ class Simulator:
         self.replay = replay
         self.faults: list[Fault] = []
         self.plan: Callable[[str, Pairs], Fault | None] | None = None
-        """Chooses a fault for a request that none of ``faults`` is for."""
+        """Returns the fault for a request that does not match any of ``faults``."""
         self.seen: list[Seen] = []
         self.lock = threading.Lock()
         self._recent: collections.deque[dt.datetime] = collections.deque()
@@ -204,7 +205,7 @@ class Simulator:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:
-        """Serve in a thread of its own."""
+        """Start serving in a separate thread."""
         self._thread.start()
         return self
 
@@ -226,7 +227,7 @@ class Simulator:
         while self._closed_for and not self._stopped.is_set():
             self._server.socket.close()
             self._server.socket = socket.socket()
-            self._server.server_bind()  # keeps the port, but answers nobody before it listens
+            self._server.server_bind()  # reserves the port, but does not accept connections yet
             self._is_closed.set()
             self._stopped.wait(self._closed_for)
             self._closed_for = 0.0
@@ -235,22 +236,22 @@ class Simulator:
             self._server.serve_forever(poll_interval=0.05)
 
     def refuse(self, seconds: float) -> None:
-        """Refuse connections for so long."""
+        """Refuse connections for some seconds."""
         self._closed_for = seconds
         self._server.shutdown()
         self._is_closed.wait()
 
     @property
     def now(self) -> dt.datetime:
-        """Time of the simulated world."""
+        """Return the simulated time."""
         return self.stopped_clock or dt.datetime.now(dt.UTC)
 
     def requests(self, path: str = "") -> list[Seen]:
-        """Return what was asked of one endpoint, or of all."""
+        """Return the requests to one endpoint, or to all."""
         return [seen for seen in self.seen if seen.path == PREFIX + path or not path]
 
-    def stats(self) -> Answer:
-        """Count what was asked."""
+    def stats(self) -> Response:
+        """Return the number of requests."""
         return {
             "requests": len(self.seen),
             "refused": sum(seen.status == 429 for seen in self.seen),
@@ -259,7 +260,7 @@ class Simulator:
         }
 
     def next_fault(self, path: str, pairs: Pairs = ()) -> Fault | None:
-        """Take the next planned fault that fits the request."""
+        """Return the next planned fault for the request, and count the hit."""
         with self.lock:
             for fault in self.faults:
                 if fault.fits(path, pairs) and fault.times:
@@ -275,7 +276,7 @@ class Simulator:
         return None
 
     def over_limit(self) -> int | None:
-        """Return the seconds to wait where the last minute's requests are too many."""
+        """Return the seconds to wait if the last minute had too many requests."""
         if not self.requests_per_minute:
             return None
         now = dt.datetime.now(dt.UTC)
@@ -287,12 +288,12 @@ class Simulator:
             self._recent.append(now)
         return None
 
-    def answer(self, path: str, pairs: list[tuple[str, str]], headers: dict[str, str]) -> Answer:
-        """Answer a request, or raise an `ApiError`."""
+    def respond(self, path: str, pairs: list[tuple[str, str]], headers: dict[str, str]) -> Response:
+        """Return the response to a request. Raises `ApiError`."""
         route, kind, parent = self._authorized(path, headers)
         query = Query(pairs)
         if self.replay is not None and path != f"{PREFIX}me":
-            return self.replay.answer(path.removeprefix(PREFIX), query)
+            return self.replay.page(path.removeprefix(PREFIX), query)
         call = admin_lists.ListCall(
             query=query,
             now=self.now,
@@ -305,10 +306,10 @@ class Simulator:
             version=headers["anthropic-version"],
             parent=parent,
         )
-        return route.answer(call)
+        return route.respond(call)
 
     def _authorized(self, path: str, headers: dict[str, str]) -> tuple[Route, str, str]:
-        """Return the route, the kind of the credential, and the id in the middle of the path."""
+        """Return the route, the kind of the credential, and the id in the path."""
         kind = authenticated(headers)
         version = headers.get("anthropic-version")
         if version not in API_VERSIONS:
@@ -328,7 +329,7 @@ class Simulator:
         return route, kind, parent
 
     def organization_id(self, headers: dict[str, str]) -> str | None:
-        """Return the organization that a response names; none to a stranger."""
+        """Return the organization header of a response; None without a valid credential."""
         if not self.organization_header:
             return None
         try:
@@ -338,7 +339,7 @@ class Simulator:
         return self.organization_ids["enterprise" if kind == "E" else "console"]
 
     def _in_scope(self, route: Route) -> bool:
-        """Tell whether the scoped key of Claude Enterprise may read an endpoint."""
+        """Whether the scoped key of Claude Enterprise may read an endpoint."""
         scopes = set(self.scopes["E"])
         if "read:org_audit" in scopes:
             scopes |= USER_MANAGEMENT
@@ -346,7 +347,7 @@ class Simulator:
 
 
 def authenticated(headers: dict[str, str]) -> str:
-    """Return the kind of the credential, or raise a 401. A key may come as a Bearer token too."""
+    """Return the kind of the credential, or raise a 401. A Bearer token can also be a key."""
     key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
     if not key:
         raise ApiError(401, "authentication_error", "x-api-key header is required")
@@ -364,7 +365,7 @@ def authenticated(headers: dict[str, str]) -> str:
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that hang up."""
+        """Ignore clients that close the connection."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -373,10 +374,10 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "simulator"
     disable_nagle_algorithm = True
-    # One write a response: without a buffer each header line is a packet of its own.
+    # One write per response: without a buffer, each header line would be a separate packet.
     wbufsize = -1
     organization: str | None = None
-    """The organization that the response names."""
+    """Organization header of the response."""
 
     def do_GET(self) -> None:
         simulator: Simulator = self.server.simulator  # type: ignore[attr-defined]
@@ -412,29 +413,29 @@ class _Handler(BaseHTTPRequestHandler):
             body = error_body("rate_limit_error", "Number of requests has exceeded your limit")
             return 429, {"retry-after": str(wait)}, body
         try:
-            answer = simulator.answer(path, pairs, headers)
+            response = simulator.respond(path, pairs, headers)
         except ApiError as error:
             if fault and fault.change:
-                fault.put_off()
+                fault.postpone()
             more = {}
             if error.should_retry is not None:
                 more["x-should-retry"] = str(error.should_retry).lower()
             return error.status, more, error_body(error.type, error.message, error.code)
-        body = _JSON.encode(answer)
+        body = _JSON.encode(response)
         if fault and fault.change:
             try:
-                # Decoded again: rows of the answer may be the directory's own.
+                # Decoded again, because a change must not modify the rows of the directory.
                 body = _JSON.encode(fault.change(_decode(body), pairs))
                 body = body.replace(LONE_SURROGATE.encode(), rb"\ud800")
             except LookupError:
-                fault.put_off()
+                fault.postpone()
         return 200, {}, body
 
     def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)
         self.send_header("request-id", request_id(body))
         headers = {"content-type": JSON} | headers
-        # A page of a proxy knows no organization, nor does who could not be identified.
+        # Pages of a proxy and 401 responses have no organization.
         if self.organization and status != 401 and headers["content-type"] == JSON:
             headers = {ORGANIZATION_HEADER: self.organization} | headers
         for name, value in headers.items():
@@ -445,10 +446,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Keep quiet; `Simulator.seen` is the log."""
+        """Log nothing; `Simulator.seen` is the log."""
 
 
-# Claude Code's amounts are numbers with every digit.
+# Amounts of Claude Code are numbers with all digits.
 _JSON = msgspec.json.Encoder(decimal_format="number")
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 

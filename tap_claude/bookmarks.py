@@ -17,7 +17,7 @@ from tap_claude.windows import parse_time
 if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context
 
-QUESTION = "report"
+DEFINITION = "report"
 """Entry of a bookmark: the report definition in use when the bookmark was created."""
 VALUE = "replication_key_value"
 
@@ -56,16 +56,16 @@ class Bookmark:
         stream: StatefulStream,
         organization_type: str,
         partition: Context | None,
-        question: State | None,
+        definition: State | None,
     ) -> None:
         """Find the bookmark.
 
-        ``question`` is the current report definition; None if the stream has no variants.
+        ``definition`` is the current report definition; None if the stream has no variants.
         """
         self._stream = stream
         self._organization_type = organization_type
         self._partition = partition
-        self._question = question
+        self._definition = definition
         self.is_kept = stream.replication_method == "INCREMENTAL"
         """Whether the stream has a bookmark; a full table has none."""
 
@@ -98,20 +98,20 @@ class Bookmark:
         ]
         return min(moments, default=None)
 
-    def check_question(self) -> None:
+    def check_definition(self) -> None:
         """Reject a bookmark whose rows were grouped, filtered or bucketed differently.
 
         Raises `StreamError`: both sets of rows would share a table and be counted twice.
         """
-        if self._question is None or not self.is_kept:
+        if self._definition is None or not self.is_kept:
             return
         for part in self.parts():
-            before = part.get(QUESTION)
-            if before is None or before == self._question:
+            before = part.get(DEFINITION)
+            if before is None or before == self._definition:
                 continue
             changed = [
                 f"{name} is {json.dumps(value)}, but was {json.dumps(before.get(name))}"
-                for name, value in self._question.items()
+                for name, value in self._definition.items()
                 if value != before.get(name)
             ]
             msg = (
@@ -135,8 +135,8 @@ class Bookmark:
         state = self.target()
         state["replication_key"] = self._stream.replication_key
         state[VALUE] = starting_at
-        if self._question is not None:
-            state[QUESTION] = self._question
+        if self._definition is not None:
+            state[DEFINITION] = self._definition
         if not self._partition and self._stream.reads_two_kinds:
             state["organization_type"] = self._organization_type
         self._stream.write_state(state)

@@ -269,7 +269,7 @@ class ReportSpec:
     filters: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
-    def question(self) -> dict[str, Any]:
+    def definition(self) -> dict[str, Any]:
         """The parts that determine the rows, without the order of dimensions and values."""
         return {
             "group_by": sorted(self.group_by),

@@ -6,6 +6,7 @@ rows. The SDK would send it first, which leaves the table empty while it loads.
 
 from __future__ import annotations
 
+import functools
 from http import HTTPStatus
 from typing import TYPE_CHECKING, ClassVar
 
@@ -19,7 +20,7 @@ from tap_claude.row_keys import RowKey
 from tap_claude.stream import ClaudeStream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Context
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from tap_claude.sync_context import SyncContext
 
 # Statuses that concern one parent of a child list only, if other parents can be read.
-_OF_ONE_PARENT = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
+_PARENT_STATUSES = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 
 
 class ListStream(ClaudeStream):
@@ -73,12 +74,10 @@ class ListStream(ClaudeStream):
         for index, parent_id in enumerate(parent_ids):
             self.run.progress.at(parent_id or "", index)
             try:
-                for row in self.rows(organization_type, parent_id):
-                    for part in type(self).reshape(row):
-                        row_count += 1
-                        yield self._record(organization_type, part, parent_id)
+                convert = functools.partial(self._record, organization_type, parent_id)
+                row_count += yield from self.rows(organization_type, parent_id, convert)
             except APIError as error:
-                if parent_id is None or error.status not in _OF_ONE_PARENT:
+                if parent_id is None or error.status not in _PARENT_STATUSES:
                     raise
                 refusals.append(error)
                 if len(refusals) == len(parent_ids):
@@ -89,15 +88,29 @@ class ListStream(ClaudeStream):
         else:
             self._end_table(organization_type, row_count)
 
-    def rows(self, organization_type: str, parent_id: str | None = None) -> Iterator[Row]:
-        """Yield the API's rows of one list; rows are repeated if a page cursor expires."""
-        try:
-            yield from self._rows(organization_type, parent_id)
-        except APIError as error:
-            if not error.lost_cursor:
-                raise
-            self.warn("the page cursor has expired; the list is read again from its start.")
-            yield from self._rows(organization_type, parent_id)
+    def rows(
+        self,
+        organization_type: str,
+        parent_id: str | None = None,
+        convert: Callable[[Row], Row] = dict,
+    ) -> Generator[Row, None, int]:
+        """Yield the rows of one list, converted; return their number.
+
+        If a page cursor expires, the list is read again from its start, and rows are repeated.
+        """
+        for may_restart in (True, False):
+            count = 0
+            try:
+                for row in self._rows(organization_type, parent_id):
+                    for part in type(self).reshape(row):
+                        count += 1
+                        yield convert(part)
+                break
+            except APIError as error:
+                if not (error.lost_cursor and may_restart):
+                    raise
+                self.warn("the page cursor has expired; the list is read again from its start.")
+        return count
 
     def _rows(self, organization_type: str, parent_id: str | None) -> Iterator[Row]:
         params = {**self.list_params, "limit": self.page_size}
@@ -115,7 +128,7 @@ class ListStream(ClaudeStream):
         parent.name = self.name  # messages and metrics name the child stream
         return list(dict.fromkeys(row["id"] for row in parent.rows(organization_type)))
 
-    def _record(self, organization_type: str, row: Row, parent_id: str | None) -> Row:
+    def _record(self, organization_type: str, parent_id: str | None, row: Row) -> Row:
         identity = self.identify(organization_type)
         record = self.conform(row)
         if self.parent_column and record[self.parent_column] is None:

@@ -27,7 +27,7 @@ _EXACT = decimal.Context(
     Emin=decimal.MIN_EMIN,
     traps=[decimal.Inexact, decimal.InvalidOperation],
 )
-_LEAST_DOLLARS = decimal.Decimal(1).scaleb(-DECIMAL_SCALE)
+_SMALLEST_DOLLARS = decimal.Decimal(1).scaleb(-DECIMAL_SCALE)
 _ROUND = decimal.Context(
     prec=decimal.MAX_PREC, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN, traps=[]
 )
@@ -72,7 +72,7 @@ def cents_to_dollars(cents: str) -> str:
     dollars = _EXACT.scaleb(decimal.Decimal(cents), -2)
     exponent = dollars.as_tuple().exponent
     if isinstance(exponent, int) and exponent < -DECIMAL_SCALE:
-        dollars = dollars.quantize(_LEAST_DOLLARS, decimal.ROUND_HALF_EVEN, context=_ROUND)
+        dollars = dollars.quantize(_SMALLEST_DOLLARS, decimal.ROUND_HALF_EVEN, context=_ROUND)
     return _plain(dollars)
 
 

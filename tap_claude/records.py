@@ -55,9 +55,9 @@ class SchemaMismatchError(StreamError):
         self.without_value = f"{expectation}, but is a {type(value).__name__}"
 
 
-LEAST_INTEGER, MOST_INTEGER = -(2**63), 2**63 - 1
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 """Range of a target's 64-bit integer column."""
-_MOST_DIGITS = 40  # 1e999999999 is a valid number too, and would exhaust the memory
+_MAX_DIGITS = 40  # 1e999999999 is a valid number too, and would exhaust the memory
 
 
 def _integer(value: object) -> int:
@@ -65,13 +65,13 @@ def _integer(value: object) -> int:
         number = value
     elif (
         isinstance(value, decimal.Decimal)
-        and value.adjusted() < _MOST_DIGITS
+        and value.adjusted() < _MAX_DIGITS
         and value == value.to_integral_value()
     ):
         number = int(value)  # 5.0 is an integer in JSON Schema, but not to targets
     else:
         raise TypeError
-    if not LEAST_INTEGER <= number <= MOST_INTEGER:
+    if not MIN_INTEGER <= number <= MAX_INTEGER:
         raise ValueError
     return number
 
@@ -164,7 +164,7 @@ class Columns:
         """Compile a schema: type, format and name of a column determine its converter."""
         self.names: tuple[str, ...] = tuple(schema["properties"])
         self.counters: list[str] = []
-        self.whole: frozenset[str] = frozenset()
+        self.objects: frozenset[str] = frozenset()
         self.money: dict[str, str] = {}
         self.persons: list[str] = []
         """Columns that contain the name or e-mail address of a person."""
@@ -185,7 +185,7 @@ class Columns:
             if kind == "integer":
                 self.counters.append(name)
             if kind == "object":
-                self.whole |= {name}
+                self.objects |= {name}
         for cents in self.money.values():
             self._convert[cents] = (parse_amount, "a decimal amount in cents")
         self._prices = [
@@ -212,15 +212,15 @@ class Columns:
             if value is None:
                 continue
             try:
-                kind, column, convert, whole, inner = by_name[name]
+                kind, column, convert, is_opaque, inner = by_name[name]
             except KeyError:
                 by_name[name] = self._field((*known.path, name))
-                kind, column, convert, whole, inner = by_name[name]
+                kind, column, convert, is_opaque, inner = by_name[name]
             if value.__class__ is kind:
-                if kind is int and not LEAST_INTEGER <= value <= MOST_INTEGER:  # type: ignore[operator]
+                if kind is int and not MIN_INTEGER <= value <= MAX_INTEGER:  # type: ignore[operator]
                     raise self._wrong(column, value)
                 record[column] = value
-            elif value.__class__ is dict and not whole:
+            elif value.__class__ is dict and not is_opaque:
                 self._fill(record, value, inner)
             elif convert is None:
                 self.unknown.add(column)
@@ -239,8 +239,8 @@ class Columns:
         kind = None if convert is None else _NO_CONVERSION.get(convert)
         # A dollar column is not a nested field of its cents column.
         opens = convert is None or any(name.startswith(f"{column}_") for name in self._convert)
-        whole = column in self.whole or not opens
-        return kind, column, convert, whole, _Fields(path)
+        is_opaque = column in self.objects or not opens
+        return kind, column, convert, is_opaque, _Fields(path)
 
     def add_dollars(self, record: Record) -> None:
         """Compute the dollar columns from cents; null unless the currency is USD."""
@@ -261,11 +261,11 @@ class Columns:
                 into[name] = right if left is None else left
             elif name in self.counters:
                 into[name] = left + right
-                if not LEAST_INTEGER <= into[name] <= MOST_INTEGER:
+                if not MIN_INTEGER <= into[name] <= MAX_INTEGER:
                     raise self._wrong(name, into[name])
             elif name in self.money.values():
                 into[name] = add_amounts(left, right)
-            elif name in self.whole:
+            elif name in self.objects:
                 into[name] = _add_maps(left, right)
             elif left != right:
                 into[name] = max(left, right, key=repr)

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from tap_claude.pseudonyms import ADDRESS
 
-SHORTEST_SECRET = 4
+MIN_SECRET_LENGTH = 4
 """Minimum length of a secret; masking shorter texts would mask half of the log."""
 
 
@@ -27,7 +27,7 @@ class Redaction(logging.Filter):
 
     def hide(self, secrets: set[str], *, addresses: bool = False) -> None:
         """Mask these secrets, and e-mail addresses if ``addresses`` is true, from now on."""
-        self._secrets |= {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
+        self._secrets |= {secret for secret in secrets if len(secret) >= MIN_SECRET_LENGTH}
         self._hides_addresses |= addresses
 
     def mask(self, text: str) -> str:

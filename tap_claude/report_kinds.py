@@ -68,8 +68,8 @@ class GroupedReport(ReportStream):
         self.beta_headers = (*self.beta_headers, *sorted(needed))
 
     @override
-    def question(self) -> dict[str, Any]:
-        return self.spec.question
+    def definition(self) -> dict[str, Any]:
+        return self.spec.definition
 
     @override
     def sizer(self) -> WindowSizer:
@@ -186,7 +186,7 @@ class BucketReport(AdaptiveWindowReport):
         # Not a loop: its variable would keep the page in memory while the next one is fetched.
         read = functools.partial(self._buckets_of, reading=reading)
         yield from map(read, pages)
-        yield map(self._whole, reading.release())
+        yield map(self._complete, reading.release())
 
     def _buckets_of(self, page: ApiPage, reading: _BucketReading) -> Iterator[Bucket]:
         for index, raw in enumerate(page.items):
@@ -199,13 +199,13 @@ class BucketReport(AdaptiveWindowReport):
             if index == 0 and reading.continues(window):
                 reading.held[-1].results.append(bucket.results)
                 continue
-            yield from map(self._whole, reading.release())
+            yield from map(self._complete, reading.release())
             reading.hold(_PartOfBucket(bucket_of(page, window, []), [bucket.results]))
         # The first bucket of the next page may continue the last one of this page.
         if not page.has_more and not (page.has_more is None and isinstance(page.next_page, str)):
-            yield from map(self._whole, reading.release())
+            yield from map(self._complete, reading.release())
 
-    def _whole(self, part: _PartOfBucket) -> Bucket:
+    def _complete(self, part: _PartOfBucket) -> Bucket:
         rows = split_rows(*part.results)
         limit = self.api_group_limit
         if limit is not None and len(rows) >= limit and not self._has_warned_of_limit:
@@ -231,9 +231,9 @@ class _PartOfBucket(NamedTuple):
 class _BucketReading:
     """The position in a window; buckets must follow each other without a gap."""
 
-    def __init__(self, whole: Window, width: dt.timedelta) -> None:
-        self._whole, self._width = whole, width
-        self._due = whole.start
+    def __init__(self, window: Window, width: dt.timedelta) -> None:
+        self._window, self._width = window, width
+        self._due = window.start
         self.held: list[_PartOfBucket] = []
         """The newest bucket, until it is released."""
 
@@ -244,7 +244,7 @@ class _BucketReading:
     def hold(self, part: _PartOfBucket) -> None:
         """Add the next bucket. Raises `MalformedResponseError` if it is not the expected one."""
         start, end = part.bucket.window
-        if start != self._due or end - start != self._width or end > self._whole.end:
+        if start != self._due or end - start != self._width or end > self._window.end:
             msg = (
                 f"a bucket is from {format_time(start)} to {format_time(end)}, but should start"
                 f" at {format_time(self._due)} and be {self._width} long"

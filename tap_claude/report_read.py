@@ -53,7 +53,7 @@ class ReportRead:
         self._stream = stream
         self._run = stream.run
         self._organization_type = organization_type
-        self._bookmark = Bookmark(stream, organization_type, partition, stream.question())
+        self._bookmark = Bookmark(stream, organization_type, partition, stream.definition())
         self._sizer = stream.sizer()
         self._now = dt.datetime.now(dt.UTC)
         self._range = Window(self._now, self._now)
@@ -70,7 +70,7 @@ class ReportRead:
 
     def records(self) -> Iterator[Row]:
         """Yield all records. Raises `StreamError` and `RunError`."""
-        self._bookmark.check_question()
+        self._bookmark.check_definition()
         window = self._choose_range()
         if window is None:
             self._stream.logger.info(
@@ -157,9 +157,9 @@ class ReportRead:
 
     # -- fetching: in the prefetching thread
 
-    def _fetch(self, whole: Window) -> Iterator[tuple[Window, ApiPage | None]]:
+    def _fetch(self, full_range: Window) -> Iterator[tuple[Window, ApiPage | None]]:
         """Yield the pages of all windows, and None at the end of each window."""
-        for window in self._sizer.windows(whole):
+        for window in self._sizer.windows(full_range):
             can_split = self._stream.splittable and window.end - window.start > self._stream.width
             try:
                 for page in self._stream.fetch(
@@ -177,8 +177,8 @@ class ReportRead:
 
     # -- reading: in the record-writing thread
 
-    def _read(self, whole: Window) -> Iterator[Row]:
-        for window, pages in _by_window(self._stream.prefetch(self._fetch(whole))):
+    def _read(self, full_range: Window) -> Iterator[Row]:
+        for window, pages in _by_window(self._stream.prefetch(self._fetch(full_range))):
             self._report_progress(window.start)
             try:
                 for finished in self._stream.buckets(window, pages):
@@ -347,7 +347,7 @@ def _until_mark(
     yield from itertools.takewhile(lambda page: page is not None, following)
 
 
-def _newest_day(error: APIError, window: Window, whole: Window) -> dt.datetime | None:
+def _newest_day(error: APIError, window: Window, full_range: Window) -> dt.datetime | None:
     """Return the newest available day that an error names (docs: analytics/users)."""
     if error.status != HTTPStatus.BAD_REQUEST or not _NOT_YET.search(error.detail):
         return None
@@ -358,7 +358,11 @@ def _newest_day(error: APIError, window: Window, whole: Window) -> dt.datetime |
     # The message may also name the requested days, or a day long ago (for example when the
     # organization joined). Neither is the newest available day.
     return max(
-        (day for day in named if whole.end - _NEWEST_DAY_LAG <= day < window.end - WIDTHS["1d"]),
+        (
+            day
+            for day in named
+            if full_range.end - _NEWEST_DAY_LAG <= day < window.end - WIDTHS["1d"]
+        ),
         default=None,
     )
 

@@ -96,7 +96,7 @@ class ReportDeclaration(ClaudeStream):
         """Return the replication key's value for a bucket."""
         return bucket.starting_at
 
-    def question(self) -> dict[str, Any] | None:
+    def definition(self) -> dict[str, Any] | None:
         """Return the definition that determines the rows; a bookmark is valid for one only."""
         return None
 

@@ -40,10 +40,10 @@ TYPES = {
 }
 """Names of JSON Schema types in error messages."""
 
-LEAST_KEY = 16
+MIN_KEY_LENGTH = 16
 """Minimum length of ``pseudonymize_key``."""
 
-FARTHEST_START = dt.timedelta(hours=26)
+MAX_START_AHEAD = dt.timedelta(hours=26)
 """How far in the future ``start_date`` may be: time zones and clocks differ."""
 
 # At most 63 characters, the limit of PostgreSQL; characters that every target accepts.
@@ -86,8 +86,8 @@ def problems(config: Mapping[str, Any], *, now: dt.datetime) -> Iterator[str]:
             "pseudonymize_key: is required by pseudonymize_users: hash; set a long random secret"
             " and keep it, because a different key gives different hashes"
         )
-    if 0 < len(config.get("pseudonymize_key") or "") < LEAST_KEY:
-        yield f"pseudonymize_key: is too short; use at least {LEAST_KEY} characters"
+    if 0 < len(config.get("pseudonymize_key") or "") < MIN_KEY_LENGTH:
+        yield f"pseudonymize_key: is too short; use at least {MIN_KEY_LENGTH} characters"
     yield from _url_problems(config.get("base_url", DEFAULTS["base_url"]))
     for name in ("anthropic_version", "user_agent", *CREDENTIALS):
         if re.search(r"[^\x20-\x7e]", config.get(name) or ""):
@@ -108,7 +108,7 @@ def _time_problems(config: Mapping[str, Any], now: dt.datetime) -> Iterator[str]
     start, end = times.get("start_date"), times.get("end_date")
     if start and end and end <= start:
         yield "end_date: must be after start_date, because it is exclusive"
-    elif start and start >= now + FARTHEST_START:
+    elif start and start >= now + MAX_START_AHEAD:
         yield "start_date: is in the future; use a date in the past"
 
 

@@ -18,7 +18,7 @@ WIDTHS = {
     "1d": dt.timedelta(days=1),
 }
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-WINDOWS_TO_TRUST = 10
+WINDOWS_BEFORE_GROWTH = 10
 """Successful windows after which the window size is doubled again."""
 DEFAULT_HISTORY = dt.timedelta(days=30)
 
@@ -137,16 +137,16 @@ class WindowSizer:
         self._bucket_bytes = 0
         self._sized: tuple[Window | None, int] = (None, 0)
 
-    def windows(self, whole: Window) -> Iterator[Window]:
+    def windows(self, remaining: Window) -> Iterator[Window]:
         """Yield the windows of a range, oldest first; each size is chosen when it is needed."""
         count = 0
-        while whole.start < whole.end:
-            window = next(split(whole, self._width, min(self._buckets(), self._limit)))
+        while remaining.start < remaining.end:
+            window = next(split(remaining, self._width, min(self._buckets(), self._limit)))
             yield window
             count += 1
-            if count % WINDOWS_TO_TRUST == 0:
+            if count % WINDOWS_BEFORE_GROWTH == 0:
                 self._limit = min(2 * self._limit, self._most)
-            whole = Window(window.end, whole.end)
+            remaining = Window(window.end, remaining.end)
 
     def note(self, window: Window, size: int) -> None:
         """Record the size of a page in bytes, before the next window is chosen."""

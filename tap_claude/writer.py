@@ -76,11 +76,11 @@ class BufferedWriter(MsgSpecWriter):
         block, self._block = self._block, bytearray()
         # A signal can also end the run in the middle of the block.
         self._is_broken = True
-        write_whole(sys.stdout.buffer, block)
+        write_all(sys.stdout.buffer, block)
         self._is_broken = False
 
 
-def write_whole(file: IO[bytes], block: bytes | bytearray) -> None:
+def write_all(file: IO[bytes], block: bytes | bytearray) -> None:
     """Write a complete block to any kind of file. Raises ``OSError``.
 
     An unbuffered file (``PYTHONUNBUFFERED``) may accept only a part, a non-blocking one nothing.

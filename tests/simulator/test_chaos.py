@@ -66,7 +66,7 @@ def test_a_tap_that_believes_a_wrong_answer_is_found(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(world, "read", read(3))
     monkeypatch.setattr(scripted, "undisturbed", lambda *_: right(output))
     assert scripted.disturbed(kind, ENDPOINT).complaints == [
-        "rows of another day, claude_code_usage: the wrong answer was believed"
+        "rows of another day, claude_code_usage: the wrong response was accepted"
     ]
     monkeypatch.setattr(world, "read", read(4))
     assert scripted.disturbed(kind, ENDPOINT).complaints == []

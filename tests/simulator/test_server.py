@@ -332,5 +332,5 @@ def test_replay_answers_with_what_was_recorded(simulate: Any, tap: Any, tmp_path
 
 
 def test_replay_needs_recordings(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no recorded answers"):
+    with pytest.raises(ValueError, match="no recorded responses"):
         Replay(tmp_path)

@@ -457,16 +457,18 @@ def test_a_second_credential_keeps_the_bookmark_of_the_first(simulate: Any, tap:
 def test_the_official_sdk_reads_the_same(simulator: Simulator, tap: Any) -> None:
     config = settings(simulator, start_date=days_ago(9, RECENT))
     run = tap(config=config, catalog=only(config, USAGE, COST))
-    client = anthropic.Anthropic(base_url=simulator.url, api_key=ADMIN_KEY)
     window: dict[str, Any] = {
         "starting_at": days_ago(9, RECENT),
         "ending_at": days_ago(-1, RECENT),
         "time_bucket_width": "1d",
         "limit": 1000,
     }
-    analytics = client.beta.organization.analytics
+    with anthropic.Anthropic(base_url=simulator.url, api_key=ADMIN_KEY) as client:
+        analytics = client.beta.organization.analytics
+        usage = list(analytics.usage.list(**window, group_by=["product"]))
+        costs = list(analytics.cost.list(**window))
     tokens: dict[tuple[str, str | None], int] = {}
-    for row in analytics.usage.list(**window, group_by=["product"]):
+    for row in usage:
         key = (row.starting_at.strftime("%Y-%m-%dT%H:%M:%SZ"), row.group.product)
         tokens[key] = tokens.get(key, 0) + row.usage.total_tokens
     ours: dict[tuple[str, str | None], int] = {}
@@ -474,7 +476,7 @@ def test_the_official_sdk_reads_the_same(simulator: Simulator, tap: Any) -> None
         key = (record["starting_at"], record["product"])
         ours[key] = ours.get(key, 0) + record["total_tokens"]
     assert ours == tokens
-    cents = sum(Decimal(row.cost.amount) for row in analytics.cost.list(**window))
+    cents = sum(Decimal(row.cost.amount) for row in costs)
     assert sum(Decimal(r["amount"]) for r in run.records(COST)) == cents
 
 

@@ -112,7 +112,7 @@ def test_rows_that_differ_are_found() -> None:
 
 def test_a_bookmark_that_passes_rows_is_found() -> None:
     (complaint,) = bookmark_complaints(loaded(SCHEMA + ROWS[1] + STATE), loaded(GOOD))
-    assert "the bookmark 2026-01-02 passes 1 rows" in complaint
+    assert "the bookmark 2026-01-02 skips 1 rows" in complaint
 
 
 def test_rows_that_are_gone_are_deleted() -> None:
@@ -131,7 +131,7 @@ def test_rows_that_are_gone_are_deleted() -> None:
         (1, "", "0 ERROR lines"),
         (1, f"{ERROR}s: HTTP 500\n{ERROR}s: HTTP 500", "2 ERROR lines"),
         (1, ERROR + "HTTP 500", "does not name the stream"),
-        (1, ERROR + "s: something", "does not say 'HTTP 500'"),
+        (1, ERROR + "s: something", "does not match 'HTTP 500'"),
         (1, ERROR + "s: HTTP 500 api_error", ""),
     ],
 )
