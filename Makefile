@@ -29,7 +29,7 @@ test-fast: $(INSTALLED)  ## run the tests that are over in a minute and need no 
 	$(TEST) -m "not slow and not long" tests/unit tests/tap
 
 test-all: $(INSTALLED)  ## run all tests, and measure the coverage
-	$(TEST) --cov
+	$(TEST) --cov --cov-fail-under=90
 
 snapshot: $(INSTALLED)  ## renew the catalogue that the tests compare with
 	$(RUN) pytest -q tests/tap/test_catalog.py --snapshot
@@ -66,7 +66,7 @@ wheel:  ## build the wheel, and try it in a clean environment
 	cd build/wheel && venv/bin/python -c "import json; assert json.load(open('catalog.json'))['streams']"
 
 clean:  ## remove the environment, the demo's data and all caches
-	rm -rf $(VENV) .bench .demo .meltano .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) .bench .coverage* .demo .meltano .targets .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	find tap_claude simulator tests demo bench chaos -name __pycache__ -exec rm -rf {} +
 
 constraints:  ## pin the newest versions that pyproject.toml allows, for every Python

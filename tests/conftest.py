@@ -111,9 +111,13 @@ class Run:
         ]
 
 
-def environment(**more: str) -> dict[str, str]:
-    """Return this process's environment without settings of the tap."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("TAP_CLAUDE")}
+def environment(*, is_measured: bool = False, **more: str) -> dict[str, str]:
+    """Return this process's environment without settings of the tap.
+
+    A process whose speed or memory is measured has no coverage to collect.
+    """
+    absent = ("TAP_CLAUDE", "COVERAGE_PROCESS") if is_measured else ("TAP_CLAUDE",)
+    env = {name: value for name, value in os.environ.items() if not name.startswith(absent)}
     return {**env, **more}
 
 

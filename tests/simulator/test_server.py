@@ -318,7 +318,7 @@ def test_replay_answers_with_what_was_recorded(simulate: Any, tap: Any, tmp_path
     recording(tmp_path, "cost_report.ungrouped.json", 40, amount="99", page="page_trimmed")
     recording(tmp_path, "usage_report_messages.json", 200, amount="0")
     simulator = simulate(days=3, replay=Replay(tmp_path))
-    config = settings(simulator, start_date=days_ago(90, NOW), end_date=days_ago(0, NOW))
+    config = settings(simulator, start_date=days_ago(40, NOW), end_date=days_ago(0, NOW))
     total = {"name": "total", "report": "cost_report", "group_by": []}
     run = tap(config={**config, "reports": [total]})
     assert run.code == 0, run.stderr

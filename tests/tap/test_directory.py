@@ -100,7 +100,7 @@ def test_memory_does_not_grow_with_the_directory(wide: Simulator, tmp_path: Path
             capture_output=True,
             text=True,
             check=True,
-            env=environment(PYTHONPATH=":".join(sys.path)),
+            env=environment(is_measured=True, PYTHONPATH=":".join(sys.path)),
         )
         return int(done.stderr.split()[-1])
 

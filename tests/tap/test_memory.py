@@ -53,7 +53,7 @@ def run(simulator: Simulator, stream: str, directory: Path, **more: Any) -> tupl
             cwd=directory,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env=environment(PYTHONPATH=":".join(sys.path)),
+            env=environment(is_measured=True, PYTHONPATH=":".join(sys.path)),
         ) as process,
     ):
         assert process.stdout is not None
