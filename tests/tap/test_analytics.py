@@ -149,6 +149,7 @@ def sums_of(report: str, records: list[dict[str, Any]], names: list[str]) -> dic
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "seed",
     [pytest.param(seed, marks=[pytest.mark.long] if seed >= 30 else []) for seed in range(200)],
@@ -193,6 +194,7 @@ def end_of(moment: dt.datetime, width: str) -> dt.datetime:
 # -- requests
 
 
+@pytest.mark.slow
 def test_requests_are_what_the_api_documents(simulator: Simulator, tap: Any) -> None:
     config = settings(simulator, start_date=days_ago(40, RECENT), models=["claude-opus-4-6"])
     catalog = only(config, USAGE, COST)
@@ -428,6 +430,7 @@ def test_both_organizations_in_one_run(simulator: Simulator, tap: Any) -> None:
     assert bookmarks == [days_ago(5, RECENT), days_ago(0, RECENT)]
 
 
+@pytest.mark.slow
 def test_a_second_credential_keeps_the_bookmark_of_the_first(simulate: Any, tap: Any) -> None:
     """And taking it away again keeps the other's."""
     simulator = simulate(days=60)
@@ -483,6 +486,7 @@ def test_the_official_sdk_reads_the_same(simulator: Simulator, tap: Any) -> None
 # -- report_buckets
 
 
+@pytest.mark.slow
 def test_every_bucket_that_was_read_is_told_last(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=120, now=RECENT)
     names = ("messages_usage", "cost_report", "claude_code_usage", "claude_code_model_usage")
@@ -548,6 +552,7 @@ def test_a_bucket_that_was_not_finished_is_not_told(simulate: Any, tap: Any, sta
         assert len(rows) == bucket["row_count"]
 
 
+@pytest.mark.slow
 def test_a_lost_cursor_costs_the_bucket_that_it_came_in(simulate: Any, tap: Any) -> None:
     """Reading goes on from the first bucket that is not whole, and writes nothing twice."""
     simulator = simulate(days=25, breadth=300, now=RECENT)

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from bench.workloads import Workload
 
+pytestmark = pytest.mark.slow
+
+
 NOW = dt.datetime.now(dt.UTC)
 WORKLOADS = {workload.name: workload for workload in workloads(NOW)}
 RATIOS = json.loads((ROOT / "bench" / "ratios.json").read_text())
@@ -137,7 +140,6 @@ def records(directory: Path) -> list[dict[str, Any]]:
     return [line["record"] for line in lines if line["type"] == "RECORD"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_floor_and_both_taps_read_the_same(name: str, tmp_path: Path) -> None:
     workload = few(name)
@@ -190,7 +192,6 @@ def test_tap_is_not_half_as_fast_as_it_was(name: str, tmp_path: Path) -> None:
     pytest.fail(f"{slower}, recorded: {RATIOS[name]}\n{done.stdout}")
 
 
-@pytest.mark.slow
 def test_year_of_days_needs_a_quarter_of_the_requests(tmp_path: Path) -> None:
     plain = -(-365 // 7)  # pages of the API's default size
     assert run(TAP, WORKLOADS["daily"], tmp_path / "run").requests <= plain / 4

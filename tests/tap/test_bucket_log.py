@@ -36,6 +36,7 @@ def reported(messages: list[dict[str, Any]]) -> set[tuple[str, str]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, None], ids=str)
 def test_what_a_killed_run_has_not_reported_the_next_one_does(
     simulate: Any, tap: Any, tmp_path: Path, end: signal.Signals | None

@@ -9,6 +9,8 @@ from collections import Counter
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from simulator import claude_code
 from simulator.changes import other_day
 from simulator.server import Fault
@@ -90,6 +92,7 @@ def test_both_streams_hold_the_truth(simulate: Any, tap: Any) -> None:
     assert "unknown to this version" not in run.stderr
 
 
+@pytest.mark.slow
 def test_one_chain_of_requests_a_day_whichever_streams_are_selected(
     simulate: Any, tap: Any
 ) -> None:
@@ -257,6 +260,7 @@ def test_rows_of_another_day_are_an_error(simulate: Any, tap: Any) -> None:
     assert run.records("cost_report")
 
 
+@pytest.mark.slow
 def test_a_row_that_comes_again_on_the_next_page_is_warned_of(simulate: Any, tap: Any) -> None:
     """Whether the API repeated it cannot be told; that it was added up is said."""
     simulator = simulate(days=15, now=NOW, repeat_rows=True, breadth=200)

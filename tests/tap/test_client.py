@@ -111,6 +111,7 @@ def test_a_slow_query_is_made_smaller_then_retried(
     assert '"stream":"cost_report","record"' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "requests_made"),
     [
@@ -193,6 +194,7 @@ def test_redirects_are_not_followed(
 # -- refusals
 
 
+@pytest.mark.slow
 def test_a_refused_stream_does_not_stop_the_others(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     body = json.dumps(
@@ -259,6 +261,7 @@ def test_an_invalid_key_ends_the_run_with_the_settings_name(simulate: Any, tap: 
 # -- logs
 
 
+@pytest.mark.slow
 def test_secrets_and_escapes_never_reach_a_log(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     echo = "your key sk-ant-admin01-simulator \x1b[2Jis\x07 bad\r\n\u202e" + "x" * 5000

@@ -48,6 +48,7 @@ def wide() -> Iterator[Simulator]:
         yield simulator
 
 
+@pytest.mark.slow
 def test_a_wide_directory_takes_the_fewest_requests(wide: Simulator, tap: Any) -> None:
     config = settings(wide, start_date="2026-03-20", end_date="2026-03-20T01:00:00Z")
     catalog = only(config, *ADMIN)
@@ -77,6 +78,7 @@ def test_a_wide_directory_takes_the_fewest_requests(wide: Simulator, tap: Any) -
         assert len({tuple(r[key] for key in keys) for r in records}) == len(records) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_memory_does_not_grow_with_the_directory(wide: Simulator, tmp_path: Path) -> None:
     """The peak over 20,000 keys is close to that over a handful of rate limits."""

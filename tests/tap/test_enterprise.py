@@ -208,6 +208,7 @@ def test_engagement_is_restated(simulate: Any, tap: Any) -> None:
 # -- a year
 
 
+@pytest.mark.slow
 def test_a_year_of_days_resumes_at_any_of_them(simulate: Any, tap: Any) -> None:
     """All six, one request at a time; each failure costs the day that it came on, and no more."""
     simulator = simulate(days=365, now=YEAR_END, breadth=8)
@@ -295,6 +296,7 @@ def facts_of(simulator: Simulator, first: str) -> list[Any]:
     return list(simulator.enterprise.between(start, simulator.now - dt.timedelta(minutes=5)))
 
 
+@pytest.mark.slow
 def test_legacy_reports_hold_every_token_and_cent(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=70, now=RECENT)
     first = days_ago(60, RECENT)
@@ -331,6 +333,7 @@ def test_legacy_reports_hold_every_token_and_cent(simulate: Any, tap: Any) -> No
         assert all(r["data_refreshed_at"] for r in records)
 
 
+@pytest.mark.slow
 def test_legacy_requests_are_few_and_whole(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=100, now=RECENT)
     config = enterprise(simulator, start_date=days_ago(92, RECENT))
@@ -347,6 +350,7 @@ def test_legacy_requests_are_few_and_whole(simulate: Any, tap: Any) -> None:
     assert {v for s in by_user for v in s.values("bucket_width")} == {"1d"}
 
 
+@pytest.mark.slow
 def test_a_broken_window_of_ranked_rows_is_read_again_whole(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=70, now=RECENT)
     stream = "analytics_user_cost_report"
@@ -478,6 +482,7 @@ NEEDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", NEEDS)
 def test_a_scope_that_is_missing_is_named_and_the_rest_lands(
     simulate: Any, tap: Any, missing: str

@@ -14,6 +14,8 @@ from tests.fuzz import TARGETS, Target, World, mutated
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:

@@ -288,6 +288,7 @@ def comparable(record: dict[str, Any], columns: Iterable[str]) -> str:
     return json.dumps({name: plain(name, record.get(name)) for name in columns}, sort_keys=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["2023-06-01", "2026-10-21"])
 def test_all_streams_equal_what_the_official_sdk_reads(
     simulate: Any, tap: Any, version: str
@@ -308,6 +309,7 @@ def test_all_streams_equal_what_the_official_sdk_reads(
             assert_equal_rows(run, stream, read(token if oauth_only else client))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["2023-06-01", "2026-10-21"])
 def test_all_enterprise_streams_equal_what_the_official_sdk_reads(
     simulate: Any, tap: Any, version: str

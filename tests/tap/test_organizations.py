@@ -35,6 +35,7 @@ def keys(run: Run) -> set[tuple[Any, ...]]:
     }
 
 
+@pytest.mark.slow
 def test_organizations_that_look_alike_share_no_key(simulate: Any, tap: Any) -> None:
     """The same people, keys, workspaces and lines of the bill, in two of each kind."""
     runs = []

@@ -137,6 +137,7 @@ def test_an_answer_that_is_given_up_leaves_no_memory_behind(
     assert all(memory.closed for memory in made)
 
 
+@pytest.mark.slow
 def test_a_trickle_is_given_up_and_tried_again(simulate: Any, tap: Any) -> None:
     from simulator.faults import trickle  # noqa: PLC0415
 

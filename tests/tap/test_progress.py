@@ -63,6 +63,7 @@ def test_every_stream_says_where_it_is(
             assert last["index"] in {"9", "10", "20"}  # newest day; today; of two organizations
 
 
+@pytest.mark.slow
 def test_a_run_prints_its_place_to_stderr(simulate: Any, tap: Any) -> None:
     """With the real interval, on a stream that is slowed down by the rate limit."""
     simulator = simulate(days=40, now=NOW)

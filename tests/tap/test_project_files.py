@@ -170,6 +170,7 @@ def test_definition_names_the_tap(definition: dict[str, Any]) -> None:
     assert definition["description"] == ABOUT["description"]
 
 
+@pytest.mark.slow
 def test_meltano_test_reads_each_stream(simulate: Any, tmp_path: Path) -> None:
     """``meltano test tap-claude`` in a project that has the definition, and runs this checkout."""
     definition = DEFINITIONS["meltano"]

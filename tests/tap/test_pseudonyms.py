@@ -14,6 +14,9 @@ from tap_claude.tap import TapClaude
 from tests.conftest import RECENT, days_ago, only, settings
 from tests.unit.test_schemas import FILES
 
+pytestmark = pytest.mark.slow
+
+
 KEY = "a secret of some length"
 
 ADDRESS = re.compile(r"[\w.+-]+@[\w-]+\.\w+")

@@ -15,6 +15,8 @@ from tests.conftest import RECENT, days_ago, environment, settings
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 
 def reconcile(
     tmp_path: Path, config: dict[str, Any], *arguments: str

@@ -87,6 +87,7 @@ def starts(simulator: Simulator, path: str) -> list[str]:
     return [seen.values("starting_at")[0] for seen in simulator.requests(path)]
 
 
+@pytest.mark.slow
 def test_a_year_is_whole_to_the_last_digit_in_a_dozen_requests(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=400)
     start = days_ago(365)
@@ -316,6 +317,7 @@ def test_lookback_days(simulate: Any, tap: Any, days: int) -> None:
     assert starts(simulator, "cost_report") == [days_ago(11 + days)]
 
 
+@pytest.mark.slow
 def test_the_bookmark_never_moves_back(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=120)
     config = settings(simulator, start_date=days_ago(119), lookback_days=100)
@@ -331,6 +333,7 @@ def test_the_bookmark_never_moves_back(simulate: Any, tap: Any) -> None:
     assert earlier.bookmark("cost_report") == bookmark
 
 
+@pytest.mark.slow
 def test_state_follows_every_page(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=100)
     simulator.faults.append(Fault(status=400, path="cost_report", after=2))
@@ -382,6 +385,7 @@ def test_state_holds_no_page_tokens_and_nothing_secret(simulate: Any, tap: Any) 
     }
 
 
+@pytest.mark.slow
 def test_full_table_reads_all_and_keeps_no_bookmark(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=20)
     config = settings(simulator, start_date=days_ago(19))
@@ -461,6 +465,7 @@ def test_filters_reach_the_api(simulate: Any, tap: Any) -> None:
 # -- custom reports
 
 
+@pytest.mark.slow
 def test_custom_reports_are_streams_of_their_own(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=5, now=NOW)
     reports = [

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from tests.conftest import days_ago, settings
 from tests.unit.test_schemas import FILES
 
 
+@pytest.mark.slow
 def test_messages_keep_precision_and_scale(simulate: Any, tap: Any) -> None:
     """The SDK's own schema model drops them; Snowflake would then keep whole dollars."""
     config = settings(simulate(days=2), start_date=days_ago(1))

@@ -22,6 +22,7 @@ CONFIG = settings(
 )
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:Fields in transformed catalog but not in records"),
     # some columns are null in so small an organization
     pytest.mark.filterwarnings("ignore:No records were available to test"),

@@ -29,6 +29,8 @@ from tests.conftest import NOW, days_ago, environment, only, settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 
 def command(folder: Path, **content: Any) -> list[str]:
     """Return the command of a run, its configuration, catalogue and state in files."""

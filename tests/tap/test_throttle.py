@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from simulator.server import Fault
+from tap_claude import client
+from tap_claude.tap import TapClaude
 from tests.conftest import days_ago, only, settings
 
 
+@pytest.mark.slow
 def test_all_streams_share_one_limiter(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=300)
     config = settings(simulator, start_date=days_ago(299), requests_per_minute=300)
@@ -20,12 +25,15 @@ def test_all_streams_share_one_limiter(simulate: Any, tap: Any) -> None:
     assert simulator.stats()["refused"] == 0
 
 
-def test_retries_wait_for_the_limiter_too(simulate: Any, tap: Any) -> None:
+@pytest.mark.slow
+def test_retries_wait_for_the_limiter_too(simulate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.001)  # so that nothing else takes time
     simulator = simulate(days=3)
     simulator.faults.append(Fault(status=429, headers={"retry-after": "0"}, times=12))
     config = settings(simulator, start_date=days_ago(2), requests_per_minute=300)
-    run = tap(config=config, catalog=only(config, "cost_report", "messages_usage"))
-    assert run.code == 0
+    tap = TapClaude(config=config, catalog=only(config, "cost_report", "messages_usage"))
+    tap.read_all()
+    assert not tap.run.failures
     times = [seen.at for seen in simulator.seen]
     assert len(times) == 14
     assert (times[-1] - times[0]).total_seconds() > 0.7

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pytest
 
 from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY
 from tap_claude.stream import ClaudeStream
 from tap_claude.tap import TapClaude
 from tests.conftest import NOW, days_ago, only, settings
-
-if TYPE_CHECKING:
-    import pytest
 
 TIMES = re.compile(r'"(time_extracted|extracted_at)":"[^"]*"')
 
@@ -28,6 +27,7 @@ def lines_of(config: dict[str, Any], catalog: Any, capsysbinary: Any) -> list[st
     ]
 
 
+@pytest.mark.slow
 def test_the_straight_way_prints_what_the_sdk_would(
     simulate: Any, capsysbinary: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +95,7 @@ def test_state_comes_after_its_records_and_at_once(simulate: Any, capsysbinary: 
     assert sum('"STATE"' in line for line in lines) >= 3
 
 
+@pytest.mark.slow
 def test_metrics_count_every_record(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=60, now=NOW, breadth=80)
     config = settings(simulator, start_date=days_ago(59, NOW))
