@@ -111,14 +111,16 @@ class Run:
         ]
 
 
-def environment(*, is_measured: bool = False, **more: str) -> dict[str, str]:
-    """Return this process's environment without settings of the tap.
-
-    A process whose speed or memory is measured has no coverage to collect.
-    """
-    absent = ("TAP_CLAUDE", "COVERAGE_PROCESS") if is_measured else ("TAP_CLAUDE",)
-    env = {name: value for name, value in os.environ.items() if not name.startswith(absent)}
+def environment(**more: str) -> dict[str, str]:
+    """Return this process's environment without settings of the tap."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("TAP_CLAUDE")}
     return {**env, **more}
+
+
+def measured_environment(**more: str) -> dict[str, str]:
+    """Return the same for a process whose speed or memory is measured: without coverage."""
+    env = environment(**more)
+    return {name: value for name, value in env.items() if not name.startswith("COVERAGE_PROCESS")}
 
 
 @pytest.fixture(scope="session")

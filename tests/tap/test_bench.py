@@ -19,7 +19,7 @@ from bench.measure import run
 from bench.server import PATHS, Server
 from bench.workloads import BETA, DIMENSIONS, text, workloads
 from simulator.server import ADMIN_KEY
-from tests.conftest import environment, simulated
+from tests.conftest import measured_environment, simulated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -181,7 +181,7 @@ def test_tap_is_not_half_as_fast_as_it_was(name: str, tmp_path: Path) -> None:
             text=True,
             check=False,
             cwd=ROOT,
-            env=environment(is_measured=True),
+            env=measured_environment(),
         )
         assert done.returncode == 0, done.stderr
         ratios = json.loads(path.read_text())["workloads"][name]["ratios"]

@@ -14,7 +14,7 @@ from simulator.facts import Facts
 from simulator.faults import FOREVER
 from simulator.organization import DEFAULT_WORKSPACE
 from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY, Fault, Simulator
-from tests.conftest import NOW, environment, only, settings
+from tests.conftest import NOW, measured_environment, only, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +102,7 @@ def test_memory_does_not_grow_with_the_directory(wide: Simulator, tmp_path: Path
             capture_output=True,
             text=True,
             check=True,
-            env=environment(is_measured=True, PYTHONPATH=":".join(sys.path)),
+            env=measured_environment(PYTHONPATH=":".join(sys.path)),
         )
         return int(done.stderr.split()[-1])
 

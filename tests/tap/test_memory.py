@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulator.server import Fault
-from tests.conftest import RECENT, days_ago, environment, only, settings
+from tests.conftest import RECENT, days_ago, measured_environment, only, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,7 @@ def run(simulator: Simulator, stream: str, directory: Path, **more: Any) -> tupl
             cwd=directory,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env=environment(is_measured=True, PYTHONPATH=":".join(sys.path)),
+            env=measured_environment(PYTHONPATH=":".join(sys.path)),
         ) as process,
     ):
         assert process.stdout is not None
