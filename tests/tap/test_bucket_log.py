@@ -84,6 +84,7 @@ def test_what_a_killed_run_has_not_reported_the_next_one_does(
     assert min(start for name, start in reported(last.messages)) == days_ago(29, RECENT)
 
 
+@pytest.mark.slow
 def test_a_stream_that_fails_owes_what_it_did_not_read(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=100, now=NOW)
     config = settings(simulator, start_date=days_ago(95, NOW))

@@ -368,6 +368,7 @@ def test_an_odd_value_leaves_the_streams_after_it_read(simulate: Any, tap: Any) 
     assert run.records("users")
 
 
+@pytest.mark.slow
 def test_an_api_that_is_down_ends_the_run_at_once(simulate: Any) -> None:
     """No stream repeats the whole series of waits."""
     simulator = simulate(days=3, now=NOW)

@@ -110,6 +110,7 @@ def test_memory_does_not_grow_with_the_directory(wide: Simulator, tmp_path: Path
     assert grown < 8_000, f"{grown} KiB"
 
 
+@pytest.mark.slow
 def test_everything_there_is_comes(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     config = settings(simulator, start_date="2026-03-20", access_token=ACCESS_TOKEN)

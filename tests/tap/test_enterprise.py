@@ -188,6 +188,7 @@ def test_rows_that_are_grouped_keep_keys_of_their_own(simulate: Any, tap: Any) -
     assert len({r["row_id"] for r in run.records("analytics_skills")}) == len(rows)
 
 
+@pytest.mark.slow
 def test_engagement_is_restated(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=40, now=NOW)
     config = enterprise(simulator, start_date="2026-03-10")
@@ -241,6 +242,7 @@ def test_a_year_of_days_resumes_at_any_of_them(simulate: Any, tap: Any) -> None:
     assert again <= failures * (2 * len(DAILY) + 1)
 
 
+@pytest.mark.slow
 def test_a_year_of_summaries_is_one_request(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=365, now=YEAR_END)
     config = enterprise(simulator, start_date=str(FLOOR), end_date=None)

@@ -214,6 +214,7 @@ def test_narrow_buckets_take_few_requests(
     assert {r["bucket_width"] for r in run.records("cost_report")} == {"1d"}
 
 
+@pytest.mark.slow
 def test_pages_grow_to_the_biggest_but_not_over_the_bytes(
     simulate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,6 +243,7 @@ def test_pages_grow_to_the_biggest_but_not_over_the_bytes(
     assert set(lengths()[1:]) == {1}
 
 
+@pytest.mark.slow
 def test_every_record_fits_its_schema_and_every_time_its_format(simulate: Any, tap: Any) -> None:
     run = tap(config=settings(simulate(days=40), start_date=days_ago(39)))
     for stream in ("messages_usage", "cost_report"):
@@ -289,6 +291,7 @@ def test_the_bookmark_passes_days_without_data(simulate: Any, tap: Any) -> None:
     assert run.bookmark("messages_usage") == run.bookmark("cost_report") == expected
 
 
+@pytest.mark.slow
 def test_a_later_run_reads_the_lookback_again_and_no_more(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=120)
     config = settings(simulator, start_date=days_ago(119))
@@ -505,6 +508,7 @@ def test_custom_reports_are_streams_of_their_own(simulate: Any, tap: Any) -> Non
 # -- an API that refuses an end in the future
 
 
+@pytest.mark.slow
 def test_an_end_in_the_future_may_be_refused(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=40, refuse_future=True)
     run = tap(config=settings(simulator, start_date=days_ago(39)))
