@@ -116,6 +116,16 @@ def test_an_empty_full_table_is_reported_too(simulate: Any, tap: Any) -> None:
     assert newer["row_count"] > 0
 
 
+def test_report_buckets_is_the_last_stream(simulate: Any, tap: Any) -> None:
+    """Also after streams whose names sort after its own."""
+    simulator = simulate(days=3, now=NOW)
+    config = settings(simulator, start_date=days_ago(2, NOW))
+    run = tap(config=config, catalog=only(config, "report_buckets", "users", "workspaces"))
+    streams = [m["stream"] for m in run.messages if m["type"] == "RECORD"]
+    assert streams[-2:] == ["report_buckets"] * 2
+    assert {r["stream"] for r in run.records("report_buckets")} == {"users", "workspaces"}
+
+
 def test_a_long_log_is_reported_before_the_run_ends(
     simulate: Any, capsysbinary: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
