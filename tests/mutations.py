@@ -655,7 +655,7 @@ MUTATIONS = (
         "writer",
         "if self._is_broken:",
         "if False:",
-        "tests/tap/test_surroundings.py -k full_disk",
+        "tests/unit/test_writer.py -k no_state_follows",
     ),
     Mutation(
         "a state is written before its records",

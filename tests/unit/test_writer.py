@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
-from typing import TYPE_CHECKING, Any
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from singer_sdk.singerlib import StateMessage
 
 from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY
 from tap_claude.stream import ClaudeStream
 from tap_claude.tap import TapClaude
 from tap_claude.writer import BLOCK_BYTES, BufferedWriter
 from tests.conftest import NOW, days_ago, only, settings
-
-if TYPE_CHECKING:
-    import pytest
 
 TIMES = re.compile(r'"(time_extracted|extracted_at)":"[^"]*"')
 FULL = re.compile(r'"starting_at":"[^"]*","ending_at":"[^"]*","date":null,"bucket_width":"full"')
@@ -97,17 +100,40 @@ def test_state_comes_after_its_records_and_at_once(simulate: Any, capsysbinary: 
     simulator = simulate(days=100, now=NOW)
     config = settings(simulator, start_date=days_ago(90, NOW))
     lines = lines_of(config, only(config, "messages_usage"), capsysbinary)
-    newest = ""
+    bookmark = ""
     for line in lines:
         message = json.loads(line)
         if message["type"] == "RECORD":
-            newest = max(newest, message["record"]["starting_at"])
-        elif message["type"] == "STATE" and message["value"].get("bookmarks", {}).get(
-            "messages_usage"
-        ):
-            bookmark = message["value"]["bookmarks"]["messages_usage"]
-            assert bookmark.get("replication_key_value", "") <= max(newest, days_ago(0, NOW))
+            # The days come in order: one that a STATE covers was written before it.
+            assert message["record"]["starting_at"] > bookmark
+        elif message["type"] == "STATE":
+            part = message["value"].get("bookmarks", {}).get("messages_usage", {})
+            bookmark = part.get("replication_key_value", "")
+    assert bookmark == days_ago(0, NOW)
     assert sum('"STATE"' in line for line in lines) >= 3
+
+
+def test_no_state_follows_records_that_were_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever comes after a write that failed, as the SDK writes a STATE when a run ends."""
+
+    class Interrupted(io.BytesIO):
+        def write(self, block: Any, /) -> int:
+            if b"RECORD" in bytes(block):
+                raise KeyboardInterrupt
+            return super().write(block)
+
+    out = Interrupted()
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=out))
+    writer = BufferedWriter()
+    writer.write_message(StateMessage({"bookmarks": {"s": 1}}))
+    before = out.getvalue()
+    assert before
+    writer.write_record("s", {"a": 1}, None)
+    with pytest.raises(KeyboardInterrupt):
+        writer.flush()
+    with pytest.raises(OSError, match="standard output is broken"):
+        writer.write_message(StateMessage({"bookmarks": {"s": 2}}))
+    assert out.getvalue() == before
 
 
 def test_metrics_count_every_record(simulate: Any, tap: Any) -> None:
