@@ -57,7 +57,7 @@ MUTATIONS = (
     Mutation(
         "a changed question is not refused",
         "bookmarks",
-        "if before is None or before == self._question:",
+        "if before is None or before == self._definition:",
         "if True:",
         "tests/tap/test_reports.py -k changed_question",
     ),
@@ -106,7 +106,7 @@ MUTATIONS = (
     Mutation(
         "a day long ago is taken for the newest one",
         "report_read",
-        "if whole.end - _NEWEST_DAY_LAG <= day < window.end",
+        "if full_range.end - _NEWEST_DAY_LAG <= day < window.end",
         "if day < window.end",
         "tests/tap/test_enterprise.py -k day_of_the_last_week",
     ),
@@ -220,14 +220,14 @@ MUTATIONS = (
     Mutation(
         "a missing bucket is not noticed",
         "report_kinds",
-        "if start != self._due or end - start != self._width or end > self._whole.end:",
+        "if start != self._due or end - start != self._width or end > self._window.end:",
         "if end - start != self._width or end > self._whole.end:",
         "tests/tap/test_pagination.py -k not_asked_for",
     ),
     Mutation(
         "days are taken for hours",
         "report_kinds",
-        "if start != self._due or end - start != self._width or end > self._whole.end:",
+        "if start != self._due or end - start != self._width or end > self._window.end:",
         "if start != self._due or end > self._whole.end:",
         "tests/tap/test_reports.py -k days_are_not_taken",
     ),
@@ -248,7 +248,7 @@ MUTATIONS = (
     Mutation(
         "buckets are held until the end of a page",
         "report_kinds",
-        "            yield from map(self._whole, reading.release())\n            reading.hold(",
+        "            yield from map(self._complete, reading.release())\n            reading.hold(",
         "            reading.hold(",
         "tests/tap/test_reports.py -k days_without_data",
     ),
@@ -284,14 +284,14 @@ MUTATIONS = (
     Mutation(
         "integers have any size",
         "records",
-        "if kind is int and not LEAST_INTEGER <= value <= MOST_INTEGER:",
+        "if kind is int and not MIN_INTEGER <= value <= MAX_INTEGER:",
         "if False:",
         "tests/unit/test_records.py -k 64_bits",
     ),
     Mutation(
         "a sum of integers has any size",
         "records",
-        "if not LEAST_INTEGER <= into[name] <= MOST_INTEGER:",
+        "if not MIN_INTEGER <= into[name] <= MAX_INTEGER:",
         "if False:",
         "tests/unit/test_records.py -k 64_bits",
     ),
@@ -538,15 +538,15 @@ MUTATIONS = (
     Mutation(
         "a refused parent ends the list",
         "lists",
-        "if parent_id is None or error.status not in _OF_ONE_PARENT:",
+        "if parent_id is None or error.status not in _PARENT_STATUSES:",
         "if True:",
         "tests/tap/test_directory.py -k one_refused_parent",
     ),
     Mutation(
         "a table without a parent's rows is activated",
         "lists",
-        "        else:\n            self._end_table(organization_type, row_count)",
-        "        self._end_table(organization_type, row_count)",
+        "        else:\n            self._end_table(organization_type, row_count=len(keys))",
+        "        self._end_table(organization_type, row_count=len(keys))",
         "tests/tap/test_directory.py -k one_refused_parent",
     ),
     Mutation(
