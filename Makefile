@@ -40,6 +40,9 @@ chaos: $(INSTALLED)  ## run the tap against every fault of the simulator (ten mi
 fuzz: $(INSTALLED)  ## read mutated responses for SECONDS (300)
 	@$(RUN) tests.fuzz $(or $(SECONDS),300)
 
+mutations: $(INSTALLED)  ## break the rules one by one, and see that the tests fail (ten minutes)
+	@$(RUN) tests.mutations
+
 lint: $(INSTALLED)  ## check style, format, types, dependencies, spelling, workflows and generated tables
 	$(RUN) ruff check
 	$(RUN) ruff format --check
@@ -92,4 +95,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@.bench/$*/bin/pip install --quiet --requirement $<
 	@touch $@
 
-.PHONY: help bench demo test test-fast test-all snapshot chaos fuzz lint docs wheel clean constraints
+.PHONY: help bench demo test test-fast test-all snapshot chaos fuzz mutations lint docs wheel clean constraints

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 BUCKETS = "report_buckets"
 """Table of the buckets that each run has read."""
-DAY = "cast(bucket.starting_at as date) = cast(kept.date as date)"
 ORGANIZATION = ("organization_id", "organization_type")
 
 HEADER = """\
@@ -140,7 +139,7 @@ def _newer_read(table: Table, log: Table) -> Iterable[str]:
         place = [f"bucket.bucket_width = '{FULL}'"]
     elif table.replication_key == "date":
         # Casting a time to a date depends on the session's time zone, so the log's day is safer.
-        place = ["bucket.date = kept.date" if "date" in log.columns else DAY]
+        place = ["bucket.date = kept.date"]
     elif table.replication_key == "starting_at":
         place = [
             f"bucket.{name} = kept.{name}"

@@ -548,9 +548,11 @@ def test_target_csv_with_a_time_in_its_files_names_keeps_everything(
 
 
 @pytest.fixture(scope="module")
-def catalog() -> str:
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> str:
+    config = tmp_path_factory.mktemp("catalog") / "config.json"
+    config.write_text('{"legacy_reports": true}')
     return subprocess.run(
-        [sys.executable, "-m", "tap_claude", "--discover"],
+        [sys.executable, "-m", "tap_claude", "--config", str(config), "--discover"],
         capture_output=True,
         text=True,
         env=environment(),

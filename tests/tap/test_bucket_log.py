@@ -163,3 +163,13 @@ def test_nothing_is_owed_where_report_buckets_is_not_selected(simulate: Any, tap
     owing["bookmarks"]["cost_report"][UNREPORTED_SINCE] = days_ago(60, NOW)
     run = tap(config=config, catalog=only(config, "cost_report"), state=owing)
     assert UNREPORTED_SINCE not in run.state["bookmarks"]["cost_report"]
+
+
+def test_report_buckets_is_the_last_stream(simulate: Any, tap: Any) -> None:
+    """Also after streams whose names sort after its own."""
+    simulator = simulate(days=3, now=NOW)
+    config = settings(simulator, start_date=days_ago(2, NOW))
+    run = tap(config=config, catalog=only(config, "report_buckets", "users", "workspaces"))
+    streams = [m["stream"] for m in run.messages if m["type"] == "RECORD"]
+    assert streams[-2:] == ["report_buckets"] * 2
+    assert {r["stream"] for r in run.records("report_buckets")} == {"users", "workspaces"}

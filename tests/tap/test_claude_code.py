@@ -222,6 +222,22 @@ def test_every_identifying_field_is_part_of_the_key(simulate: Any, tap: Any) -> 
     assert {r["estimated_cost_usd"] for r in models} == {None}  # no currency
 
 
+def test_currencies_of_a_model_are_never_added_up(simulate: Any, tap: Any) -> None:
+    simulator = simulate(days=3, now=NOW)
+    money = [(100, "USD"), (10, "EUR"), (4, "USD")]
+    costs = [{"amount": amount, "currency": currency} for amount, currency in money]
+    row = {
+        "date": days_ago(1, NOW),
+        "actor": {"type": "user_actor", "email_address": "a@example.com"},
+        "model_breakdown": [{"model": "m", "estimated_cost": cost} for cost in costs],
+    }
+    simulator.faults.append(answer(row))
+    config = settings(simulator, start_date=days_ago(1, NOW), end_date=days_ago(0, NOW))
+    run = tap(config=config, catalog=only(config, MODELS))
+    sums = {r["estimated_cost_currency"]: r["estimated_cost_amount"] for r in run.records(MODELS)}
+    assert sums == {"USD": "104", "EUR": "10"}
+
+
 def test_money_is_a_number_here_and_stays_exact(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     amounts = ["0.1", "12345678901234567.123456789012345678", "41", "1e-7", "0.30"]

@@ -9,12 +9,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from simulator.changes import huge_integer
 from simulator.faults import FOREVER
 from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY, Fault
 from tap_claude import client
 from tap_claude.redaction import sanitize_for_log
+from tap_claude.session import Session
 from tap_claude.tap import TapClaude
 from tests.conftest import NOW, days_ago, only, settings
 
@@ -179,6 +181,22 @@ def test_broken_connections_are_retried_then_named(
     assert len(count) == 14
 
 
+def test_a_certificate_error_is_not_tried_again(
+    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    def get(*_: object, **__: object) -> None:
+        tries.append(1)
+        reason = "certificate verify failed: self-signed certificate"
+        raise requests.exceptions.SSLError(reason)
+
+    monkeypatch.setattr(Session, "get", get)
+    with pytest.raises(Exception, match=r"^cost_report: .*set REQUESTS_CA_BUNDLE"):
+        sync(config, "cost_report")
+    assert len(tries) == 1
+
+
 def test_redirects_are_not_followed(
     simulator: Simulator, config: dict[str, Any], simulate: Any
 ) -> None:
@@ -236,9 +254,15 @@ def test_a_400_that_says_so_is_a_refusal(simulate: Any, tap: Any) -> None:
     simulator.faults.append(
         Fault(status=400, body=json.dumps({"error": error}), path="cost_report")
     )
-    run = tap(config=settings(simulator, start_date=days_ago(2, NOW)))
+    config = settings(simulator, start_date=days_ago(2, NOW))
+    run = tap(config=config)
     assert run.code == 1
     assert run.records("messages_usage")
+    assert "The stream needs an Admin API key" in run.errors[-1]
+    simulator.faults.append(
+        Fault(status=400, body=json.dumps({"error": error}), path="cost_report")
+    )
+    assert tap(config={**config, "on_permission_error": "skip"}).code == 0
 
 
 def test_the_wrong_kind_of_key_is_refused_by_name(simulate: Any, tap: Any) -> None:

@@ -1,9 +1,15 @@
-"""Records go straight to the writer where nothing would change them, and come out the same."""
+"""Blocks of messages are written whole, in order, or never again."""
 
 from __future__ import annotations
 
+import io
 import json
+import sys
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
+from singer_sdk.singerlib import StateMessage
 
 from tap_claude.writer import BLOCK_BYTES, BufferedWriter
 
@@ -21,3 +27,26 @@ def test_blocks_are_written_whole_and_before_anything_else(capsysbinary: Any) ->
         writer.write_record("s", {"text": "x" * 1000}, 7)
     assert BLOCK_BYTES < len(out) < BLOCK_BYTES + 2000
     assert all(json.loads(line)["version"] == 7 for line in out.splitlines())
+
+
+def test_no_state_follows_records_that_were_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever comes after a write that failed, as the SDK writes a STATE when a run ends."""
+
+    class Interrupted(io.BytesIO):
+        def write(self, block: Any, /) -> int:
+            if b"RECORD" in bytes(block):
+                raise KeyboardInterrupt
+            return super().write(block)
+
+    out = Interrupted()
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=out))
+    writer = BufferedWriter()
+    writer.write_message(StateMessage({"bookmarks": {"s": 1}}))
+    before = out.getvalue()
+    assert before
+    writer.write_record("s", {"a": 1}, None)
+    with pytest.raises(KeyboardInterrupt):
+        writer.flush()
+    with pytest.raises(OSError, match="standard output is broken"):
+        writer.write_message(StateMessage({"bookmarks": {"s": 2}}))
+    assert out.getvalue() == before

@@ -1,0 +1,840 @@
+"""Prove that every rule has a test: break the rules one by one, and see the tests fail.
+
+``python -m tests.mutations [NAME ...]`` applies each mutation to a copy of the tracked files, runs
+the tests that should notice there, and prints which one did. It exits with 1 if a mutation survived
+or could not be tried. With ``--baseline``, the same tests run on an unchanged copy instead, where
+all of them must pass: otherwise, a failure proves nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = "tap_claude"
+TIMEOUT = 300
+"""Seconds for the tests of one mutation."""
+_FAILED = re.compile(r"^FAILED (\S+)", re.MULTILINE)
+TESTS_PASSED, TESTS_FAILED = 0, 1
+"""Exit codes of pytest; others mean that the tests did not run."""
+CAUGHT, SURVIVED = "caught", "SURVIVED"
+
+
+class Mutation(NamedTuple):
+    """A deliberate break of one rule."""
+
+    name: str
+    module: str
+    text: str
+    """Source text, which occurs once in the module."""
+    replacement: str
+    tests: str
+    """Arguments of pytest: the tests that should fail."""
+
+
+MUTATIONS = (
+    # -- bookmarks and windows
+    Mutation(
+        "the bookmark moves back",
+        "bookmarks",
+        "elif bookmark is not None and parse_time(starting_at) <= bookmark:",
+        "elif False:",
+        "tests/tap/test_reports.py -k bookmark_never_moves_back",
+    ),
+    Mutation(
+        "a changed question is not refused",
+        "bookmarks",
+        "if before is None or before == self._definition:",
+        "if True:",
+        "tests/tap/test_reports.py -k changed_question",
+    ),
+    Mutation(
+        "a bookmark in the future stays",
+        "bookmarks",
+        "if bookmark is not None and bookmark > dt.datetime.now(dt.UTC):",
+        "if False:",
+        "tests/tap/test_surroundings.py -k bookmark_in_the_future",
+    ),
+    Mutation(
+        "a bookmark in the future is believed",
+        "report_read",
+        "            bookmark = self._now\n",
+        "",
+        "tests/tap/test_surroundings.py -k bookmark_in_the_future",
+    ),
+    Mutation(
+        "a second credential takes the bookmark of the first",
+        "bookmarks",
+        "if not self._partition and self._stream.reads_two_kinds:",
+        "if False:",
+        "tests/tap/test_analytics.py -k second_credential",
+    ),
+    Mutation(
+        "the lookback is ignored",
+        "report_read",
+        "lookback=dt.timedelta(days=days),",
+        "lookback=dt.timedelta(0),",
+        "tests/tap/test_reports.py -k lookback",
+    ),
+    Mutation(
+        "the bookmark passes a missing bucket",
+        "report_read",
+        "if start <= self._finished_until < end:",
+        "if True:",
+        "tests/tap/test_enterprise.py -k gap_in_a_series",
+    ),
+    Mutation(
+        "the bookmark forgets the good buckets of a broken page",
+        "report_read",
+        "self._bookmark.advance(newest)  # to the last complete bucket",
+        "pass",
+        "tests/tap/test_reports.py -k last_whole_bucket",
+    ),
+    Mutation(
+        "a day long ago is taken for the newest one",
+        "report_read",
+        "if full_range.end - _NEWEST_DAY_LAG <= day < window.end",
+        "if day < window.end",
+        "tests/tap/test_enterprise.py -k day_of_the_last_week",
+    ),
+    Mutation(
+        "the end date is inclusive",
+        "windows",
+        "end = now if end_date is None else min(now, end_date)",
+        "end = now if end_date is None else min(now, end_date + width)",
+        "tests/unit/test_windows.py",
+    ),
+    Mutation(
+        "what was not reported is not read again",
+        "windows",
+        "start = min(start, unreported_since)",
+        "pass",
+        "tests/tap/test_bucket_log.py -k killed_run",
+    ),
+    Mutation(
+        "the API is asked for days before its floor",
+        "windows",
+        "return max(floors, default=None)",
+        "return None",
+        "tests/unit/test_windows.py",
+    ),
+    # -- report_buckets
+    Mutation(
+        "the state does not say what was not reported",
+        "bucket_log",
+        "self.parts[-1][UNREPORTED_SINCE] = format_time(self.until)",
+        "pass",
+        "tests/tap/test_bucket_log.py -k killed_run",
+    ),
+    Mutation(
+        "what was reported is reported for ever",
+        "bucket_log",
+        "part.pop(UNREPORTED_SINCE, None)",
+        "part.get(UNREPORTED_SINCE)",
+        "tests/tap/test_bucket_log.py -k killed_run",
+    ),
+    Mutation(
+        "a long log waits for the end of the run",
+        "bucket_log",
+        "return len(self.waiting) > MOST_BUCKETS or (late and bool(self.waiting))",
+        "return False",
+        "tests/tap/test_bucket_log.py -k long_log",
+    ),
+    Mutation(
+        "a full table has a new row in every run",
+        "report_buckets",
+        'start = "" if bucket.bucket_width == FULL else bucket.starting_at',
+        "start = bucket.starting_at",
+        "tests/tap/test_bucket_log.py -k empty_full_table",
+    ),
+    Mutation(
+        "report_buckets keeps what it has written",
+        "report_buckets",
+        "        log.reported()\n",
+        "",
+        "tests/tap/test_bucket_log.py -k killed_run",
+    ),
+    Mutation(
+        "report_buckets is not the last stream",
+        "tap",
+        "if last := streams.pop(ReportBuckets.name, None):",
+        "if last := streams.get(ReportBuckets.name, None):",
+        "tests/tap/test_bucket_log.py -k last_stream",
+    ),
+    # -- buckets and rows
+    Mutation(
+        "a row of another day is taken",
+        "buckets",
+        'if found != asked["starting_at"] and (found is not None or self.has_dated_rows):',
+        "if False:",
+        "tests/tap/test_analytics.py -k counted_wrong",
+    ),
+    Mutation(
+        "the end of a row is not checked",
+        "buckets",
+        "if record[name] not in (None, asked[name]):",
+        "if False:",
+        "tests/tap/test_analytics.py -k month_is_not_taken",
+    ),
+    Mutation(
+        "a growing bucket is complete",
+        "buckets",
+        "return Bucket(window, rows, window.end <= until,",
+        "return Bucket(window, rows, window.start <= until,",
+        "tests/tap/test_reports.py -k running_bucket",
+    ),
+    Mutation(
+        "the time up to which data are complete is ignored",
+        "buckets",
+        "until = min(page.sent_at, page.data_refreshed_at or page.sent_at)",
+        "until = page.sent_at",
+        "tests/tap/test_analytics.py -k is_complete",
+    ),
+    Mutation(
+        "the organization that a row names is overwritten",
+        "buckets",
+        "if own_organization is not None:",
+        "if False:",
+        "tests/tap/test_organizations.py -k that_a_row_names",
+    ),
+    Mutation(
+        "rows of a large bucket are not merged",
+        "buckets",
+        "if repeated is not None and row_id[:16] not in repeated:",
+        "if repeated is not None:",
+        "tests/unit/test_buckets.py",
+    ),
+    Mutation(
+        "a missing bucket is not noticed",
+        "report_kinds",
+        "if start != self._due or end - start != self._width or end > self._window.end:",
+        "if end - start != self._width or end > self._whole.end:",
+        "tests/tap/test_pagination.py -k not_asked_for",
+    ),
+    Mutation(
+        "days are taken for hours",
+        "report_kinds",
+        "if start != self._due or end - start != self._width or end > self._window.end:",
+        "if start != self._due or end > self._whole.end:",
+        "tests/tap/test_reports.py -k days_are_not_taken",
+    ),
+    Mutation(
+        "a bucket does not go on in the next page",
+        "report_kinds",
+        "if index == 0 and reading.continues(window):",
+        "if False:",
+        "tests/tap/test_pagination.py -k goes_on",
+    ),
+    Mutation(
+        "a bucket is finished before its next page",
+        "report_kinds",
+        "if not page.has_more and not (page.has_more is None and isinstance(page.next_page, str)):",
+        "if True:",
+        "tests/tap/test_pagination.py -k goes_on",
+    ),
+    Mutation(
+        "buckets are held until the end of a page",
+        "report_kinds",
+        "            yield from map(self._complete, reading.release())\n            reading.hold(",
+        "            reading.hold(",
+        "tests/tap/test_reports.py -k days_without_data",
+    ),
+    Mutation(
+        "a Claude Code day is complete at midnight",
+        "report_kinds",
+        "window.end <= held[0].sent_at - self.delay",
+        "window.end <= held[0].sent_at",
+        "tests/tap/test_claude_code.py -k hour",
+    ),
+    Mutation(
+        "a state may be ahead of a batch",
+        "reports",
+        "if self.get_batch_config(self.config) is None:",
+        "if True:",
+        "tests/tap/test_cli.py -k batch_mode",
+    ),
+    # -- records, keys, money
+    Mutation(
+        "rows with one key overwrite each other",
+        "records",
+        "into[name] = left + right",
+        "into[name] = right",
+        "tests/unit/test_buckets.py",
+    ),
+    Mutation(
+        "amounts of rows with one key overwrite each other",
+        "records",
+        "into[name] = add_amounts(left, right)",
+        "into[name] = right",
+        "tests/unit/test_buckets.py",
+    ),
+    Mutation(
+        "integers have any size",
+        "records",
+        "if kind is int and not MIN_INTEGER <= value <= MAX_INTEGER:",
+        "if False:",
+        "tests/unit/test_records.py -k 64_bits",
+    ),
+    Mutation(
+        "a sum of integers has any size",
+        "records",
+        "if not MIN_INTEGER <= into[name] <= MAX_INTEGER:",
+        "if False:",
+        "tests/unit/test_records.py -k 64_bits",
+    ),
+    Mutation(
+        "every currency is dollars",
+        "records",
+        'record[currency] == "USD"',
+        "record[currency]",
+        "tests/unit/test_records.py -k dollars_need_the_currency",
+    ),
+    Mutation(
+        "dollars have whole cents only",
+        "money",
+        'return f"{whole[:-2]}.{whole[-2:]}{fraction}"',
+        'return f"{whole[:-2]}.{whole[-2:]}"',
+        "tests/unit/test_records.py::test_dollars",
+    ),
+    Mutation(
+        "money passes through a float",
+        "money",
+        "return _plain(_EXACT.add(decimal.Decimal(left), decimal.Decimal(right)))",
+        "return _plain(decimal.Decimal(float(left) + float(right)))",
+        "tests/unit/test_buckets.py",
+    ),
+    Mutation(
+        "the organization is not part of the key",
+        "row_keys",
+        "common = _encode([stream, *organization, starting_at, bucket_width])",
+        "common = _encode([stream, starting_at, bucket_width])",
+        "tests/tap/test_organizations.py -k share_no_key",
+    ),
+    Mutation(
+        "the key depends on the order of dimensions",
+        "row_keys",
+        "sorted(dimensions)",
+        "list(dimensions)",
+        "tests/unit/test_records.py -k order_of_dimensions",
+    ),
+    Mutation(
+        "the currency is not part of the key of a model",
+        "streams",
+        'key_columns = (*CLAUDE_CODE_IDENTITY, "model", "estimated_cost_currency")',
+        'key_columns = (*CLAUDE_CODE_IDENTITY, "model")',
+        "tests/tap/test_claude_code.py -k currencies",
+    ),
+    Mutation(
+        "archived and default workspaces are missing",
+        "streams",
+        'list_params = {"include_archived": "true", "include_default": "true"}',
+        "list_params = {}",
+        "tests/tap/test_directory.py -k everything_there_is",
+    ),
+    Mutation(
+        "the tools of tomorrow are lost",
+        "reshape",
+        '"other_tool_actions": others or None',
+        '"other_tool_actions": None',
+        "tests/tap/test_claude_code.py -k hold_the_truth",
+    ),
+    Mutation(
+        "a model's row does not say who is remote",
+        "reshape",
+        '    "is_remote",\n',
+        "",
+        "tests/tap/test_claude_code.py -k identifying_field",
+    ),
+    Mutation(
+        "a NUL reaches the target",
+        "pages",
+        "(?P<lost>u(?:[dD][89a-fA-F][0-9a-fA-F]{2}|0000))",
+        "(?P<lost>u(?:[dD][89a-fA-F][0-9a-fA-F]{2}))",
+        "tests/tap/test_surroundings.py -k characters",
+    ),
+    Mutation(
+        "a number of the API is read as a float",
+        "pages",
+        "msgspec.json.Decoder(list[Row], float_hook=Decimal)",
+        "msgspec.json.Decoder(list[Row])",
+        "tests/tap/test_claude_code.py -k stays_exact",
+    ),
+    Mutation(
+        "a run's times have no fixed width",
+        "sync_context",
+        "{started_at.microsecond // 1000:03}",
+        "{started_at.microsecond // 1000}",
+        "tests/unit/test_sync_context.py",
+    ),
+    # -- paging and fetching
+    Mutation(
+        "an empty page is the end",
+        "pagination",
+        "elif not page.has_more:",
+        "elif not page.has_more or not page.items:",
+        "tests/tap/test_pagination.py -k empty_one",
+    ),
+    Mutation(
+        "a missing cursor is the end",
+        "pagination",
+        "if not isinstance(page.next_page, str) or not page.next_page:",
+        "if not isinstance(page.next_page, str) or not page.next_page:\n            return None",
+        "tests/tap/test_pagination.py -k contradicting",
+    ),
+    Mutation(
+        "two large pages are held",
+        "prefetch",
+        "fetches_next = not marker and eager(item)",
+        "fetches_next = not marker",
+        "tests/unit/test_prefetch.py -k large",
+    ),
+    Mutation(
+        "an expired cursor ends the report",
+        "client",
+        "lost_cursor=has_cursor and status in {HTTPStatus.BAD_REQUEST, HTTPStatus.GONE},",
+        "lost_cursor=False,",
+        "tests/tap/test_analytics.py -k lost_cursor",
+    ),
+    Mutation(
+        "an empty filter is dropped",
+        "client",
+        "if item is not None",
+        "if item",
+        "tests/tap/test_reports.py -k empty_filter",
+    ),
+    Mutation(
+        "a broken page is not asked for again",
+        "client",
+        "raise RetriableError(sanitize_for_log(str(error)), is_malformed=True) from error",
+        "raise",
+        "tests/tap/test_client.py -k transient",
+    ),
+    Mutation(
+        "retry-after has no floor",
+        "client",
+        "wait = max(error.retry_after, wait) if attempt else error.retry_after",
+        "wait = error.retry_after",
+        "tests/tap/test_client.py -k not_believed_twice",
+    ),
+    Mutation(
+        "a certificate error is tried again",
+        "client",
+        'if "certificate verify failed" in message.lower():',
+        "if False:",
+        "tests/tap/test_client.py -k certificate",
+    ),
+    Mutation(
+        "a wrong token ends the run",
+        "client",
+        'message += f"; check the setting {request.credential}"',
+        "return APIUnavailableError(message)",
+        "tests/tap/test_client.py -k dead_token",
+    ),
+    Mutation(
+        "names are written to the disk",
+        "client",
+        "ResponseCache(on_disk=not config.pseudonymizes)",
+        "ResponseCache(on_disk=True)",
+        "tests/tap/test_surroundings.py -k reach_the_disk",
+    ),
+    Mutation(
+        "credentials share the kept responses",
+        "response_cache",
+        "entry = self._entries.get(key)",
+        'entry = self._entries.get((key[0], "admin_api_key"))',
+        "tests/tap/test_client.py -k kept_for_its_own",
+    ),
+    Mutation(
+        "without a disk there is no run",
+        "response_cache",
+        "with contextlib.suppress(OSError):  # a read-only file system, as in many containers",
+        "with contextlib.suppress():",
+        "tests/tap/test_surroundings.py -k without_a_writable_disk",
+    ),
+    Mutation(
+        "a key is sent after a redirect",
+        "session",
+        "allow_redirects=False,",
+        "allow_redirects=True,",
+        "tests/tap/test_client.py -k redirects",
+    ),
+    Mutation(
+        "a loopback server is asked through a proxy",
+        "session",
+        '{} if local else merged["proxies"]',
+        'merged["proxies"]',
+        "tests/tap/test_surroundings.py -k loopback",
+    ),
+    Mutation(
+        "the certificates of the environment are ignored",
+        "session",
+        '"verify": bundle}',
+        '"verify": True}',
+        "tests/tap/test_surroundings.py -k certificates_of_the_environment",
+    ),
+    Mutation(
+        "the throttle is off",
+        "throttle",
+        "if not self._per_second:",
+        "if True:",
+        "tests/unit/test_throttle.py -k burst",
+    ),
+    # -- refusals and failures
+    Mutation(
+        "the page of a firewall is a refusal",
+        "errors",
+        "return error.is_of_api and (",
+        "return (",
+        "tests/tap/test_client.py -k firewall",
+    ),
+    Mutation(
+        "a 400 that says so is no refusal",
+        "errors",
+        "or error.code in PERMISSION_CODES",
+        "",
+        "tests/tap/test_client.py -k 400_that_says_so",
+    ),
+    Mutation(
+        "x-should-retry is ignored",
+        "errors",
+        'if advice in {"true", "false"}:',
+        "if False:",
+        "tests/tap/test_client.py -k 'transient or permanent'",
+    ),
+    Mutation(
+        "a failed stream ends the run",
+        "stream",
+        "            self._fail(kind, error)\n",
+        "            raise\n",
+        "tests/tap/test_client.py -k odd_value",
+    ),
+    Mutation(
+        "a refusal fails a run that should skip it",
+        "tap",
+        "if failures or (fail and self.run.refusals):",
+        "if failures or self.run.refusals:",
+        "tests/tap/test_client.py -k refused_stream",
+    ),
+    Mutation(
+        "a selected stream without a credential is no failure",
+        "tap",
+        "[*self.run.failures.values(), *self._unreadable_streams()]",
+        "[*self.run.failures.values()]",
+        "tests/tap/test_organizations.py -k missing_is_noticed",
+    ),
+    Mutation(
+        "a refused parent ends the list",
+        "lists",
+        "if parent_id is None or error.status not in _PARENT_STATUSES:",
+        "if True:",
+        "tests/tap/test_directory.py -k one_refused_parent",
+    ),
+    Mutation(
+        "a table without a parent's rows is activated",
+        "lists",
+        "        else:\n            self._end_table(organization_type, row_count=len(keys))",
+        "        self._end_table(organization_type, row_count=len(keys))",
+        "tests/tap/test_directory.py -k one_refused_parent",
+    ),
+    Mutation(
+        "a table is activated without a known organization",
+        "lists",
+        "self._complete >= set(self.organization_types) | known_kinds(self.stream_state)",
+        "self._complete >= set(self.organization_types)",
+        "tests/tap/test_organizations.py -k missing_is_noticed",
+    ),
+    Mutation(
+        "a table is activated before its first row",
+        "stream",
+        'first record, see `lists`."""\n        return False',
+        'first record."""\n        return super().emit_activate_version_messages',
+        "tests/tap/test_directory.py -k activated_after_its_last_row",
+    ),
+    # -- organizations and credentials
+    Mutation(
+        "the state of another organization is accepted",
+        "organizations",
+        "if before != api_id:",
+        "if False:",
+        "tests/tap/test_organizations.py -k state_of_another",
+    ),
+    Mutation(
+        "the label does not stand in for the id",
+        "organizations",
+        'return self.label if len(self._kinds) == 1 else f"{self.label} ({kind})"',
+        "return kind",
+        "tests/tap/test_organizations.py -k stands_in",
+    ),
+    Mutation(
+        "the id of an organization changes under its table",
+        "organizations",
+        'pinned: str = known.setdefault("id", api_id or self._fallback(kind))',
+        "pinned: str = api_id or self._fallback(kind)",
+        "tests/tap/test_organizations.py -k keeps_the_name",
+    ),
+    Mutation(
+        "an organization is read with the key of another",
+        "credentials",
+        "if name in configured and organization_type in {None, ORGANIZATION_TYPE[name]}:",
+        "if name in configured:",
+        "tests/tap/test_organizations.py -k person_in_two",
+    ),
+    # -- settings and state
+    Mutation(
+        "the width of the buckets is not part of the question",
+        "config",
+        '            "bucket_width": self.bucket_width,\n',
+        "",
+        "tests/tap/test_reports.py -k changed_setting",
+    ),
+    Mutation(
+        "the order of dimensions changes the question",
+        "config",
+        '"group_by": sorted(self.group_by)',
+        '"group_by": list(self.group_by)',
+        "tests/tap/test_reports.py -k order_of_a_question",
+    ),
+    Mutation(
+        "legacy reports are offered to everybody",
+        "tap",
+        "if stream.is_legacy and not config.legacy_reports:",
+        "if False:",
+        "tests/unit/test_validation.py -k legacy",
+    ),
+    Mutation(
+        "an empty setting is a value",
+        "tap",
+        'for name, value in settings.items() if value not in (None, "")}',
+        "for name, value in settings.items()}",
+        "tests/unit/test_validation.py -k 'null_or_empty or empty_variable'",
+    ),
+    Mutation(
+        "a key is sent without encryption",
+        "validation",
+        'elif parts.scheme == "http" and not is_loopback(host):',
+        "elif False:",
+        "tests/unit/test_validation.py -k wrong_settings",
+    ),
+    Mutation(
+        "more dimensions than the API takes",
+        "validation",
+        "if len(counted) > declared.max_group_by:",
+        "if False:",
+        "tests/unit/test_validation.py -k wrong_settings",
+    ),
+    Mutation(
+        "a file without a state is an empty state",
+        "state_file",
+        'or (content and "bookmarks" not in content)',
+        "",
+        "tests/tap/test_cli.py -k no_state_is_refused",
+    ),
+    # -- what is written, and what must not be
+    Mutation(
+        "a short write loses the rest",
+        "writer",
+        "rest = rest[taken or 0 :]",
+        "rest = rest[len(rest) :]",
+        "tests/tap/test_surroundings.py -k every_byte",
+    ),
+    Mutation(
+        "a state follows lost records",
+        "writer",
+        "if self._is_broken:",
+        "if False:",
+        "tests/unit/test_writer.py -k no_state_follows",
+    ),
+    Mutation(
+        "a state is written before its records",
+        "writer",
+        "self._block += self.format_message(message)",
+        "self._block[:0] = self.format_message(message)",
+        "tests/unit/test_writer.py -k state_comes_after",
+    ),
+    Mutation(
+        "a column that the catalogue lacks is written",
+        "stream",
+        "if name not in catalogued\n            or (",
+        "if name in catalogued\n            and (",
+        "tests/tap/test_surroundings.py -k catalogue_lacks",
+    ),
+    Mutation(
+        "secrets are logged",
+        "redaction",
+        'text = text.replace(secret, "***")',
+        "pass",
+        "tests/tap/test_client.py -k structured_logs",
+    ),
+    Mutation(
+        "addresses are logged",
+        "redaction",
+        'return ADDRESS.sub("***", text) if self._hides_addresses else text',
+        "return text",
+        "tests/tap/test_client.py -k addresses",
+    ),
+    Mutation(
+        "secrets are logged with a traceback",
+        "redaction",
+        "self.mask(_FORMATTER.formatException(record.exc_info))",
+        "_FORMATTER.formatException(record.exc_info)",
+        "tests/tap/test_client.py -k wherever_text_is_printed",
+    ),
+    Mutation(
+        "a person has two pseudonyms",
+        "pseudonyms",
+        'unicodedata.normalize("NFKC", text).strip().casefold()',
+        "text",
+        "tests/unit/test_pseudonyms.py -k same_person",
+    ),
+    Mutation(
+        "addresses in other text stay",
+        "pseudonyms",
+        'if "@" not in value:',
+        "if True:",
+        "tests/unit/test_pseudonyms.py -k other_text",
+    ),
+    # -- the other commands
+    Mutation(
+        "a difference between reports is no difference",
+        "reconcile",
+        "if left != right:",
+        "if False:",
+        "tests/tap/test_reconcile.py -k difference_is_shown",
+    ),
+    Mutation(
+        "the views mix organizations",
+        "views",
+        "if name in table.columns & log.columns:",
+        "if False:",
+        "tests/e2e/test_targets.py -k views_hide_nothing",
+    ),
+    Mutation(
+        "the line of progress counts the requests of other streams",
+        "progress",
+        "{self.requests - self._requests_before:,.0f} requests",
+        "{self.requests:,.0f} requests",
+        "tests/tap/test_progress.py -k the_line",
+    ),
+)
+
+
+def copy_to(folder: Path) -> None:
+    """Copy the files of the repository, without those that git ignores, to a folder."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+
+
+@contextlib.contextmanager
+def broken(mutation: Mutation, folder: Path) -> Iterator[None]:
+    """Break the rule in a copy. Raises ``ValueError`` if the text does not occur exactly once."""
+    path = folder / PACKAGE / f"{mutation.module}.py"
+    # Its time has a resolution of a second, so the compiled module could outlive its source.
+    compiled = Path(importlib.util.cache_from_source(str(path)))
+    source = path.read_text(encoding="utf-8")
+    if (count := source.count(mutation.text)) != 1:
+        msg = f"the text occurs {count} times in {mutation.module}.py"
+        raise ValueError(msg)
+    try:
+        path.write_text(source.replace(mutation.text, mutation.replacement), encoding="utf-8")
+        compiled.unlink(missing_ok=True)
+        yield
+    finally:
+        path.write_text(source, encoding="utf-8")
+        compiled.unlink(missing_ok=True)
+
+
+def run_tests(tests: str, folder: Path) -> tuple[int | None, str]:
+    """Return the exit code of pytest, None after `TIMEOUT` seconds, and its output."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    try:
+        done = subprocess.run(
+            [*command, *shlex.split(tests)],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return None, ""
+    return done.returncode, done.stdout
+
+
+def verdict(code: int | None, output: str) -> str:
+    """Return what the tests said."""
+    if code is None:
+        return f"ERROR: the tests took more than {TIMEOUT} seconds"
+    if code == TESTS_PASSED:
+        return SURVIVED
+    failed = _FAILED.search(output)
+    if code == TESTS_FAILED and failed:
+        return f"{CAUGHT} by {failed[1].partition('::')[2]}"
+    return f"ERROR: pytest ended with {code}: {output.strip()[-300:]}"
+
+
+def attempt(mutation: Mutation, folder: Path) -> str:
+    """Return what the tests said of a mutation."""
+    try:
+        with broken(mutation, folder):
+            return verdict(*run_tests(mutation.tests, folder))
+    except ValueError as error:
+        return f"ERROR: {error}"
+
+
+def check_baseline(chosen: Sequence[Mutation], folder: Path) -> int:
+    """Run the tests on an unchanged copy; return how many selections fail."""
+    bad = 0
+    for tests in dict.fromkeys(mutation.tests for mutation in chosen):
+        outcome = verdict(*run_tests(tests, folder)).replace(CAUGHT, "FAILED")
+        bad += outcome != SURVIVED
+        print(f"{tests:80} {outcome.replace(SURVIVED, 'passed')}", flush=True)
+    return bad
+
+
+def try_all(chosen: Sequence[Mutation], folder: Path) -> int:
+    """Try mutations; return how many no test has caught."""
+    bad = 0
+    for mutation in chosen:
+        outcome = attempt(mutation, folder)
+        bad += not outcome.startswith(CAUGHT)
+        print(f"{mutation.module:14} {mutation.name:58} {outcome}", flush=True)
+    return bad
+
+
+def main(arguments: list[str]) -> int:
+    """Try the named mutations, or all; return the exit code."""
+    is_baseline = "--baseline" in arguments
+    names = [name for name in arguments if name != "--baseline"]
+    if unknown := set(names) - {mutation.name for mutation in MUTATIONS}:
+        print(f"no such mutation: {', '.join(sorted(unknown))}")
+        return 2
+    chosen = [mutation for mutation in MUTATIONS if not names or mutation.name in names]
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mutations-") as name:
+        copy_to(Path(name))
+        bad = (check_baseline if is_baseline else try_all)(chosen, Path(name))
+    spent = time.monotonic() - begun
+    print(f"{len(chosen)} mutations, {bad} without the outcome they should have, {spent:.0f} s")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
