@@ -29,15 +29,6 @@ def test_views_of_days_compare_days() -> None:
     """A time would be moved by the time zone of a session."""
     catalogue = only({"admin_api_key": "sk-ant-admin01-x"}, "claude_code_usage", "report_buckets")
     assert "and bucket.date = kept.date\n" in views.script(catalogue, "warehouse")
-<<<<<<< HEAD
-    for entry in catalogue["streams"]:
-        if entry["stream"] == "report_buckets":
-            del entry["schema"]["properties"]["date"]
-    assert "cast(bucket.starting_at as date) = cast(kept.date as date)" in views.script(
-        catalogue, "warehouse"
-    )
-=======
->>>>>>> main
 
 
 def test_there_are_no_views_without_the_log() -> None:
