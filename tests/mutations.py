@@ -307,7 +307,7 @@ MUTATIONS = (
         "money",
         'return f"{whole[:-2]}.{whole[-2:]}{fraction}"',
         'return f"{whole[:-2]}.{whole[-2:]}"',
-        "tests/unit/test_records.py::test_dollars",
+        "tests/unit/test_money.py::test_dollars",
     ),
     Mutation(
         "money passes through a float",
@@ -328,7 +328,7 @@ MUTATIONS = (
         "row_keys",
         "sorted(dimensions)",
         "list(dimensions)",
-        "tests/unit/test_records.py -k order_of_dimensions",
+        "tests/unit/test_row_keys.py -k order_of_dimensions",
     ),
     Mutation(
         "the currency is not part of the key of a model",
@@ -427,7 +427,7 @@ MUTATIONS = (
         "client",
         "wait = max(error.retry_after, wait) if attempt else error.retry_after",
         "wait = error.retry_after",
-        "tests/tap/test_client.py -k not_believed_twice",
+        "tests/unit/test_client.py -k not_believed_twice",
     ),
     Mutation(
         "a certificate error is tried again",
@@ -455,7 +455,7 @@ MUTATIONS = (
         "response_cache",
         "entry = self._entries.get(key)",
         'entry = self._entries.get((key[0], "admin_api_key"))',
-        "tests/tap/test_client.py -k kept_for_its_own",
+        "tests/unit/test_response_cache.py -k kept_for_its_own",
     ),
     Mutation(
         "without a disk there is no run",
@@ -640,7 +640,7 @@ MUTATIONS = (
         "state_file",
         'or (content and "bookmarks" not in content)',
         "",
-        "tests/tap/test_cli.py -k no_state_is_refused",
+        "tests/unit/test_state_file.py -k no_state_is_refused",
     ),
     # -- what is written, and what must not be
     Mutation(
@@ -662,7 +662,7 @@ MUTATIONS = (
         "writer",
         "self._block += self.format_message(message)",
         "self._block[:0] = self.format_message(message)",
-        "tests/unit/test_writer.py -k state_comes_after",
+        "tests/tap/test_writer.py -k state_comes_after",
     ),
     Mutation(
         "a column that the catalogue lacks is written",
@@ -676,7 +676,7 @@ MUTATIONS = (
         "redaction",
         'text = text.replace(secret, "***")',
         "pass",
-        "tests/tap/test_client.py -k structured_logs",
+        "tests/unit/test_redaction.py -k structured_logs",
     ),
     Mutation(
         "addresses are logged",
@@ -726,7 +726,7 @@ MUTATIONS = (
         "progress",
         "{self.requests - self._requests_before:,.0f} requests",
         "{self.requests:,.0f} requests",
-        "tests/tap/test_progress.py -k the_line",
+        "tests/unit/test_progress.py -k the_line",
     ),
 )
 
