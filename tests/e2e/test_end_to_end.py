@@ -269,7 +269,8 @@ def test_a_killed_run_is_made_up_for_by_the_next(
     days = one(database, "select count(distinct date) from killed.claude_code_usage")[0]
     silent = simulator.facts.silence
     assert silent is not None
-    assert days == 300 - (silent[1] - silent[0]).days
+    not_yet = dt.datetime.now(dt.UTC).hour < 1  # Claude Code's data are an hour late
+    assert days == 300 - (silent[1] - silent[0]).days - not_yet
 
 
 @pytest.mark.long

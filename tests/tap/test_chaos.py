@@ -151,7 +151,7 @@ def test_a_run_that_ends_badly_or_never_is_found() -> None:
 def test_a_tap_that_loses_rows_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """From one end to the other: a tap that leaves out a row, and a complaint with its table."""
     endpoint, kind = scripted.ENDPOINTS[4], next(kind for kind in KINDS if kind.name == "503")
-    scripted.undisturbed(endpoint)
+    scripted.undisturbed(endpoint, ())
     read = world.read
 
     def lossy(*args: Any, **options: Any) -> Run:

@@ -61,8 +61,8 @@ def test_kills_cost_nothing(simulate: Any, tap: Any, tmp_path: Path, kills: int)
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment()
         ) as process:
             assert process.stdout is not None
-            # So many lines that the kills leave something to do; the last run may end by itself.
-            lines = rng.randrange(1, 2 * len(whole) // kills) if killed < kills else len(whole)
+            # So few lines that every kill leaves something to do; the last run ends by itself.
+            lines = rng.randrange(1, len(whole) // kills) if killed < kills else 10 * len(whole)
             seen = [line for _, line in zip(range(lines), process.stdout, strict=False)]
             if killed < kills:
                 process.kill()
