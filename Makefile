@@ -69,8 +69,8 @@ wheel:  ## build the wheel, and try it in a clean environment
 	cd build/wheel && venv/bin/python -c "import json; assert json.load(open('catalog.json'))['streams']"
 
 clean:  ## remove the environment, the demo's data and all caches
-	rm -rf $(VENV) .bench .coverage* .demo .meltano .targets .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
-	find tap_claude simulator tests demo bench chaos -name __pycache__ -exec rm -rf {} +
+	rm -rf $(VENV) .bench .coverage* .dbt .demo .meltano .targets .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist transform/target transform/logs
+	find tap_claude simulator tests demo bench chaos transform -name __pycache__ -exec rm -rf {} +
 
 constraints:  ## pin the newest versions that pyproject.toml allows, for every Python
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && \
@@ -86,6 +86,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(RUN) pip install --quiet --upgrade pip --constraint constraints.txt
 	@$(RUN) pip install --quiet --editable . --group dev --constraint constraints.txt
+	@touch $@
+
+# dbt, in an environment of its own.
+.dbt/.installed: transform/requirements.txt
+	@echo "Building .dbt (about a minute, only once) ..."
+	@$(PYTHON) -m venv --clear .dbt
+	@.dbt/bin/pip install --quiet --requirement $<
 	@touch $@
 
 # The peers of the benchmark, each in an environment of its own.
