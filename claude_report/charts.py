@@ -1,0 +1,370 @@
+"""Pictures: values become SVG, through Altair and vl-convert.
+
+Each chart is drawn twice, for a desk and for a phone. Only here money becomes a float: a picture
+has fewer digits than that. Text from the data is passed as data, never as a part of an expression.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import altair as alt
+import vl_convert
+
+from claude_report import style
+from claude_report.style import FONT, FONT_SIZE, NARROW, WIDE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from decimal import Decimal
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A chart in its two widths: SVG without an XML header, a title or a role."""
+
+    wide: str
+    narrow: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar with its name and what stands at its end."""
+
+    name: str
+    amount: Decimal
+    text: str
+    mark: Decimal | None = None
+    """A line across the bar: a limit, or what is usual."""
+    warn: bool = False
+    rest: bool = False
+    """Whether it stands for all others."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A day's bar: amounts by series."""
+
+    day: int
+    amounts: dict[str, Decimal]
+    growing: bool = False
+    unsettled: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """The sum so far per day of the month."""
+
+    now: Sequence[tuple[int, Decimal]]
+    before: Sequence[tuple[int, Decimal]]
+    days: int
+    """Days of the longer month."""
+    end: tuple[int, Decimal, Decimal | None, Decimal | None] | None
+    """Last day of the month, forecast, and its range."""
+    budget: Decimal | None
+
+
+def stacks(found: Sequence[Stack], colours: dict[str, style.Colour], days: int) -> Picture:
+    """Draw a stacked bar per day; days that still move are hatched."""
+    rows = [
+        {"day": stack.day, "series": name, "order": order, "amount": float(stack.amounts[name])}
+        for stack in found
+        for order, name in enumerate(colours)
+        if name in stack.amounts
+    ]
+    totals = [
+        {
+            "day": stack.day,
+            "growing": stack.growing,
+            "top": float(sum(it for it in stack.amounts.values() if it > 0)),
+        }
+        for stack in found
+        if stack.growing or stack.unsettled
+    ]
+    highest = max((sum(map(float, stack.amounts.values())) for stack in found), default=0)
+
+    def draw(width: int) -> alt.LayerChart:
+        height = 220
+        x = _day_axis(days, width)
+        y = alt.Y("amount:Q", axis=_money_axis(highest), stack="zero")
+        bars = (
+            _chart(rows)
+            .mark_bar(stroke=style.PAPER.light, strokeWidth=0.6)
+            .encode(
+                x=x,
+                y=y,
+                order="order:O",
+                color=alt.Color(
+                    "series:N",
+                    legend=None,
+                    scale=alt.Scale(
+                        domain=list(colours), range=[it.light for it in colours.values()]
+                    ),
+                ),
+            )
+        )
+        moving = (
+            _chart([it for it in totals if it["growing"]])
+            .mark_bar(fill=style.HATCHED, stroke=style.MUTED.light, strokeWidth=0.8)
+            .encode(x=x, y=alt.Y("top:Q"))
+        )
+        restated = (
+            _chart(totals)
+            .mark_rect(fill=style.RESTATED, height=5)
+            .encode(x=x, y=alt.value(height + 3.5))
+        )
+        return alt.layer(bars, moving, restated).properties(width=width - 62, height=height)
+
+    return _picture(draw)
+
+
+def lines(found: Line) -> Picture:
+    """Draw the sum so far against last month's, with the forecast's range and the budget."""
+    rows = [
+        {"day": day, "amount": float(amount), "series": series}
+        for series, points in (("now", found.now), ("before", found.before))
+        for day, amount in points
+    ]
+    tops = [row["amount"] for row in rows]
+    if found.end is not None:
+        tops += [float(it) for it in found.end[1:] if it is not None]
+    if found.budget is not None:
+        tops.append(float(found.budget))
+    highest = max(tops, default=0)
+
+    def draw(width: int) -> alt.LayerChart:
+        x = _day_axis(found.days, width)
+        y = alt.Y("amount:Q", axis=_money_axis(highest))
+        layers: list[alt.Chart] = []
+        for series, colour, dash in (
+            ("before", style.EARLIER, [5, 3]),
+            ("now", style.BAR, [1, 0]),
+        ):
+            own = [row for row in rows if row["series"] == series]
+            chart = _chart(own)
+            layers.append(
+                chart.mark_line(stroke=colour.light, strokeWidth=2.5, strokeDash=dash).encode(
+                    x=x, y=y
+                )
+            )
+            if len(own) == 1:
+                layers.append(chart.mark_point(fill=colour.light, size=60).encode(x=x, y=y))
+        if found.budget is not None:
+            rule = _chart([{"amount": float(found.budget)}])
+            layers.append(
+                rule.mark_rule(stroke=style.WARN.light, strokeWidth=1.5, strokeDash=[2, 2]).encode(
+                    y=y
+                )
+            )
+        if found.end is not None:
+            day, expected, low, high = found.end
+            end = _chart(
+                [
+                    {
+                        "day": day,
+                        "amount": float(expected),
+                        "low": float(expected if low is None else low),
+                        "high": float(expected if high is None else high),
+                    }
+                ]
+            )
+            layers.append(
+                end.mark_rule(stroke=style.BAR.light, strokeWidth=7, opacity=0.35).encode(
+                    x=x, y=alt.Y("low:Q"), y2="high"
+                )
+            )
+            layers.append(
+                end.mark_point(
+                    shape="diamond", fill=style.BAR.light, stroke=style.PAPER.light, size=110
+                ).encode(x=x, y=y)
+            )
+        return alt.layer(*layers).properties(width=width - 62, height=200)
+
+    return _picture(draw)
+
+
+def bars(found: Sequence[Bar]) -> Picture:
+    """Draw a horizontal bar per name, with its text at the end."""
+    rows = [
+        {
+            "rank": rank,
+            "name": style.clean(bar.name, 60),
+            "amount": float(bar.amount),
+            "text": bar.text,
+            "mark": None if bar.mark is None else float(bar.mark),
+            "colour": _bar_colour(bar).light,
+        }
+        for rank, bar in enumerate(found)
+    ]
+    widest = max((len(bar.text) for bar in found), default=0)
+    highest = max([0.0, *(float(max(it.amount, it.mark or it.amount)) for it in found)])
+
+    def draw(width: int) -> alt.LayerChart:
+        beside = width == WIDE
+        left = 190 if beside else 0
+        right = width - 16 - (widest * 7 + 8)
+        band = 24 if beside else 40
+        y = alt.Y("rank:O", axis=None, scale=alt.Scale(paddingInner=0, paddingOuter=0))
+        shown = alt.Scale(domain=[0, highest or 1], range=[left, right], nice=False)
+        x = alt.X("amount:Q", axis=None, scale=shown)
+        down = 0 if beside else 9
+        base = _chart(rows)
+        layers = [
+            base.mark_bar(height=15, yOffset=down).encode(
+                x=x, y=y, color=alt.Color("colour:N", scale=None)
+            ),
+            base.mark_text(align="left", dx=5, dy=down, fill=style.INK.light).encode(
+                x=x, y=y, text="text:N"
+            ),
+            base.mark_text(
+                align="right" if beside else "left",
+                dy=0 if beside else -9,
+                limit=left - 10 if beside else width - 20,
+                fill=style.INK.light,
+            ).encode(x=alt.value(left - 8 if beside else 0), y=y, text="name:N"),
+        ]
+        if any(row["mark"] is not None for row in rows):
+            layers.append(
+                _chart([row for row in rows if row["mark"] is not None])
+                .mark_tick(
+                    stroke=style.INK.light,
+                    fill=style.INK.light,
+                    thickness=2,
+                    height=21,
+                    yOffset=down,
+                )
+                .encode(x=alt.X("mark:Q", axis=None, scale=shown), y=y)
+            )
+        return alt.layer(*layers).properties(width=width - 16, height=max(1, len(rows)) * band)
+
+    return _picture(draw)
+
+
+def dots(found: Sequence[tuple[str, dict[str, Decimal]]], colours: dict[str, style.Colour]) -> Picture:
+    """Draw prices of several kinds per name, on a logarithmic scale."""
+    rows = [
+        {"rank": rank, "series": kind, "price": float(price)}
+        for rank, (_, prices) in enumerate(found)
+        for kind, price in prices.items()
+        if price > 0
+    ]
+    names = [
+        {"rank": rank, "name": style.clean(name, 60)} for rank, (name, _) in enumerate(found)
+    ]
+
+    def draw(width: int) -> alt.LayerChart:
+        beside = width == WIDE
+        left = 190 if beside else 8
+        band = 26 if beside else 42
+        y = alt.Y("rank:O", axis=None, scale=alt.Scale(paddingInner=0, paddingOuter=0))
+        x = alt.X(
+            "price:Q",
+            scale=alt.Scale(type="log", range=[left, width - 40]),
+            axis=alt.Axis(
+                title="USD per million tokens", format="$,~g", orient="bottom", tickCount=4
+            ),
+        )
+        points = (
+            _chart(rows)
+            .mark_point(size=90, opacity=1, stroke=style.PAPER.light, yOffset=0 if beside else 9)
+            .encode(
+                x=x,
+                y=y,
+                fill=alt.Fill(
+                    "series:N",
+                    legend=None,
+                    scale=alt.Scale(
+                        domain=list(colours), range=[it.light for it in colours.values()]
+                    ),
+                ),
+                shape=alt.Shape(
+                    "series:N",
+                    legend=None,
+                    scale=alt.Scale(domain=list(colours), range=list(SHAPES[: len(colours)])),
+                ),
+            )
+        )
+        text = (
+            _chart(names)
+            .mark_text(
+                align="right" if beside else "left",
+                dy=0 if beside else -10,
+                limit=left - 14 if beside else width - 24,
+                fill=style.INK.light,
+            )
+            .encode(x=alt.value(left - 12 if beside else 0), y=y, text="name:N")
+        )
+        return alt.layer(points, text).properties(
+            width=width - 24, height=max(1, len(found)) * band
+        )
+
+    return _picture(draw)
+
+
+SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down")
+
+
+def _bar_colour(bar: Bar) -> style.Colour:
+    if bar.warn:
+        return style.WARN
+    return style.OTHER if bar.rest else style.BAR
+
+
+def _day_axis(days: int, width: int) -> alt.X:
+    step = 2 if width == WIDE else 5
+    return alt.X(
+        "day:O",
+        scale=alt.Scale(domain=list(range(1, days + 1)), paddingInner=0.15, paddingOuter=0.1),
+        axis=alt.Axis(
+            values=list(range(1, days + 1, step)),
+            title=None,
+            labelAngle=0,
+            labelPadding=9,
+            tickSize=0,
+        ),
+    )
+
+
+def _money_axis(highest: float) -> alt.Axis:
+    shown = "$,.2f" if highest < 5 else "$,.0f" if highest < 20_000 else "$,.2~s"  # noqa: PLR2004
+    return alt.Axis(title=None, format=shown, tickCount=4)
+
+
+def _chart(rows: Sequence[dict[str, Any]]) -> alt.Chart:
+    return alt.Chart(alt.Data(values=list(rows)))
+
+
+def _picture(draw: Callable[[int], alt.LayerChart]) -> Picture:
+    return Picture(*(_svg(draw(width), width) for width in (WIDE, NARROW)))
+
+
+def _svg(chart: alt.LayerChart, width: int) -> str:
+    styled = chart.configure(
+        aria=False,
+        background="transparent",
+        font=FONT,
+        padding={"left": 4, "right": 8, "top": 8, "bottom": 4},
+        view=alt.ViewConfig(stroke=None),
+        axis=alt.AxisConfig(
+            domain=False,
+            gridColor=style.GRID.light,
+            labelColor=style.MUTED.light,
+            labelFontSize=FONT_SIZE,
+            titleColor=style.MUTED.light,
+            titleFontSize=FONT_SIZE,
+            titleFontWeight="normal",
+            tickColor=style.GRID.light,
+        ),
+        axisX=alt.AxisConfig(grid=False),
+        text=alt.MarkConfig(fontSize=FONT_SIZE),
+    )
+    spec = styled.to_dict(validate=False)
+    svg = vl_convert.vegalite_to_svg(json.dumps(spec))
+    return re.sub(r"^<svg[^>]*?viewBox", f'<svg class="{_class(width)}" viewBox', svg)
+
+
+def _class(width: int) -> str:
+    return "wide" if width == WIDE else "narrow"
