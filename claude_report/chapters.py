@@ -8,29 +8,32 @@ from claude_report import control, what, who
 from claude_report.layout import Chapter, Omitted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from claude_report.marts import Marts
 
 
-def chapters(marts: Marts, *, is_newest: bool) -> Iterator[Chapter | Omitted]:
+def chapters(
+    marts: Marts, names: Mapping[str, str], *, is_newest: bool
+) -> Iterator[Chapter | Omitted]:
     """Yield the chapters, each when it is made.
 
     Args:
         marts: the data.
+        names: the names of the organizations by id.
         is_newest: whether the month is the newest one; what is known only as it is now belongs
             to that month.
     """
-    if organizations := who.organizations(marts):
+    if organizations := who.organizations(marts, names):
         yield organizations
     yield who.people(marts)
-    yield who.teams(marts)
+    yield who.teams(marts, names)
     yield who.api_keys(marts, is_newest=is_newest)
     yield who.workspaces(marts)
-    yield what.models(marts)
+    yield what.models(marts, names)
     yield what.cache(marts)
     yield what.code(marts)
-    yield control.budgets(marts)
+    yield control.budgets(marts, names)
     yield control.limits(marts, is_newest=is_newest)
     yield control.seats(marts, is_newest=is_newest)
     yield control.anomalies(marts)

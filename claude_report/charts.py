@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import altair as alt
 import vl_convert
@@ -79,6 +79,7 @@ def stacks(found: Sequence[Stack], colours: dict[str, style.Colour], days: int) 
         {
             "day": stack.day,
             "growing": stack.growing,
+            "unsettled": stack.unsettled,
             "top": float(sum(it for it in stack.amounts.values() if it > 0)),
         }
         for stack in found
@@ -112,7 +113,7 @@ def stacks(found: Sequence[Stack], colours: dict[str, style.Colour], days: int) 
             .encode(x=x, y=alt.Y("top:Q"))
         )
         restated = (
-            _chart(totals)
+            _chart([it for it in totals if it["unsettled"]])
             .mark_rect(fill=style.RESTATED, height=5)
             .encode(x=x, y=alt.value(height + 3.5))
         )
@@ -204,7 +205,7 @@ def bars(found: Sequence[Bar]) -> Picture:
 
     def draw(width: int) -> alt.LayerChart:
         beside = width == WIDE
-        left = 190 if beside else 0
+        left = 230 if beside else 0
         right = width - 16 - (widest * 7 + 8)
         band = 24 if beside else 40
         y = alt.Y("rank:O", axis=None, scale=alt.Scale(paddingInner=0, paddingOuter=0))
@@ -233,6 +234,7 @@ def bars(found: Sequence[Bar]) -> Picture:
                     stroke=style.INK.light,
                     fill=style.INK.light,
                     thickness=2,
+                    opacity=1,
                     height=21,
                     yOffset=down,
                 )
@@ -257,19 +259,19 @@ def dots(found: Sequence[tuple[str, dict[str, Decimal]]], colours: dict[str, sty
 
     def draw(width: int) -> alt.LayerChart:
         beside = width == WIDE
-        left = 190 if beside else 8
+        left = 230 if beside else 8
         band = 26 if beside else 42
         y = alt.Y("rank:O", axis=None, scale=alt.Scale(paddingInner=0, paddingOuter=0))
         x = alt.X(
             "price:Q",
             scale=alt.Scale(type="log", range=[left, width - 40]),
             axis=alt.Axis(
-                title="USD per million tokens", format="$,~g", orient="bottom", tickCount=4
+                title="USD per million tokens", format="$,~g", orient="bottom", tickCount=4, grid=True
             ),
         )
         points = (
             _chart(rows)
-            .mark_point(size=90, opacity=1, stroke=style.PAPER.light, yOffset=0 if beside else 9)
+            .mark_point(size=100, opacity=1, stroke=style.PAPER.light, yOffset=0 if beside else 9)
             .encode(
                 x=x,
                 y=y,
@@ -304,7 +306,13 @@ def dots(found: Sequence[tuple[str, dict[str, Decimal]]], colours: dict[str, sty
     return _picture(draw)
 
 
-SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down")
+SHAPES: tuple[Literal["circle", "square", "diamond", "triangle-up", "triangle-down"], ...] = (
+    "circle",
+    "square",
+    "diamond",
+    "triangle-up",
+    "triangle-down",
+)
 
 
 def _bar_colour(bar: Bar) -> style.Colour:

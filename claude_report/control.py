@@ -6,14 +6,17 @@ the page of an earlier month leaves them out.
 
 from __future__ import annotations
 
+import calendar
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from claude_report import charts, sentences, style
-from claude_report.figures import BUDGET_IS, cut, organization
+from claude_report.figures import cut
 from claude_report.layout import Chapter, Column, Figure, Legend, Omitted, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from claude_report.marts import Marts
     from claude_report.values import Anomaly, BillDay, Budget
 
@@ -22,7 +25,7 @@ ONLY_NOW = "They are known only as they are now; this is an earlier month."
 SOURCES = {"variable": "own budget", "spend_limit": "limit of the API"}
 
 
-def budgets(marts: Marts) -> Chapter | Omitted:
+def budgets(marts: Marts, known: Mapping[str, str]) -> Chapter | Omitted:
     """Show what is spent of each budget of the month."""
     found = marts.budgets()
     if not found:
@@ -31,7 +34,8 @@ def budgets(marts: Marts) -> Chapter | Omitted:
         )
     bars = [
         charts.Bar(
-            f"{_budget_name(it)} ({organization(it)})",
+            _budget_name(it)
+            + (f", {known[it.organization_id]}" if len(known) > 1 else ""),
             it.spent_share or ZERO,
             style.percent(it.spent_share or ZERO),
             mark=Decimal(1),
@@ -42,12 +46,12 @@ def budgets(marts: Marts) -> Chapter | Omitted:
     rows = [
         (
             _budget_name(it),
-            organization(it),
+            known[it.organization_id],
             SOURCES.get(it.source, it.source),
             it.budget_usd,
             it.amount_usd,
             it.forecast_amount_usd,
-            BUDGET_IS.get(it.state, it.state),
+            sentences.BUDGET_STATES.get(it.state, it.state),
         )
         for it in found
     ]
@@ -159,17 +163,23 @@ def seats(marts: Marts, *, is_newest: bool) -> Chapter | Omitted:
         Column("Seat a month (USD)", "money"),
     ]
     sums = (4,) if any(it.seat_price_usd is not None for it in found) else ()
+    number = marts.members()
+    used = number - len(found)
+    bars = [
+        charts.Bar("Used in the last 30 days", Decimal(used), style.count(used)),
+        charts.Bar("Not used", Decimal(len(found)), style.count(len(found)), warn=True),
+    ]
     figure = Figure(
         "seats",
-        "Members of Claude Enterprise without use in the last 30 days",
-        "A table; there is no picture.",
-        None,
+        "Members of Claude Enterprise, and those without use in the last 30 days",
+        "Two bars: the number of members with use, and of those without.",
+        charts.bars(bars),
         [cut(Table(columns, rows), sums=sums)],
     )
     return Chapter(
         "seats",
         "Members without use",
-        sentences.seats(found),
+        sentences.seats(found, number),
         [figure],
         ["The API does not say which members have a seat. The price of a seat is the variable "
          "claude_seat_price_usd."],
@@ -256,7 +266,7 @@ def bill(marts: Marts) -> Chapter | Omitted:
             for it in found
         ],
         {"Bill": style.SERIES[0], "Credits": style.SERIES[1]},
-        max(31, *(it.day.day for it in found)),
+        calendar.monthrange(found[0].day.year, found[0].day.month)[1],
     )
     columns = [
         Column("Day", "day"),

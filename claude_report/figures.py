@@ -9,28 +9,39 @@ from claude_report import charts, style
 from claude_report.layout import Figure, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from claude_report.values import Organization
 
 ZERO = Decimal(0)
-BUDGET_IS = {"over": "exceeded", "likely_over": "likely exceeded", "near": "near", "within": "kept"}
-
-
-def organization(it: Any) -> str:
-    return f"{style.clean(it.organization_name, 60)} ({it.organization_type})"
+def organization_names(found: Iterable[Organization]) -> dict[str, str]:
+    """Return a name per id: that of the organization, and its type where the name is not unique."""
+    known = {it.organization_id: (style.clean(it.organization_name, 40), it) for it in found}
+    names = [name for name, _ in known.values()]
+    return {
+        id_: name if names.count(name) == 1 else f"{name} ({it.organization_type})"
+        for id_, (name, it) in known.items()
+    }
 
 
 def cost_figure(
-    id_: str, title: str, names: Sequence[str], amounts: Sequence[Decimal], tables: Sequence[Table]
+    id_: str,
+    title: str,
+    names: Sequence[str],
+    amounts: Sequence[Decimal],
+    tables: Sequence[Table],
+    rest: Sequence[str] = (),
 ) -> Figure:
-    """Draw the first amounts as bars, and the rest as one bar."""
+    """Draw the first amounts as bars, and the others as one bar. Bars named in ``rest`` are grey."""
     bars = [
-        charts.Bar(name, amount, style.whole_money(amount))
+        charts.Bar(name, amount, style.whole_money(amount), rest=name in rest)
         for name, amount in zip(names, amounts, strict=True)
     ]
     if len(bars) > style.TOP + 1:
-        rest = sum(amounts[style.TOP :], ZERO)
+        amount = sum(amounts[style.TOP :], ZERO)
         others = f"{style.count(len(bars) - style.TOP)} others"
-        bars = [*bars[: style.TOP], charts.Bar(others, rest, style.whole_money(rest), rest=True)]
+        shown = style.whole_money(amount)
+        bars = [*bars[: style.TOP], charts.Bar(others, amount, shown, rest=True)]
     description = "One bar for each, the highest cost first, in US dollars."
     return Figure(id_, title, description, charts.bars(bars), tables)
 
@@ -51,7 +62,8 @@ def _sum_row(
 ) -> tuple[Any, ...]:
     def cell(index: int) -> Any:
         if index in sums:
-            return sum((row[index] for row in rows if row[index] is not None), 0)
+            known = [row[index] for row in rows if row[index] is not None]
+            return sum(known) if known else None
         return ""
 
     return (name, *(cell(index) for index in range(1, width)))

@@ -41,7 +41,20 @@ class Legend:
 
     text: str
     colour: Colour | None = None
-    style: Literal["box", "line", "dashed", "dotted", "hatched", "strip", "range", "tick"] = "box"
+    style: Literal["box",
+        "line",
+        "dashed",
+        "dotted",
+        "hatched",
+        "strip",
+        "range",
+        "tick",
+        "circle",
+        "square",
+        "diamond",
+        "triangle-up",
+        "triangle-down",
+    ] = "box"
 
 
 @dataclass(frozen=True)
@@ -51,7 +64,7 @@ class Figure:
     id: str
     title: str
     description: str
-    picture: Picture | None
+    picture: Picture
     tables: Sequence[Table]
     legend: Sequence[Legend] = ()
 
@@ -102,6 +115,8 @@ class Page:
     title: str
     month: dt.date
     organizations: Sequence[Organization]
+    complete_until: dt.datetime | None
+    """Time until which the data of all organizations are complete; None if not known."""
     overview: Overview
     chapters: Sequence[Chapter]
     omitted: Sequence[Omitted] = field(default=())

@@ -39,7 +39,7 @@ COLUMNS = {
     "claude_models": f"month model amount_usd list_amount_usd total_tokens {_MODEL}"
     " cache_savings_usd batch_token_share long_context_token_share fast_token_share"
     " us_token_share",
-    "claude_people": "person_id person_name email_address role last_day is_member_without_use"
+    "claude_people": "person_id person_name email_address role last_day is_member is_member_without_use"
     " seat_price_usd limit_period limit_usd limit_spent_usd limit_spent_share is_near_limit",
     "claude_reconciliation": "day amount_usd credits_amount_usd cost_report_amount_usd"
     " difference_amount_usd is_complete",
@@ -161,7 +161,7 @@ class Marts:
         """Return the shares of the tokens of each model, where any is known."""
         rows = self._rows(values.ModelMix, "claude_models")
         known = [row for row in rows if any(share is not None for share in row.shares)]
-        return sorted(known, key=lambda row: (row.model or "", row.organization_type))
+        return sorted(known, key=lambda row: (row.model or "", row.organization_id))
 
     def coders(self) -> list[values.Coder]:
         """Return who used Claude Code, those with the most cost first."""
@@ -181,6 +181,14 @@ class Marts:
         found = self._rows(values.Member, "claude_people", "is_member_without_use")
         return sorted(found, key=lambda it: (it.person_name or "", it.person_id))
 
+    def members(self) -> int:
+        """Return the number of members of Claude Enterprise."""
+        people = self._mart("claude_people")
+        statement = sa.select(sa.func.count()).where(
+            people.c.is_member, people.c.organization_type == "enterprise"
+        )
+        return int(self._execute(statement, people).scalar_one())
+
     def limits(self) -> list[values.Limit]:
         """Return the limits of people that are nearly used up, the most used first."""
         found = self._rows(values.Limit, "claude_people", "is_near_limit")
@@ -191,7 +199,7 @@ class Marts:
         found = self._rows(values.Budget, "claude_budgets")
         return sorted(
             (row for row in found if row.source != "effective_spend_limit"),
-            key=lambda it: (-(it.spent_share or 0), it.budget_id, it.organization_name),
+            key=lambda it: (-(it.spent_share or 0), it.budget_id, it.organization_id),
         )
 
     def anomalies(self) -> list[values.Anomaly]:

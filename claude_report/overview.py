@@ -13,7 +13,7 @@ from claude_report import charts, sentences, style
 from claude_report.layout import Card, Column, Figure, Legend, Overview, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from claude_report.marts import Marts
     from claude_report.values import Day, Month, Organization, ProductDay
@@ -34,7 +34,9 @@ class Comparison:
     before_amount_usd: Decimal
 
 
-def overview(marts: Marts, organizations: Sequence[Organization]) -> Overview:
+def overview(
+    marts: Marts, organizations: Sequence[Organization], names: Mapping[str, str]
+) -> Overview:
     """Make the first screen of a month that has data."""
     month = marts.scope.month
     both = marts.days()
@@ -45,7 +47,11 @@ def overview(marts: Marts, organizations: Sequence[Organization]) -> Overview:
     comparison = compare(days, before, months, organizations, month)
     forecast = total_forecast(months)
     is_final = all(it.is_final for it in months)
-    states = [it.budget_state for it in months if it.budget_state]
+    states = {
+        names[it.organization_id] if len(months) > 1 else "": it.budget_state
+        for it in months
+        if it.budget_state
+    }
     amount = sum((it.amount_usd for it in days), ZERO)
 
     by_product: dict[str | None, Decimal] = defaultdict(Decimal)
@@ -61,7 +67,7 @@ def overview(marts: Marts, organizations: Sequence[Organization]) -> Overview:
         _cost_card(amount, days, month, is_final=is_final),
         *([] if is_final else [_forecast_card(month, forecast)]),
         _comparison_card(comparison, month),
-        _budget_card(months, month),
+        _budget_card(months, month, names),
     ]
     return Overview(
         claim=sentences.headline(by_product, compared),
@@ -147,7 +153,7 @@ def _forecast_card(
 
 def _comparison_card(found: Comparison | None, month: dt.date) -> Card:
     last_month = month - dt.timedelta(1)
-    title = "Against last month’s same days"
+    title = "Against last month's same days"
     if found is None:
         return Card(title, "Not known", f"{last_month:%B} is not loaded in full.")
     detail = (
@@ -158,7 +164,7 @@ def _comparison_card(found: Comparison | None, month: dt.date) -> Card:
     return Card(title, text[:1].upper() + text[1:], detail)
 
 
-def _budget_card(months: Sequence[Month], month: dt.date) -> Card:
+def _budget_card(months: Sequence[Month], month: dt.date, names: Mapping[str, str]) -> Card:
     title = f"Budget of {month:%B}"
     budgets = [it for it in months if it.budget_usd is not None]
     if not budgets:
@@ -167,16 +173,11 @@ def _budget_card(months: Sequence[Month], month: dt.date) -> Card:
         state for state in sentences.BUDGET_STATES if state in {it.budget_state for it in budgets}
     )
     warn = worst in {"over", "likely_over"}
-    words = {"over": "Exceeded", "likely_over": "Likely exceeded", "near": "Near", "within": "Kept"}
     first = next(it for it in budgets if it.budget_state == worst)
     detail = f"{style.money(first.amount_usd)} of {style.money(first.budget_usd or ZERO)} spent"
     if len(months) > 1:
-        detail += f" by {style.quoted(_name(first))}"
-    return Card(title, words[worst], detail, warn)
-
-
-def _name(it: Month) -> str:
-    return f"{style.clean(it.organization_name, 40)} ({it.organization_type})"
+        detail += f" by {style.quoted(names[first.organization_id])}"
+    return Card(title, sentences.BUDGET_STATES[worst].capitalize(), detail, warn)
 
 
 # -- figures
@@ -309,11 +310,11 @@ def _notes(marts: Marts, days: Sequence[Day]) -> list[str]:
 def _state(it: Day) -> str:
     if it.growing:
         return "not complete"
-    return "may be restated" if it.unsettled else "settled"
+    return "may change" if it.unsettled else "settled"
 
 
-def _share(part: Decimal, all_of_it: Sequence[Decimal] | object) -> Decimal | None:
-    total = sum(all_of_it, ZERO)  # type: ignore[call-overload]
+def _share(part: Decimal, all_of_it: Collection[Decimal]) -> Decimal | None:
+    total = sum(all_of_it, ZERO)
     return part / total if total else None
 
 

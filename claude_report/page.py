@@ -120,7 +120,9 @@ def _css(environment: jinja2.Environment) -> str:
     names = {"paper": style.PAPER, "ink": style.INK, "muted": style.MUTED, "grid": style.GRID,
              "accent": style.BAR, "warn": style.WARN}
     source = environment.get_template("page.css.j2")
-    return source.render(names=names, classes=classes, dark=dark, style=style)
+    return source.render(
+        names=names, classes=Markup(classes), dark=Markup(dark), style=style  # noqa: S704
+    )
 
 
 def _policy(css: str) -> str:

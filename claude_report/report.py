@@ -12,6 +12,7 @@ from sqlalchemy import exc
 
 from claude_report.chapters import chapters
 from claude_report.errors import ReportError
+from claude_report.figures import organization_names
 from claude_report.layout import Chapter, Omitted, Page
 from claude_report.marts import COLUMNS, Marts
 from claude_report.overview import overview
@@ -19,7 +20,9 @@ from claude_report.page import render
 from claude_report.values import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from claude_report.values import Organization
 
 _ANY = dt.date(1970, 1, 1)
 BUILD = "build them with dbt build in transform/, or name their schema with --schema"
@@ -45,9 +48,10 @@ def make(  # noqa: PLR0913  # what the command has as options
         marts = Marts(opened, scope)
         organizations = marts.organizations()
         newest = max(it.last_day for it in organizations)
-        first = overview(marts, organizations)
+        names = organization_names(organizations)
+        first = overview(marts, organizations, names)
         found: list[Chapter | Omitted] = []
-        for chapter in chapters(marts, is_newest=newest < scope.next_month):
+        for chapter in chapters(marts, names, is_newest=newest < scope.next_month):
             progress(f"{chapter.title} done")
             found.append(chapter)
     return render(
@@ -55,11 +59,17 @@ def make(  # noqa: PLR0913  # what the command has as options
             title=title,
             month=scope.month,
             organizations=organizations,
+            complete_until=_complete_until(organizations),
             overview=first,
             chapters=[it for it in found if isinstance(it, Chapter)],
             omitted=[it for it in found if isinstance(it, Omitted)],
         )
     )
+
+
+def _complete_until(organizations: Sequence[Organization]) -> dt.datetime | None:
+    times = [it.data_refreshed_at for it in organizations]
+    return None if None in times else min(it for it in times if it)
 
 
 @contextlib.contextmanager

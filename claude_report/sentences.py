@@ -33,10 +33,10 @@ ACTOR_KINDS = {
     "api_actor": "API key",
 }
 BUDGET_STATES = {
-    "over": "over",
-    "likely_over": "likely over",
-    "near": "near",
-    "within": "within",
+    "over": "exceeded",
+    "likely_over": "likely exceeded",
+    "near": "nearly spent",
+    "within": "kept",
 }
 
 
@@ -70,41 +70,43 @@ def headline(
 def pace(
     month: dt.date,
     forecast: tuple[Decimal, Decimal | None, Decimal | None] | None,
-    budgets: Sequence[str],
+    budgets: Mapping[str, str],
 ) -> str:
     """Say where the month is heading to, and how that stands against the budgets."""
     if forecast is None:
-        return "There is no forecast yet: it needs a complete day."
+        return f"There is no forecast yet: it needs a complete day{budget_state(budgets)}."
     expected, low, high = forecast
     text = f"At the pace so far, {month:%B} ends at about {whole_money(expected)}"
     if low is not None and high is not None and low != high:
-        text += f", between {whole_money(low)} and {whole_money(high)} (estimate)"
-    else:
-        text += " (estimate)"
-    return f"{text}{budget_state(budgets)}."
+        text += f", between {whole_money(low)} and {whole_money(high)}"
+    return f"{text} (estimate){budget_state(budgets)}."
 
 
-def final_month(amount: Decimal, budgets: Sequence[str]) -> str:
+def final_month(amount: Decimal, budgets: Mapping[str, str]) -> str:
     """Say what a month that is over came to."""
     return f"The month is over: it cost {money(amount)}{budget_state(budgets)}."
 
 
-def budget_state(budgets: Sequence[str]) -> str:
-    """Say how budgets stand, as the rest of a sentence; empty without any."""
+def budget_state(budgets: Mapping[str, str]) -> str:
+    """Say how budgets stand, as the rest of a sentence; empty without any.
+
+    Args:
+        budgets: the state of each budget by the name of its organization; the name is empty if
+            there is one organization.
+    """
     if not budgets:
         return ""
-    worst = next(state for state in BUDGET_STATES if state in budgets)
-    if len(budgets) == 1:
-        return {
-            "over": "; the budget is exceeded",
-            "likely_over": "; the budget will likely be exceeded",
-            "near": "; that is near the budget",
-            "within": "; that is within the budget",
-        }[worst]
-    number = budgets.count(worst)
-    return f"; {number} of {len(budgets)} budgets {_is(number)} {BUDGET_STATES[worst]}" + (
-        " the limit" if worst in {"over", "likely_over"} else ""
-    )
+    worst = next(state for state in BUDGET_STATES if state in budgets.values())
+    names = [name for name, state in budgets.items() if state == worst]
+    if len(names) > 1:
+        return f"; {len(names)} of {len(budgets)} budgets are {BUDGET_STATES[worst]}"
+    name = f" of {quoted(names[0])}" if names[0] else ""
+    return {
+        "over": f"; the budget{name} is exceeded",
+        "likely_over": f"; the budget{name} will likely be exceeded",
+        "near": f"; that is near the budget{name}",
+        "within": f"; the budget{name} is kept",
+    }[worst]
 
 
 def share_of_first(
@@ -200,7 +202,7 @@ def code(coders: Sequence[values.Coder]) -> str:
     )
     if not billed and not estimated:
         return f"{count(len(coders))} used Claude Code, without cost."
-    text = f"Claude Code is billed with {money(billed)}"
+    text = f"Claude Code cost {money(billed)}"
     made = [
         f"{money(billed / number)} per {thing}"
         for number, thing in ((commits, "commit"), (pulls, "pull request"))
@@ -209,9 +211,9 @@ def code(coders: Sequence[values.Coder]) -> str:
     return f"{text}: {' and '.join(made)}." if made else f"{text}."
 
 
-def seats(members: Sequence[values.Member]) -> str:
-    """Say how many members did not use Claude, and what their seats cost."""
-    text = f"{count(len(members))} {_members(len(members))} not used Claude for 30 days"
+def seats(members: Sequence[values.Member], number: int) -> str:
+    """Say how many of the members did not use Claude, and what their seats cost."""
+    text = f"{count(len(members))} of {count(number)} members have not used Claude for 30 days"
     priced = [it.seat_price_usd for it in members if it.seat_price_usd is not None]
     if not priced:
         return f"{text}."
@@ -270,16 +272,10 @@ def bill(days: Sequence[values.BillDay]) -> str:
             f"Bill and cost differ on {count(len(differing))} of {count(len(complete))} complete"
             f" days, most on {day(worst.day)} by {money(worst.difference_amount_usd)}"
         )
-    return f"{text}; credits are {money(credits)}." if credits else f"{text}; there are no credits."
-
-
-def _is(number: int) -> str:
-    return "is" if number == 1 else "are"
+    if not credits:
+        return f"{text}; there are no credits."
+    return f"{text}; credits take {money(abs(credits))} off the bill."
 
 
 def _has(number: int) -> str:
     return "has" if number == 1 else "have"
-
-
-def _members(number: int) -> str:
-    return "member has" if number == 1 else "members have"

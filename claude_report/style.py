@@ -48,7 +48,7 @@ RESTATED = "url(#restated)"
 
 # -- sizes, in pixels
 
-WIDE, NARROW = 660, 330
+WIDE, NARROW = 720, 340
 """Widths of the two forms of each chart: for a desk or paper, and for a phone."""
 FONT = "Arial, 'Liberation Sans', Helvetica, sans-serif"
 """Of the charts. These fonts have the same widths, so what was measured fits everywhere."""

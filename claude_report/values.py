@@ -143,6 +143,7 @@ class Workspace:
 class Team:
     """Cost of a team in the month. A person in two teams counts in both."""
 
+    organization_id: str
     team_id: str | None
     team_name: str | None
     membership: str
@@ -187,8 +188,7 @@ class Model:
 class ModelMix:
     """How a model of an organization was used: shares of its tokens."""
 
-    organization_name: str
-    organization_type: str
+    organization_id: str
     model: str | None
     batch_token_share: Decimal | None
     long_context_token_share: Decimal | None
@@ -258,8 +258,7 @@ class Budget:
     """A budget of the month, or a limit of an organization or product."""
 
     budget_id: str
-    organization_name: str
-    organization_type: str
+    organization_id: str
     budget_name: str
     source: str
     scope_type: str

@@ -6,12 +6,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from claude_report import charts, sentences, style
-from claude_report.figures import cost_figure, cut, organization, ratio
+from claude_report.figures import cost_figure, cut, ratio
 from claude_report.layout import Chapter, Column, Figure, Legend, Omitted, Table
 from claude_report.values import TOKEN_KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from claude_report.marts import Marts
     from claude_report.values import Coder, Model
@@ -28,7 +28,7 @@ KINDS = dict(
 )
 
 
-def models(marts: Marts) -> Chapter | Omitted:
+def models(marts: Marts, known: Mapping[str, str]) -> Chapter | Omitted:
     """Show cost, prices and use of the models."""
     found = marts.models()
     if not found:
@@ -51,7 +51,7 @@ def models(marts: Marts) -> Chapter | Omitted:
     ]
     used = [it for it in found if it.model is not None and it.total_tokens]
     if used:
-        figures.append(_prices(used, marts))
+        figures.append(_prices(used, marts, known))
     return Chapter(
         "models",
         "Models and prices",
@@ -62,7 +62,7 @@ def models(marts: Marts) -> Chapter | Omitted:
     )
 
 
-def _prices(used: Sequence[Model], marts: Marts) -> Figure:
+def _prices(used: Sequence[Model], marts: Marts, known: Mapping[str, str]) -> Figure:
     shown = used[: style.TOP]
     colours = dict(zip(KINDS.values(), style.SERIES, strict=False))
     picture = charts.dots(
@@ -97,12 +97,15 @@ def _prices(used: Sequence[Model], marts: Marts) -> Figure:
                         Column("Fast mode", "share"),
                         Column("Inference in the US", "share"),
                     ],
-                    [(style.clean(it.model), organization(it), *it.shares) for it in mix],
+                    [(style.clean(it.model), known[it.organization_id], *it.shares) for it in mix],
                     note="Shares of the tokens. A dash: the report by tier is not loaded.",
                 )
             )
         )
-    legend = [Legend(text, colour) for text, colour in colours.items()]
+    legend = [
+        Legend(text, colour, shape)
+        for (text, colour), shape in zip(colours.items(), charts.SHAPES, strict=True)
+    ]
     return Figure(
         "prices",
         sentences.prices(used),

@@ -6,23 +6,26 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from claude_report import sentences, style
-from claude_report.figures import BUDGET_IS, cost_figure, cut, organization, ratio
+from claude_report.figures import cost_figure, cut, ratio
 from claude_report.layout import Chapter, Column, Omitted, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from claude_report.marts import Marts
+    from claude_report.values import Team
 
 ZERO = Decimal(0)
 COST, SHARE = Column("Cost (USD)", "money"), Column("Share", "share")
 LIST = Column("At list prices (USD)", "money")
 
 
-def organizations(marts: Marts) -> Chapter | Omitted | None:
+def organizations(marts: Marts, known: Mapping[str, str]) -> Chapter | None:
     """Compare the organizations, if there are several."""
     found = sorted(marts.months(), key=lambda it: (-it.amount_usd, it.organization_id))
     if len(found) < 2:  # noqa: PLR2004
         return None
-    names = [organization(it) for it in found]
+    names = [known[it.organization_id] for it in found]
     amounts = [it.amount_usd for it in found]
     table = Table(
         [
@@ -44,7 +47,7 @@ def organizations(marts: Marts) -> Chapter | Omitted | None:
                     else (None, None, None)
                 ),
                 it.budget_usd,
-                BUDGET_IS.get(it.budget_state or "", style.MISSING),
+                sentences.BUDGET_STATES.get(it.budget_state or "", style.MISSING),
             )
             for name, it in zip(names, found, strict=True)
         ],
@@ -79,26 +82,30 @@ def people(marts: Marts) -> Chapter | Omitted:
                 "people",
                 "Cost per person, key and service account",
                 [
-                    style.clean(name) if kind == "person" else f"{style.clean(name, 56)} ({kind})"
+                    style.clean(name)
+                    if kind in {"person", "not known"}
+                    else f"{style.clean(name, 40)} ({kind})"
                     for name, kind in zip(names, kinds, strict=True)
                 ],
                 [it.amount_usd for it in found],
                 [cut(Table(columns, rows), sums=(2, 3, 4))],
+                rest=["Not known"],
             )
         ],
     )
 
 
-def teams(marts: Marts) -> Chapter | Omitted:
+def teams(marts: Marts, known: Mapping[str, str]) -> Chapter | Omitted:
     """Show the cost per team; teams overlap."""
-    found = [it for it in marts.teams() if it.amount_usd]
-    own = [it for it in found if it.team_id is not None]
+    own = [it for it in marts.teams() if it.amount_usd and it.team_id is not None]
+    with_teams = {it.organization_id for it in own}
+    found = [it for it in marts.teams() if it.amount_usd and it.organization_id in with_teams]
     if not own:
         return Omitted(
             "Teams",
             "No team has cost in this month. Teams are the groups of Claude Enterprise.",
         )
-    names = [style.clean(it.team_name) for it in found]
+    names = [_team_name(it, known, several=len(with_teams) > 1) for it in found]
     table = Table(
         [
             Column("Team"),
@@ -128,10 +135,18 @@ def teams(marts: Marts) -> Chapter | Omitted:
                 names,
                 [it.amount_usd for it in found],
                 [cut(table)],
+                rest=[
+                    name for name, it in zip(names, found, strict=True) if it.team_id is None
+                ],
             )
         ],
         ["Teams overlap: a person in two teams counts in both. Do not add them up."],
     )
+
+
+def _team_name(it: Team, known: Mapping[str, str], *, several: bool) -> str:
+    name = style.clean(it.team_name, 48) if it.team_id else "In no team"
+    return f"{name}, {known[it.organization_id]}" if several else name
 
 
 def api_keys(marts: Marts, *, is_newest: bool) -> Chapter | Omitted:
