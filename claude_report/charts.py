@@ -7,6 +7,7 @@ has fewer digits than that. Text from the data is passed as data, never as a par
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -253,6 +254,10 @@ def dots(found: Sequence[tuple[str, dict[str, Decimal]]], colours: dict[str, sty
         for kind, price in prices.items()
         if price > 0
     ]
+    powers = [math.log10(row["price"]) for row in rows] or [0.0]
+    decades = [
+        10.0**power for power in range(math.floor(min(powers)), math.floor(max(powers)) + 2)
+    ]
     names = [
         {"rank": rank, "name": style.clean(name, 60)} for rank, (name, _) in enumerate(found)
     ]
@@ -264,9 +269,15 @@ def dots(found: Sequence[tuple[str, dict[str, Decimal]]], colours: dict[str, sty
         y = alt.Y("rank:O", axis=None, scale=alt.Scale(paddingInner=0, paddingOuter=0))
         x = alt.X(
             "price:Q",
-            scale=alt.Scale(type="log", range=[left, width - 40]),
+            scale=alt.Scale(
+                type="log", range=[left, width - 40], domain=[decades[0], decades[-1]], nice=False
+            ),
             axis=alt.Axis(
-                title="USD per million tokens", format="$,~g", orient="bottom", tickCount=4, grid=True
+                title="USD per million tokens",
+                format="$,~g",
+                orient="bottom",
+                values=decades,
+                grid=True,
             ),
         )
         points = (

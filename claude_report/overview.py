@@ -62,6 +62,11 @@ def overview(
         if is_final
         else sentences.pace(month, forecast, states)
     )
+    figures = [_days_figure(days, products, by_product, month)]
+    if forecast or len(days) > 1:
+        figures.append(
+            _pace_figure(days, before, months, forecast, pace, month, comparison is not None)
+        )
     compared = comparison and (comparison.amount_usd, comparison.before_amount_usd)
     cards = [
         _cost_card(amount, days, month, is_final=is_final),
@@ -72,10 +77,7 @@ def overview(
     return Overview(
         claim=sentences.headline(by_product, compared),
         cards=cards,
-        figures=[
-            _days_figure(days, products, by_product, month),
-            _pace_figure(days, before, months, forecast, pace, month, comparison is not None),
-        ],
+        figures=figures,
         notes=_notes(marts, days),
     )
 

@@ -119,6 +119,8 @@ def share_of_first(
     """Say who or what comes first in a list that is ordered by cost, and how much it is of all."""
     if not amounts or total <= 0:
         return f"No {what} has cost."
+    if len(amounts) == 1:
+        return f"{quoted(names[0])} is the only {what} with cost."
     text = f"{quoted(names[0])} comes first with {percent(amounts[0] / total)} of {whole}"
     several = 3
     if len(amounts) > several:
@@ -202,11 +204,13 @@ def code(coders: Sequence[values.Coder]) -> str:
     )
     if not billed and not estimated:
         return f"{count(len(coders))} used Claude Code, without cost."
+    if not billed:
+        return f"Claude Code is not billed here; its use is estimated at {money(estimated)}."
     text = f"Claude Code cost {money(billed)}"
     made = [
         f"{money(billed / number)} per {thing}"
         for number, thing in ((commits, "commit"), (pulls, "pull request"))
-        if number and billed
+        if number
     ]
     return f"{text}: {' and '.join(made)}." if made else f"{text}."
 

@@ -161,13 +161,14 @@ def code(marts: Marts) -> Chapter | Omitted:
     found = marts.coders()
     if not found:
         return Omitted("Claude Code", "Nobody used Claude Code in this month.")
+    names = {it: "Not known" if it.person_id == "not known" else it.name for it in found}
     paid = [it for it in found if it.amount_usd > 0]
     by_cost = paid or found
     estimated = {it: it.api_estimated_cost_usd + it.subscription_estimated_cost_usd for it in found}
     amounts = [it.amount_usd if paid else estimated[it] for it in by_cost]
     rows = [
         (
-            style.clean(it.name),
+            style.clean(names[it]),
             it.amount_usd,
             estimated[it],
             it.num_sessions,
@@ -191,9 +192,10 @@ def code(marts: Marts) -> Chapter | Omitted:
     figure = cost_figure(
         "code",
         "Billed cost of Claude Code" if paid else "Estimated cost of Claude Code (estimate)",
-        [style.clean(it.name) for it in by_cost],
+        [style.clean(names[it]) for it in by_cost],
         amounts,
         [_payers(found), cut(Table(columns, rows), sums=(1, 2, 3, 4, 5, 6))],
+        rest=["Not known"],
     )
     return Chapter(
         "code",
