@@ -72,7 +72,7 @@ dayofweekiso({{ day }})
 
 {# BigQuery's own weeks start on Sunday. 1 January 2001 was a Monday. #}
 {% macro bigquery__claude_weekday(day) -%}
-mod(date_diff({{ day }}, date '2001-01-01', day), 7) + 1
+(mod(date_diff({{ day }}, date '2001-01-01', day), 7) + 1)
 {%- endmacro %}
 
 {% macro databricks__claude_weekday(day) -%}
