@@ -248,9 +248,7 @@ def load_postgres(customer: Customer, server: Server, database: str, folder: Pat
 
 
 def build(dbt: Dbt, server: Server, database: str, *command: str) -> None:
-    dbt.run(
-        *command, target="postgres", CLAUDE_DBT_HOST=server.host, CLAUDE_DBT_DBNAME=database
-    )
+    dbt.run(*command, target="postgres", CLAUDE_DBT_HOST=server.host, CLAUDE_DBT_DBNAME=database)
 
 
 def create_database(server: Server, name: str) -> None:

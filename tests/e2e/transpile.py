@@ -25,7 +25,9 @@ NUMERIC = exp.DataType.build("decimal(38, 9)", dialect="duckdb")
 
 def models(manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the models of a manifest, each after those that it reads."""
-    waiting = {id_: node for id_, node in manifest["nodes"].items() if node["resource_type"] == "model"}
+    waiting = {
+        id_: node for id_, node in manifest["nodes"].items() if node["resource_type"] == "model"
+    }
     while waiting:
         for id_ in [
             id_
