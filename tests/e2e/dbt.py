@@ -69,10 +69,6 @@ class Dbt:
                 str(package),
                 "--profiles-dir",
                 str(PACKAGE),
-                "--target-path",
-                str(self.folder / target),
-                "--log-path",
-                str(self.folder / "logs"),
                 "--vars",
                 json.dumps(dict(self.variables)),
             ],
@@ -80,7 +76,13 @@ class Dbt:
             text=True,
             check=False,
             cwd=self.folder,
-            env=_environment() | {"DBT_TARGET": target} | env,
+            env=_environment()
+            | {
+                "DBT_LOG_PATH": str(self.folder / "logs"),
+                "DBT_TARGET": target,
+                "DBT_TARGET_PATH": str(self.folder / target),
+            }
+            | env,
         )
 
 
