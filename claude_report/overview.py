@@ -162,6 +162,8 @@ def _comparison_card(found: Comparison | None, month: dt.date) -> Card:
         f"{style.money(found.amount_usd)} until {style.short_day(found.through)}, "
         f"{style.money(found.before_amount_usd)} until {style.short_day(found.before_through)}"
     )
+    if not found.before_amount_usd:
+        return Card(title, "No cost then", detail)
     text = sentences.change(found.amount_usd, found.before_amount_usd)
     return Card(title, text[:1].upper() + text[1:], detail)
 

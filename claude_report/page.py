@@ -65,7 +65,7 @@ def cell(value: Any, kind: Kind) -> Markup:
     if kind == "money":
         amount = Decimal(value)
         shown, rest = style.exact_money(amount)
-        exact = f"{amount.normalize():f}" if amount else "0"
+        exact = f"{amount:f}"
         return Markup('<data value="{}">{}<span>{}</span></data>').format(exact, shown, rest)
     texts = {
         "count": style.count,

@@ -41,9 +41,7 @@ BUDGET_STATES = {
 
 
 def change(now: Decimal, before: Decimal) -> str:
-    """Say how much an amount differs from the one before."""
-    if not before:
-        return "from nothing" if now else "unchanged"
+    """Say how much an amount differs from the one before, which is not zero."""
     share = (now - before) / before
     if percent(share) == percent(Decimal(0)):
         return "unchanged"
@@ -64,6 +62,8 @@ def headline(
         first = f"{name} is all of the cost"
     if comparison is None:
         return f"{first}."
+    if not comparison[1]:
+        return f"{first}; last month's same days had none."
     return f"{first}; all cost is {change(*comparison)} on last month's same days."
 
 
@@ -217,7 +217,8 @@ def code(coders: Sequence[values.Coder]) -> str:
 
 def seats(members: Sequence[values.Member], number: int) -> str:
     """Say how many of the members did not use Claude, and what their seats cost."""
-    text = f"{count(len(members))} of {count(number)} members have not used Claude for 30 days"
+    are = f"{count(len(members))} of {count(number)} members {_has(len(members))}"
+    text = f"{are} not used Claude for 30 days"
     priced = [it.seat_price_usd for it in members if it.seat_price_usd is not None]
     if not priced:
         return f"{text}."

@@ -36,7 +36,7 @@ OTHER = Colour("#9aa2ae", "#6d7683")
 SERIES = (
     Colour("#1f6fb2", "#5ba6e6"),
     Colour("#e08214", "#f2a64b"),
-    Colour("#0f7d62", "#35b894"),
+    Colour("#0f5d46", "#3f9e5f"),
     Colour("#a63a79", "#e07ab5"),
     Colour("#5fb5df", "#9edcfa"),
     Colour("#5b3f8c", "#a48be0"),
@@ -82,7 +82,7 @@ def whole_money(amount: Decimal) -> str:
 
 def exact_money(amount: Decimal) -> tuple[str, str]:
     """Return all digits of dollars in two parts: up to the cents, and those after them."""
-    digits = f"{abs(amount):f}"
+    digits = f"{amount.copy_abs():f}"  # abs() would round to the precision of the context
     whole, _, fraction = digits.partition(".")
     fraction = fraction.rstrip("0").ljust(2, "0")
     sign = _MINUS if amount < 0 else ""
