@@ -20,7 +20,7 @@ PAGES = -P -I docs README.md docs/*.md
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-demo: $(INSTALLED)  ## simulator -> tap -> PostgreSQL -> dbt, and a summary of the marts
+demo: $(INSTALLED)  ## simulator -> tap -> PostgreSQL -> dbt -> page, and a summary of the marts
 	@PYTHONUTF8=1 $(RUN) demo
 
 bench: $(INSTALLED) .bench/dlt/.installed .bench/airbyte/.installed  ## compare the tap with a floor and three peers (half an hour)
@@ -30,10 +30,13 @@ test: $(INSTALLED) .dbt/.installed  ## run the tests, without the long ones (fiv
 	$(TEST) -m "not long"
 
 test-fast: $(INSTALLED)  ## run the tests that are over in a minute and need no database
-	$(TEST) -m "not slow and not long" tests/unit tests/tap
+	$(TEST) -m "not slow and not long" tests/unit tests/report tests/tap
 
 test-all: $(INSTALLED) .dbt/.installed  ## run all tests, and measure the coverage
 	$(TEST) --cov --cov-fail-under=97
+
+picture: $(INSTALLED)  ## draw the picture of docs/report.md, of the page that the demo has written
+	$(RUN) docs.picture $(or $(PAGE),.demo/claude-report.html)
 
 snapshot: $(INSTALLED)  ## renew the catalogue that the tests compare with
 	$(RUN) pytest -q tests/tap/test_catalog.py --snapshot
@@ -76,13 +79,13 @@ wheel:  ## build the wheel, and try it in a clean environment
 
 clean:  ## remove the environment, the demo's data and all caches
 	rm -rf $(VENV) .bench .coverage* .dbt .demo .meltano .targets .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist transform/target transform/logs
-	find tap_claude simulator tests demo bench chaos transform -name __pycache__ -exec rm -rf {} +
+	find tap_claude claude_report simulator tests demo bench chaos transform -name __pycache__ -exec rm -rf {} +
 
 constraints:  ## pin the newest versions that pyproject.toml allows, for every Python
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && \
 	$(PYTHON) -m venv "$$tools" && "$$tools/bin/pip" install --quiet uv && \
 	UV_SYSTEM_CERTS=true "$$tools/bin/uv" pip compile --quiet --universal --python-version 3.11 \
-		--no-header --no-annotate --group dev pyproject.toml --output-file "$$tools/pins" && \
+		--no-header --no-annotate --extra report --group dev pyproject.toml --output-file "$$tools/pins" && \
 	{ echo '# Development pins for every supported Python. To rebuild: make constraints'; \
 	cat "$$tools/pins"; } > constraints.txt
 
@@ -91,7 +94,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Building $(VENV) (about a minute, only once) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(RUN) pip install --quiet --upgrade pip --constraint constraints.txt
-	@$(RUN) pip install --quiet --editable . --group dev --constraint constraints.txt
+	@$(RUN) pip install --quiet --editable .[report] --group dev --constraint constraints.txt
 	@touch $@
 
 # dbt, in an environment of its own.
@@ -108,4 +111,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@.bench/$*/bin/pip install --quiet --requirement $<
 	@touch $@
 
-.PHONY: help bench demo test test-fast test-all snapshot chaos fuzz mutations lint docs wheel clean constraints
+.PHONY: picture help bench demo test test-fast test-all snapshot chaos fuzz mutations lint docs wheel clean constraints

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from claude_report import control, what, who
-from claude_report.layout import Chapter, Omitted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from claude_report.layout import Chapter, Omitted
     from claude_report.marts import Marts
 
 

@@ -88,7 +88,7 @@ def stacks(found: Sequence[Stack], colours: dict[str, style.Colour], days: int) 
     ]
     highest = max((sum(map(float, stack.amounts.values())) for stack in found), default=0)
 
-    def draw(width: int) -> alt.LayerChart:
+    def draw(width: int) -> Any:
         height = 220
         x = _day_axis(days, width)
         y = alt.Y("amount:Q", axis=_money_axis(highest), stack="zero")
@@ -130,14 +130,14 @@ def lines(found: Line) -> Picture:
         for series, points in (("now", found.now), ("before", found.before))
         for day, amount in points
     ]
-    tops = [row["amount"] for row in rows]
+    tops = [float(amount) for _, amount in (*found.now, *found.before)]
     if found.end is not None:
         tops += [float(it) for it in found.end[1:] if it is not None]
     if found.budget is not None:
         tops.append(float(found.budget))
     highest = max(tops, default=0)
 
-    def draw(width: int) -> alt.LayerChart:
+    def draw(width: int) -> Any:
         x = _day_axis(found.days, width)
         y = alt.Y("amount:Q", axis=_money_axis(highest))
         layers: list[alt.Chart] = []
@@ -204,7 +204,7 @@ def bars(found: Sequence[Bar]) -> Picture:
     widest = max((len(bar.text) for bar in found), default=0)
     highest = max([0.0, *(float(max(it.amount, it.mark or it.amount)) for it in found)])
 
-    def draw(width: int) -> alt.LayerChart:
+    def draw(width: int) -> Any:
         beside = width == WIDE
         left = 230 if beside else 0
         right = width - 16 - (widest * 7 + 8)
@@ -246,7 +246,9 @@ def bars(found: Sequence[Bar]) -> Picture:
     return _picture(draw)
 
 
-def dots(found: Sequence[tuple[str, dict[str, Decimal]]], colours: dict[str, style.Colour]) -> Picture:
+def dots(
+    found: Sequence[tuple[str, dict[str, Decimal]]], colours: dict[str, style.Colour]
+) -> Picture:
     """Draw prices of several kinds per name, on a logarithmic scale."""
     rows = [
         {"rank": rank, "series": kind, "price": float(price)}
@@ -254,15 +256,13 @@ def dots(found: Sequence[tuple[str, dict[str, Decimal]]], colours: dict[str, sty
         for kind, price in prices.items()
         if price > 0
     ]
-    powers = [math.log10(row["price"]) for row in rows] or [0.0]
-    decades = [
-        10.0**power for power in range(math.floor(min(powers)), math.floor(max(powers)) + 2)
-    ]
-    names = [
-        {"rank": rank, "name": style.clean(name, 60)} for rank, (name, _) in enumerate(found)
-    ]
+    powers = [
+        math.log10(price) for _, prices in found for price in prices.values() if price > 0
+    ] or [0.0]
+    decades = [10.0**power for power in range(math.floor(min(powers)), math.floor(max(powers)) + 2)]
+    names = [{"rank": rank, "name": style.clean(name, 60)} for rank, (name, _) in enumerate(found)]
 
-    def draw(width: int) -> alt.LayerChart:
+    def draw(width: int) -> Any:
         beside = width == WIDE
         left = 230 if beside else 8
         band = 26 if beside else 42
@@ -332,6 +332,10 @@ def _bar_colour(bar: Bar) -> style.Colour:
     return style.OTHER if bar.rest else style.BAR
 
 
+MONEY_FORMATS = ((5, "$,.2f"), (20_000, "$,.0f"))
+"""Formats of axes whose highest value is below a number of dollars."""
+
+
 def _day_axis(days: int, width: int) -> alt.X:
     step = 2 if width == WIDE else 5
     return alt.X(
@@ -348,19 +352,19 @@ def _day_axis(days: int, width: int) -> alt.X:
 
 
 def _money_axis(highest: float) -> alt.Axis:
-    shown = "$,.2f" if highest < 5 else "$,.0f" if highest < 20_000 else "$,.2~s"  # noqa: PLR2004
+    shown = next((it for top, it in MONEY_FORMATS if highest < top), "$,.2~s")
     return alt.Axis(title=None, format=shown, tickCount=4)
 
 
 def _chart(rows: Sequence[dict[str, Any]]) -> alt.Chart:
-    return alt.Chart(alt.Data(values=list(rows)))
+    return alt.Chart({"values": list(rows)})
 
 
-def _picture(draw: Callable[[int], alt.LayerChart]) -> Picture:
+def _picture(draw: Callable[[int], Any]) -> Picture:
     return Picture(*(_svg(draw(width), width) for width in (WIDE, NARROW)))
 
 
-def _svg(chart: alt.LayerChart, width: int) -> str:
+def _svg(chart: Any, width: int) -> str:
     styled = chart.configure(
         aria=False,
         background="transparent",

@@ -75,14 +75,17 @@ def write(path: Path, text: str) -> None:
 @click.option("--schema", default="claude_marts", show_default=True, help="Schema of the marts.")
 @click.option("--month", metavar="YYYY-MM", help="Month, UTC. Default: the newest one.")
 @click.option("--organization", metavar="ID", help="Only this organization. Default: all.")
+@click.option("--quiet", is_flag=True, help="Print errors only.")
 @click.option("--title", default="Claude spend", show_default=True, help="Title of the page.")
-def command(  # noqa: PLR0913  # one argument per option
+def command(  # one argument per option
     database: str,
     out: Path,
     schema: str,
     month: str | None,
     organization: str | None,
     title: str,
+    *,
+    quiet: bool,
 ) -> None:
     """Write the spend report of a month as one HTML file, from the marts of the dbt package.
 
@@ -101,13 +104,14 @@ def command(  # noqa: PLR0913  # one argument per option
                 month=month_of(month),
                 organization=organization,
                 title=title,
-                progress=Progress(),
+                progress=(lambda _: None) if quiet else Progress(),
             )
             write(out, text)
     except ReportError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
-    click.echo(f"Wrote {out} ({len(text.encode()) / 1000:,.0f} kB)", err=True)
+    if not quiet:
+        click.echo(f"Wrote {out} ({len(text.encode()) / 1000:,.0f} kB)", err=True)
 
 
 def main() -> None:

@@ -34,8 +34,7 @@ def budgets(marts: Marts, known: Mapping[str, str]) -> Chapter | Omitted:
         )
     bars = [
         charts.Bar(
-            _budget_name(it)
-            + (f", {known[it.organization_id]}" if len(known) > 1 else ""),
+            _budget_name(it) + (f", {known[it.organization_id]}" if len(known) > 1 else ""),
             it.spent_share or ZERO,
             style.percent(it.spent_share or ZERO),
             mark=Decimal(1),
@@ -181,8 +180,12 @@ def seats(marts: Marts, *, is_newest: bool) -> Chapter | Omitted:
         "Members without use",
         sentences.seats(found, number),
         [figure],
-        ["The API does not say which members have a seat. The price of a seat is the variable "
-         "claude_seat_price_usd."],
+        [
+            (
+                "The API does not say which members have a seat. The price of a seat is the "
+                "variable claude_seat_price_usd."
+            )
+        ],
     )
 
 
@@ -294,8 +297,12 @@ def bill(marts: Marts) -> Chapter | Omitted:
         "Reconciliation with the bill",
         sentences.bill(found),
         [figure],
-        ["Difference: the bill less credits less cost. Priority Tier, seats, taxes and invoices "
-         "are not in the API."],
+        [
+            (
+                "Difference: the bill less credits less cost. Priority Tier, seats, taxes and "
+                "invoices are not in the API."
+            )
+        ],
     )
 
 

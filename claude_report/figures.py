@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from claude_report.values import Organization
 
 ZERO = Decimal(0)
+
+
 def organization_names(found: Iterable[Organization]) -> dict[str, str]:
     """Return a name per id: that of the organization, and its type where the name is not unique."""
     known = {it.organization_id: (style.clean(it.organization_name, 40), it) for it in found}
@@ -32,7 +34,7 @@ def cost_figure(
     tables: Sequence[Table],
     rest: Sequence[str] = (),
 ) -> Figure:
-    """Draw the first amounts as bars, and the others as one bar. Bars named in ``rest`` are grey."""
+    """Draw the first amounts as bars, the others as one; those named in ``rest`` are grey."""
     bars = [
         charts.Bar(name, amount, style.whole_money(amount), rest=name in rest)
         for name, amount in zip(names, amounts, strict=True)
@@ -70,4 +72,5 @@ def _sum_row(
 
 
 def ratio(part: Decimal | int, whole: Decimal | int) -> Decimal | None:
+    """Return a share or a quotient; None if the whole is zero."""
     return Decimal(part) / whole if whole else None

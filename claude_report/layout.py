@@ -41,7 +41,8 @@ class Legend:
 
     text: str
     colour: Colour | None = None
-    style: Literal["box",
+    style: Literal[
+        "box",
         "line",
         "dashed",
         "dotted",

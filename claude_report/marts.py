@@ -39,7 +39,8 @@ COLUMNS = {
     "claude_models": f"month model amount_usd list_amount_usd total_tokens {_MODEL}"
     " cache_savings_usd batch_token_share long_context_token_share fast_token_share"
     " us_token_share",
-    "claude_people": "person_id person_name email_address role last_day is_member is_member_without_use"
+    "claude_people": "person_id person_name email_address role last_day is_member"
+    " is_member_without_use"
     " seat_price_usd limit_period limit_usd limit_spent_usd limit_spent_share is_near_limit",
     "claude_reconciliation": "day amount_usd credits_amount_usd cost_report_amount_usd"
     " difference_amount_usd is_complete",
@@ -87,9 +88,7 @@ class Marts:
             _count(daily.c.state == "growing", "growing"),
             _count(daily.c.state != "settled", "unsettled"),
         ).where(daily.c.month.in_([self.scope.last_month, self.scope.month]))
-        return self._read(
-            values.Day, statement.group_by(daily.c.day).order_by(daily.c.day), daily
-        )
+        return self._read(values.Day, statement.group_by(daily.c.day).order_by(daily.c.day), daily)
 
     def product_days(self) -> list[values.ProductDay]:
         """Return the cost per day and product."""
@@ -214,9 +213,7 @@ class Marts:
         statement = sa.select(
             days.c.day, *_sums(days, amounts), _count(sa.not_(days.c.is_complete), "growing")
         ).where(self._month_of(days))
-        return self._read(
-            values.BillDay, statement.group_by(days.c.day).order_by(days.c.day), days
-        )
+        return self._read(values.BillDay, statement.group_by(days.c.day).order_by(days.c.day), days)
 
     # -- what the queries share
 
@@ -265,9 +262,7 @@ class Marts:
     def _execute(self, statement: sa.Select[Any], mart: sa.TableClause) -> sa.Result[Any]:
         return self._connection.execute(self._of_organization(statement, mart))
 
-    def _of_organization(
-        self, statement: sa.Select[Any], mart: sa.TableClause
-    ) -> sa.Select[Any]:
+    def _of_organization(self, statement: sa.Select[Any], mart: sa.TableClause) -> sa.Select[Any]:
         statement = statement.select_from(mart)
         if self.scope.organization is None:
             return statement
@@ -295,9 +290,11 @@ def _typed(kind: type[Value], rows: Iterable[Any]) -> list[Value]:
         for hint in (hints[field.name] for field in fields(typing.cast("Any", kind)))
     ]
     return [
-        kind(*(
-            value if to is None or value is None else to(value)
-            for to, value in zip(convert, row, strict=True)
-        ))
+        kind(
+            *(
+                value if to is None or value is None else to(value)
+                for to, value in zip(convert, row, strict=True)
+            )
+        )
         for row in rows
     ]

@@ -65,9 +65,11 @@ def overview(
     figures = [_days_figure(days, products, by_product, month)]
     if forecast or len(days) > 1:
         figures.append(
-            _pace_figure(days, before, months, forecast, pace, month, comparison is not None)
+            _pace_figure(days, before if comparison else [], months, forecast, pace, month)
         )
-    compared = comparison and (comparison.amount_usd, comparison.before_amount_usd)
+    compared = None
+    if comparison is not None:
+        compared = comparison.amount_usd, comparison.before_amount_usd
     cards = [
         _cost_card(amount, days, month, is_final=is_final),
         *([] if is_final else [_forecast_card(month, forecast)]),
@@ -259,14 +261,12 @@ def _pace_figure(
     forecast: tuple[Decimal, Decimal | None, Decimal | None] | None,
     claim: str,
     month: dt.date,
-    is_comparable: bool,  # noqa: FBT001
 ) -> Figure:
-    earlier = before if is_comparable else []
-    now, then = _running(days), _running(earlier)
+    now, then = _running(days), _running(before)
     last = _end(month).day
     is_final = all(it.is_final for it in months)
     budget = months[0].budget_usd if len(months) == 1 else None
-    longest = max(last, _end(month - dt.timedelta(1)).day if earlier else 0)
+    longest = max(last, _end(month - dt.timedelta(1)).day if before else 0)
     picture = charts.lines(
         charts.Line(
             sorted(now.items()),
@@ -289,8 +289,12 @@ def _pace_figure(
     numbers = sorted({*now, *then})
     rows = [(it, now.get(it), *([then.get(it)] if then else [])) for it in numbers]
     return Figure(
-        "pace", claim, "The cost added up from the first of the month, in US dollars.",
-        picture, [Table(columns, rows)], legend,
+        "pace",
+        claim,
+        "The cost added up from the first of the month, in US dollars.",
+        picture,
+        [Table(columns, rows)],
+        legend,
     )
 
 

@@ -15,6 +15,8 @@ from markupsafe import Markup, escape
 from claude_report import style
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from claude_report.charts import Picture
     from claude_report.layout import Figure, Kind, Page
 
@@ -29,6 +31,15 @@ COLOURS = (
     style.OTHER,
     *style.SERIES,
 )
+
+
+FORMATS: dict[str, Callable[[Any], str]] = {
+    "count": style.count,
+    "share": style.percent,
+    "price": style.price,
+    "times": style.times,
+}
+"""How numbers of a kind of column are shown, other than money."""
 
 
 def render(page: Page) -> str:
@@ -50,14 +61,16 @@ def render(page: Page) -> str:
     environment.globals |= {"svg": svg, "legend_class": legend_class}
     css = _css(environment)
     return environment.get_template("page.html.j2").render(
-        page=page, css=Markup(css), policy=_policy(css)  # noqa: S704  # our own
+        page=page,
+        css=Markup(css),
+        policy=_policy(css),  # our own
     )
 
 
 def cell(value: Any, kind: Kind) -> Markup:
     """Return the content of a cell. Numbers are ``data`` elements with all their digits."""
     if value is None:
-        return Markup(style.MISSING)  # noqa: S704
+        return Markup(style.MISSING)
     if isinstance(value, str):
         return escape(value)
     if isinstance(value, dt.date):
@@ -67,13 +80,7 @@ def cell(value: Any, kind: Kind) -> Markup:
         shown, rest = style.exact_money(amount)
         exact = f"{amount:f}"
         return Markup('<data value="{}">{}<span>{}</span></data>').format(exact, shown, rest)
-    texts = {
-        "count": style.count,
-        "share": style.percent,
-        "price": style.price,
-        "times": style.times,
-    }
-    return Markup('<data value="{}">{}</data>').format(value, texts[kind](value))
+    return Markup('<data value="{}">{}</data>').format(value, FORMATS[kind](value))
 
 
 def svg(figure: Figure, picture: Picture) -> Markup:
@@ -103,7 +110,7 @@ def _labelled(drawn: str, figure: Figure, form: str) -> Markup:
     head, _, rest = drawn.partition(">")
     head = head.removeprefix("<svg ")
     rest = re.sub(r' xmlns(:xlink)?="[^"]*"', "", rest)
-    return opening + Markup(f"{head}>") + words + Markup(rest)  # noqa: S704
+    return opening + Markup(f"{head}>") + words + Markup(rest)
 
 
 def _css(environment: jinja2.Environment) -> str:
@@ -113,16 +120,18 @@ def _css(environment: jinja2.Environment) -> str:
         f'svg [stroke="{colour.light}"]{{stroke:{colour.dark}}}'
         for colour in dict.fromkeys(COLOURS)
     )
-    classes = "".join(
-        f".c{index}{{color:{colour.light}}}" for index, colour in enumerate(COLOURS)
-    )
+    classes = "".join(f".c{index}{{color:{colour.light}}}" for index, colour in enumerate(COLOURS))
     dark += "".join(f".c{index}{{color:{colour.dark}}}" for index, colour in enumerate(COLOURS))
-    names = {"paper": style.PAPER, "ink": style.INK, "muted": style.MUTED, "grid": style.GRID,
-             "accent": style.BAR, "warn": style.WARN}
+    names = {
+        "paper": style.PAPER,
+        "ink": style.INK,
+        "muted": style.MUTED,
+        "grid": style.GRID,
+        "accent": style.BAR,
+        "warn": style.WARN,
+    }
     source = environment.get_template("page.css.j2")
-    return source.render(
-        names=names, classes=Markup(classes), dark=Markup(dark), style=style  # noqa: S704
-    )
+    return source.render(names=names, classes=Markup(classes), dark=Markup(dark), style=style)
 
 
 def _policy(css: str) -> str:

@@ -28,7 +28,7 @@ _ANY = dt.date(1970, 1, 1)
 BUILD = "build them with dbt build in transform/, or name their schema with --schema"
 
 
-def make(  # noqa: PLR0913  # what the command has as options
+def make(  # what the command has as options
     database: str,
     *,
     schema: str,
@@ -127,8 +127,10 @@ def find_scope(
     inspector = sa.inspect(opened)
     missing = [name for name in COLUMNS if not inspector.has_table(name, schema=schema)]
     if missing:
-        what = "the marts are not there" if len(missing) == len(COLUMNS) else (
-            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+        what = (
+            "the marts are not there"
+            if len(missing) == len(COLUMNS)
+            else (f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
         )
         msg = f"--schema {schema}: {what}; {BUILD}"
         raise ReportError(msg)

@@ -264,7 +264,7 @@ def bill(days: Sequence[values.BillDay]) -> str:
     """Say whether the bill agrees with the cost, and how much credit it has."""
     complete = [it for it in days if not it.growing]
     differing = [it for it in complete if it.difference_amount_usd]
-    credits = sum((it.credits_amount_usd for it in days), Decimal(0))
+    credited = sum((it.credits_amount_usd for it in days), Decimal(0))
     if not complete:
         text = "No day is complete in both reports yet"
     elif not differing:
@@ -277,9 +277,9 @@ def bill(days: Sequence[values.BillDay]) -> str:
             f"Bill and cost differ on {count(len(differing))} of {count(len(complete))} complete"
             f" days, most on {day(worst.day)} by {money(worst.difference_amount_usd)}"
         )
-    if not credits:
+    if not credited:
         return f"{text}; there are no credits."
-    return f"{text}; credits take {money(abs(credits))} off the bill."
+    return f"{text}; credits take {money(abs(credited))} off the bill."
 
 
 def _has(number: int) -> str:

@@ -5,11 +5,13 @@ Money and counts are Decimal and int up to their text. Rounded numbers are round
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 import unicodedata
 from decimal import ROUND_HALF_UP, Decimal
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import datetime as dt
 
 # -- colours
 
@@ -60,10 +62,12 @@ CARDS = 4
 ROWS = 40
 """Rows of a table; the rest is one row."""
 NAME_LENGTH = 80
+CENTS_UNTIL = 100
+"""Dollars from which on charts and estimates have no cents."""
 
 # -- numbers, days, names
 
-MISSING = "–"
+MISSING = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
 _CONTROLS = re.compile(r"[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\u2028\u2029\ufeff]")
 
@@ -77,7 +81,7 @@ def money(amount: Decimal) -> str:
 
 def whole_money(amount: Decimal) -> str:
     """Return dollars without cents from 100 dollars on, for charts and estimates."""
-    return _signed(amount, 0, "$") if abs(amount) >= 100 else money(amount)  # noqa: PLR2004
+    return _signed(amount, 0, "$") if abs(amount) >= CENTS_UNTIL else money(amount)
 
 
 def exact_money(amount: Decimal) -> tuple[str, str]:

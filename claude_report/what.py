@@ -57,8 +57,12 @@ def models(marts: Marts, known: Mapping[str, str]) -> Chapter | Omitted:
         "Models and prices",
         sentences.share_of_first("model", names, [it.amount_usd for it in found], total),
         figures,
-        ["Prices blend service tiers, context windows and regions. Tokens of Priority Tier have "
-         "no cost here, and lower them."],
+        [
+            (
+                "Prices blend service tiers, context windows and regions. Tokens of Priority Tier "
+                "have no cost here, and lower them."
+            )
+        ],
     )
 
 
@@ -68,7 +72,7 @@ def _prices(used: Sequence[Model], marts: Marts, known: Mapping[str, str]) -> Fi
     picture = charts.dots(
         [
             (
-                it.model,
+                it.model or "",
                 {
                     KINDS[kind]: price
                     for kind in TOKEN_KINDS
@@ -151,8 +155,13 @@ def cache(marts: Marts) -> Chapter | Omitted:
         "Cache",
         sentences.cache(found),
         [figure],
-        ["Saved: what the tokens read from and written to the cache would have cost as other "
-         "input, less what they did cost. Negative if writing cost more than reading saved."],
+        [
+            (
+                "Saved: what the tokens read from and written to the cache would have cost as "
+                "other input, less what they did cost. Negative if writing cost more than reading "
+                "saved."
+            )
+        ],
     )
 
 
@@ -203,8 +212,10 @@ def code(marts: Marts) -> Chapter | Omitted:
         sentences.code(found),
         [figure],
         [
-            "Billed is the cost of the product. Estimated is the API's own estimate of the same "
-            "use, told apart by who pays: use that a subscription covers is not billed."
+            (
+                "Billed is the cost of the product. Estimated is the API's own estimate of the "
+                "same use, told apart by who pays: use that a subscription covers is not billed."
+            )
         ],
     )
 

@@ -23,7 +23,7 @@ LIST = Column("At list prices (USD)", "money")
 def organizations(marts: Marts, known: Mapping[str, str]) -> Chapter | None:
     """Compare the organizations, if there are several."""
     found = sorted(marts.months(), key=lambda it: (-it.amount_usd, it.organization_id))
-    if len(found) < 2:  # noqa: PLR2004
+    if len(found) <= 1:
         return None
     names = [known[it.organization_id] for it in found]
     amounts = [it.amount_usd for it in found]
@@ -42,7 +42,11 @@ def organizations(marts: Marts, known: Mapping[str, str]) -> Chapter | None:
                 name,
                 it.amount_usd,
                 *(
-                    (it.forecast_amount_usd, it.forecast_low_amount_usd, it.forecast_high_amount_usd)
+                    (
+                        it.forecast_amount_usd,
+                        it.forecast_low_amount_usd,
+                        it.forecast_high_amount_usd,
+                    )
                     if it.is_final or it.through_day
                     else (None, None, None)
                 ),
@@ -135,9 +139,7 @@ def teams(marts: Marts, known: Mapping[str, str]) -> Chapter | Omitted:
                 names,
                 [it.amount_usd for it in found],
                 [cut(table)],
-                rest=[
-                    name for name, it in zip(names, found, strict=True) if it.team_id is None
-                ],
+                rest=[name for name, it in zip(names, found, strict=True) if it.team_id is None],
             )
         ],
         ["Teams overlap: a person in two teams counts in both. Do not add them up."],
@@ -172,7 +174,8 @@ def api_keys(marts: Marts, *, is_newest: bool) -> Chapter | Omitted:
     return Chapter(
         "keys",
         "API keys",
-        sentences.share_of_first("API key", names, [it.amount_usd for it in found], total, "the cost of all keys"
+        sentences.share_of_first(
+            "API key", names, [it.amount_usd for it in found], total, "the cost of all keys"
         ),
         [
             cost_figure(
@@ -217,9 +220,7 @@ def workspaces(marts: Marts) -> Chapter | Omitted:
     return Chapter(
         "workspaces",
         "Workspaces",
-        sentences.share_of_first(
-            "workspace", names, amounts, total, "the cost of all workspaces"
-        ),
+        sentences.share_of_first("workspace", names, amounts, total, "the cost of all workspaces"),
         [
             cost_figure(
                 "workspaces",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 PLUGINS = ("tap-claude", "target-postgres")
-DBT = "dbt"
+DBT, REPORT = "dbt", "claude-report"
 # Files whose changes require a new installation.
 INSTALLED_FROM = tuple(
     ROOT / name
@@ -44,7 +44,7 @@ class Meltano:
             name: value
             for name, value in os.environ.items()
             if not name.startswith(
-                ("CLAUDE_DBT_", "DBT_", "MELTANO_", "TAP_CLAUDE_", "TARGET_POSTGRES_")
+                ("CLAUDE_", "DBT_", "MELTANO_", "TAP_CLAUDE_", "TARGET_POSTGRES_")
             )
         }
         self.environment = inherited | {

@@ -124,19 +124,20 @@ def _read(folder: Path, name: str, customer: Customer) -> tuple[list[dict[str, A
 def _rename(database: duckdb.DuckDBPyConnection, schema: str) -> None:
     """Give everything that has a name in the marts one of the hostile names."""
     names = ", ".join("'" + name.replace("'", "''") + "'" for name in HOSTILE)
-    renamed = {"product", "model", "teams"}
     for mart in MARTS:
-        columns = [
-            column
-            for (column,) in database.execute(
-                "select column_name from information_schema.columns where table_schema = ?"
-                " and table_name = ? and data_type = 'VARCHAR'",
-                [schema, mart],
-            ).fetchall()
-            if column.endswith(("_name", "email_address")) or column in renamed
-        ]
-        for column in columns:
+        for (column,) in database.execute(
+            "select column_name from information_schema.columns where table_schema = ?"
+            " and table_name = ? and data_type = 'VARCHAR'",
+            [schema, mart],
+        ).fetchall():
+            if column.endswith(("_name", "email_address")):
+                own = ""
+            elif column in {"product", "model"}:  # they are told apart by their text
+                own = f" || {column}"
+            else:
+                continue
             database.execute(
-                f"update {schema}.{mart} set {column} ="
-                f" [{names}][1 + hash({column}) % {len(HOSTILE)}] where {column} is not null"
+                f"update {schema}.{mart} set {column} = [{names}]"
+                f"[1 + cast(hash({column}) % {len(HOSTILE)} as bigint)]{own}"
+                f" where {column} is not null"
             )

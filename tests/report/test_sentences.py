@@ -28,25 +28,23 @@ def model(name: str, **numbers: Any) -> values.Model:
 
 
 def anomaly(**more: Any) -> values.Anomaly:
-    return values.Anomaly(
-        **{
-            "day": dt.date(2026, 9, 9),
-            "dimension": "product",
-            "value_id": "claude_code",
-            "value_name": None,
-            "amount_usd": D("358.9"),
-            "median_amount_usd": D("26.93"),
-            "deviation_usd": D("331.97"),
-            "times_median": D("13.324879"),
-            "driver_model_name": "claude-opus",
-            "driver_actor_name": "Jun Diaz",
-        }
-        | more
-    )
+    fields: dict[str, Any] = {
+        "day": dt.date(2026, 9, 9),
+        "dimension": "product",
+        "value_id": "claude_code",
+        "value_name": None,
+        "amount_usd": D("358.9"),
+        "median_amount_usd": D("26.93"),
+        "deviation_usd": D("331.97"),
+        "times_median": D("13.324879"),
+        "driver_model_name": "claude-opus",
+        "driver_actor_name": "Jun Diaz",
+    }
+    return values.Anomaly(**(fields | more))
 
 
 def bill_day(day: int, **more: Any) -> values.BillDay:
-    amounts = {
+    amounts: dict[str, Any] = {
         "amount_usd": D(10),
         "credits_amount_usd": D(0),
         "cost_report_amount_usd": D(10),
@@ -57,7 +55,7 @@ def bill_day(day: int, **more: Any) -> values.BillDay:
 
 
 def month(**more: Any) -> values.Month:
-    fields = {
+    fields: dict[str, Any] = {
         "organization_type": "console",
         "organization_id": "1",
         "organization_name": "One",
@@ -91,8 +89,10 @@ def limit(spent: int) -> values.Limit:
         (sentences.headline({"chat": D(5)}, None), "Chat is all of the cost."),
         (
             sentences.headline({None: D(6), "chat": D(4)}, (D(9), D(10))),
-            "Cost without a known product is 60% of the cost;"
-            " all cost is down 10% on last month's same days.",
+            (
+                "Cost without a known product is 60% of the cost;"
+                " all cost is down 10% on last month's same days."
+            ),
         ),
         (sentences.headline({}, None), "There is no cost yet."),
         (
@@ -101,13 +101,17 @@ def limit(spent: int) -> values.Limit:
         ),
         (
             sentences.pace(SEPTEMBER, (D("11173.5"), D(8276), D(14071)), {"": "over"}),
-            "At the pace so far, September ends at about $11,174, between $8,276 and $14,071"
-            " (estimate); the budget is exceeded.",
+            (
+                "At the pace so far, September ends at about $11,174, between $8,276 and $14,071"
+                " (estimate); the budget is exceeded."
+            ),
         ),
         (
             sentences.pace(SEPTEMBER, (D(200), None, None), {"A": "over", "B": "within"}),
-            "At the pace so far, September ends at about $200 (estimate);"
-            " the budget of A is exceeded.",
+            (
+                "At the pace so far, September ends at about $200 (estimate);"
+                " the budget of A is exceeded."
+            ),
         ),
         (
             sentences.pace(SEPTEMBER, None, {}),
@@ -126,49 +130,83 @@ def limit(spent: int) -> values.Limit:
         (sentences.share_of_first("key", ["a"], [D(4)], D(4)), "a is the only key with cost."),
         (sentences.share_of_first("key", [], [], D(0)), "No key has cost."),
         (
-            sentences.cache([model("a", total_tokens=100, cache_read_input_tokens=60,
-                                   output_tokens=20, cache_savings_usd=D(-3))]),
+            sentences.cache(
+                [
+                    model(
+                        "a",
+                        total_tokens=100,
+                        cache_read_input_tokens=60,
+                        output_tokens=20,
+                        cache_savings_usd=D(-3),
+                    )
+                ]
+            ),
             "75% of the input tokens came from the cache, which cost about $3.00 (estimate).",
         ),
         (
-            sentences.prices([
-                model("a", output_tokens=2_000_000, output_tokens_amount_usd=D(30)),
-                model("b", output_tokens=1_000_000, output_tokens_amount_usd=D(4)),
-            ]),
+            sentences.prices(
+                [
+                    model("a", output_tokens=2_000_000, output_tokens_amount_usd=D(30)),
+                    model("b", output_tokens=1_000_000, output_tokens_amount_usd=D(4)),
+                ]
+            ),
             "A million output tokens cost from $4.00 (b) to $15.00 (a), as they were really paid.",
         ),
         (
             sentences.seats([member(D(30)), member(D("60.5"))], 9),
-            "2 of 9 members have not used Claude for 30 days; their seats cost $90.50 a month,"
-            " if each has one.",
+            (
+                "2 of 9 members have not used Claude for 30 days; their seats cost $90.50 a month,"
+                " if each has one."
+            ),
         ),
         (
             sentences.seats([member(None)], 9),
             "1 of 9 members has not used Claude for 30 days.",
         ),
-        (sentences.limits([limit(100), limit(90)]), "2 people are near a limit; 1 has spent all of it."),
+        (
+            sentences.limits([limit(100), limit(90)]),
+            "2 people are near a limit; 1 has spent all of it.",
+        ),
         (
             sentences.anomalies([anomaly()]),
-            "One cost stands out: Claude Code on 9 Sep cost $358.90, 13.3 times the median of its"
-            " weekday, driven by claude-opus of Jun Diaz.",
+            (
+                "One cost stands out: Claude Code on 9 Sep cost $358.90, 13.3 times the median of"
+                " its weekday, driven by claude-opus of Jun Diaz."
+            ),
         ),
         (
             sentences.anomalies(
-                [anomaly(dimension="workspace", value_name="W", times_median=None,
-                         driver_model_name=None)] * 2
+                [
+                    anomaly(
+                        dimension="workspace",
+                        value_name="W",
+                        times_median=None,
+                        driver_model_name=None,
+                    )
+                ]
+                * 2
             ),
             "2 costs stand out; the largest: W on 9 Sep cost $358.90.",
         ),
         (
-            sentences.bill([bill_day(1), bill_day(2, credits_amount_usd=D("-1.5")),
-                            bill_day(3, growing=1, difference_amount_usd=D(7))]),
-            "Bill and cost agree to the last digit on all 2 complete days;"
-            " credits take $1.50 off the bill.",
+            sentences.bill(
+                [
+                    bill_day(1),
+                    bill_day(2, credits_amount_usd=D("-1.5")),
+                    bill_day(3, growing=1, difference_amount_usd=D(7)),
+                ]
+            ),
+            (
+                "Bill and cost agree to the last digit on all 2 complete days;"
+                " credits take $1.50 off the bill."
+            ),
         ),
         (
             sentences.bill([bill_day(1), bill_day(2, difference_amount_usd=D("-0.25"))]),
-            "Bill and cost differ on 1 of 2 complete days, most on 2 Sep 2026 by −$0.25;"  # noqa: RUF001
-            " there are no credits.",
+            (
+                "Bill and cost differ on 1 of 2 complete days, most on 2 Sep 2026 by −$0.25;"
+                " there are no credits."
+            ),
         ),
     ],
 )
@@ -179,8 +217,9 @@ def test_sentences(text: str, expected: str) -> None:
 def days(first: dt.date, number: int, growing: int = 0) -> list[values.Day]:
     """Return days that cost 1, 2, 3, ...; the last ones are not complete."""
     return [
-        values.Day(first + dt.timedelta(index), D(index + 1), D(0), 0, 0,
-                   int(index >= number - growing), 0)
+        values.Day(
+            first + dt.timedelta(index), D(index + 1), D(0), 0, 0, int(index >= number - growing), 0
+        )
         for index in range(number)
     ]
 
@@ -192,7 +231,10 @@ def organization(first_day: dt.date) -> values.Organization:
 
 def test_complete_days_are_compared_with_the_same_days() -> None:
     found = compare(
-        days(SEPTEMBER, 18, growing=2), days(AUGUST, 31), [month()], [organization(AUGUST)],
+        days(SEPTEMBER, 18, growing=2),
+        days(AUGUST, 31),
+        [month()],
+        [organization(AUGUST)],
         SEPTEMBER,
     )
     total = D(sum(range(1, 17)))
@@ -201,7 +243,10 @@ def test_complete_days_are_compared_with_the_same_days() -> None:
 
 def test_a_month_that_is_over_is_compared_with_a_whole_month() -> None:
     found = compare(
-        days(SEPTEMBER, 30), days(AUGUST, 31), [month(is_final=True)], [organization(AUGUST)],
+        days(SEPTEMBER, 30),
+        days(AUGUST, 31),
+        [month(is_final=True)],
+        [organization(AUGUST)],
         SEPTEMBER,
     )
     assert found is not None
@@ -230,7 +275,9 @@ def test_without_complete_data_there_is_no_comparison(
     before: list[values.Day], first_day: dt.date, growing: int
 ) -> None:
     assert (
-        compare(days(SEPTEMBER, 3, growing), before, [month()], [organization(first_day)], SEPTEMBER)
+        compare(
+            days(SEPTEMBER, 3, growing), before, [month()], [organization(first_day)], SEPTEMBER
+        )
         is None
     )
 

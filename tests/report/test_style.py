@@ -16,7 +16,7 @@ from tests.each import each
     ("text", "expected"),
     [
         (style.money(Decimal("1234.565")), "$1,234.57"),
-        (style.money(Decimal("-19.4")), "−$19.40"),  # noqa: RUF001
+        (style.money(Decimal("-19.4")), "−$19.40"),
         (style.money(Decimal("0.0049")), "<$0.01"),
         (style.money(Decimal(0)), "$0.00"),
         (style.whole_money(Decimal("11173.53")), "$11,174"),
@@ -36,10 +36,12 @@ def test_numbers_and_ids_are_written_for_people(text: str, expected: str) -> Non
     assert text == expected
 
 
-@given(st.decimals(allow_nan=False, allow_infinity=False, places=18, min_value=-1e18, max_value=1e18))
+@given(
+    st.decimals(allow_nan=False, allow_infinity=False, places=18, min_value=-1e18, max_value=1e18)
+)
 def test_exact_money_has_all_digits(amount: Decimal) -> None:
     cents, rest = style.exact_money(amount)
-    assert Decimal((cents + rest).replace(",", "").replace("−", "-")) == amount  # noqa: RUF001
+    assert Decimal((cents + rest).replace(",", "").replace("−", "-")) == amount
     assert len(cents.partition(".")[2]) == 2
     assert not rest.endswith("0")
 
@@ -121,8 +123,7 @@ def test_series_are_told_apart_with_each_kind_of_colour_blindness(theme: int) ->
     for name, matrix in BLINDNESS.items():
         for one, other in itertools.combinations(colours, 2):
             distance = sum(
-                (a - b) ** 2
-                for a, b in zip(seen(one, matrix), seen(other, matrix), strict=True)
+                (a - b) ** 2 for a, b in zip(seen(one, matrix), seen(other, matrix), strict=True)
             )
             assert distance**0.5 > 14, (name, one, other, round(distance**0.5, 1))
 
