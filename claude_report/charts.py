@@ -193,7 +193,6 @@ def bars(found: Sequence[Bar]) -> Picture:
     rows = [
         {
             "rank": rank,
-            "name": style.clean(bar.name, 60),
             "amount": float(bar.amount),
             "text": bar.text,
             "mark": None if bar.mark is None else float(bar.mark),
@@ -206,7 +205,7 @@ def bars(found: Sequence[Bar]) -> Picture:
 
     def draw(width: int) -> Any:
         beside = width == WIDE
-        left = 230 if beside else 0
+        left = NAMES if beside else 0
         right = width - 16 - (widest * 7 + 8)
         band = 24 if beside else 40
         y = alt.Y("rank:O", axis=None, scale=alt.Scale(paddingInner=0, paddingOuter=0))
@@ -221,12 +220,7 @@ def bars(found: Sequence[Bar]) -> Picture:
             base.mark_text(align="left", dx=5, dy=down, fill=style.INK.light).encode(
                 x=x, y=y, text="text:N"
             ),
-            base.mark_text(
-                align="right" if beside else "left",
-                dy=0 if beside else -9,
-                limit=left - 10 if beside else width - 20,
-                fill=style.INK.light,
-            ).encode(x=alt.value(left - 8 if beside else 0), y=y, text="name:N"),
+            _names([bar.name for bar in found], width, y),
         ]
         if any(row["mark"] is not None for row in rows):
             layers.append(
@@ -260,11 +254,10 @@ def dots(
         math.log10(price) for _, prices in found for price in prices.values() if price > 0
     ] or [0.0]
     decades = [10.0**power for power in range(math.floor(min(powers)), math.floor(max(powers)) + 2)]
-    names = [{"rank": rank, "name": style.clean(name, 60)} for rank, (name, _) in enumerate(found)]
 
     def draw(width: int) -> Any:
         beside = width == WIDE
-        left = 230 if beside else 8
+        left = NAMES if beside else 8
         band = 26 if beside else 42
         y = alt.Y("rank:O", axis=None, scale=alt.Scale(paddingInner=0, paddingOuter=0))
         x = alt.X(
@@ -300,16 +293,7 @@ def dots(
                 ),
             )
         )
-        text = (
-            _chart(names)
-            .mark_text(
-                align="right" if beside else "left",
-                dy=0 if beside else -10,
-                limit=left - 14 if beside else width - 24,
-                fill=style.INK.light,
-            )
-            .encode(x=alt.value(left - 12 if beside else 0), y=y, text="name:N")
-        )
+        text = _names([name for name, _ in found], width, y)
         return alt.layer(points, text).properties(
             width=width - 24, height=max(1, len(found)) * band
         )
@@ -324,6 +308,20 @@ SHAPES: tuple[Literal["circle", "square", "diamond", "triangle-up", "triangle-do
     "triangle-up",
     "triangle-down",
 )
+
+
+NAMES = 230
+"""Pixels for the names beside bars. On a phone they stand above them."""
+
+
+def _names(names: Sequence[str], width: int, y: alt.Y) -> alt.Chart:
+    beside = width == WIDE
+    room = NAMES - 14 if beside else width - 24
+    rows = [{"rank": rank, "name": style.fit(name, room)} for rank, name in enumerate(names)]
+    text = _chart(rows).mark_text(
+        align="right" if beside else "left", dy=0 if beside else -10, fill=style.INK.light
+    )
+    return text.encode(x=alt.value(NAMES - 10 if beside else 0), y=y, text="name:N")
 
 
 def _bar_colour(bar: Bar) -> style.Colour:
@@ -357,7 +355,7 @@ def _money_axis(highest: float) -> alt.Axis:
 
 
 def _chart(rows: Sequence[dict[str, Any]]) -> alt.Chart:
-    return alt.Chart({"values": list(rows)})
+    return alt.Chart(alt.Data(values=list(rows)))  # type: ignore[no-untyped-call]
 
 
 def _picture(draw: Callable[[int], Any]) -> Picture:

@@ -145,6 +145,31 @@ def clean(name: str | None, length: int = NAME_LENGTH) -> str:
     return text or "(no name)"
 
 
+def fit(name: str, pixels: float) -> str:
+    """Return a name cut to a width in a chart.
+
+    Vega's own limit cuts in the middle of a character beyond 16 bits, and fails.
+    """
+    text = clean(name)
+    room = pixels
+    for index, character in enumerate(text):
+        room -= _width(character)
+        if room < 0:
+            return text[: max(1, index - 1)].rstrip() + "…"
+    return text
+
+
+def _width(character: str) -> float:
+    """Return at least the width of a character in pixels."""
+    if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
+        return 0
+    if unicodedata.east_asian_width(character) in {"W", "F"} or ord(character) > 0xFFFF:  # noqa: PLR2004
+        return FONT_SIZE * 1.35
+    if character in "ijlt.,:;|'!()[] -":
+        return FONT_SIZE * 0.35
+    return FONT_SIZE * (0.9 if character in "mwMW@%" else 0.72 if character.isupper() else 0.58)
+
+
 def quoted(name: str | None) -> str:
     """Return a name for a sentence: isolated, so that its direction does not turn the sentence."""
     return f"\N{FIRST STRONG ISOLATE}{clean(name, 48)}\N{POP DIRECTIONAL ISOLATE}"

@@ -7,12 +7,9 @@ organizations, amounts and counts are sums over all of them.
 
 from __future__ import annotations
 
-import datetime as dt
+import datetime as dt  # marts.py reads the types of the columns
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from decimal import Decimal
+from decimal import Decimal  # noqa: TC003
 
 TOKEN_KINDS = (
     "uncached_input_tokens",

@@ -172,6 +172,7 @@ TABLES = {
             (select sum(amount_usd) from claude_daily
                 where month = date '{MONTH}' - interval 1 month and day(day) <= number)
         from range(1, 32) as numbers(number)
+        order by number
         """,
         "",
     ),
@@ -606,9 +607,9 @@ def test_a_page_of_many_rows_is_small(spend_marts: Path, tmp_path: Path) -> None
         database.execute(
             f"""
             insert into claude_marts.claude_cost by name
-            select * replace (
-                row.actor_id || '-' || (number % 4000) as actor_id,
-                row.actor_name || ' ' || (number % 4000) as actor_name,
+            select * exclude (number) replace (
+                actor_id || '-' || (number % 4000) as actor_id,
+                actor_name || ' ' || (number % 4000) as actor_name,
                 date '{RECENT:%Y-%m-%d}' - cast(number % 365 as integer) as day
             )
             from range(730000) as numbers(number)
