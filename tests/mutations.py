@@ -38,6 +38,7 @@ class Mutation(NamedTuple):
 
     name: str
     module: str
+    """A module of the tap, or the path of another one."""
     text: str
     """Source text, which occurs once in the module."""
     replacement: str
@@ -728,6 +729,42 @@ MUTATIONS = (
         "{self.requests:,.0f} requests",
         "tests/unit/test_progress.py -k the_line",
     ),
+    # -- the spend report
+    Mutation(
+        "tables of the page round money",
+        "claude_report/style",
+        'fraction.rstrip("0").ljust(2, "0")',
+        'fraction[:6].rstrip("0").ljust(2, "0")',
+        "tests/report/test_style.py -k exact_money",
+    ),
+    Mutation(
+        "a day that still grows is compared with a whole one",
+        "claude_report/overview",
+        "if growing is None or it.day < growing",
+        "if True",
+        "tests/report/test_sentences.py -k complete_days",
+    ),
+    Mutation(
+        "the forecast is the sum of those that there are",
+        "claude_report/overview",
+        "(not it.is_final and it.through_day is None)",
+        "False",
+        "tests/report/test_sentences.py -k forecasts_add_up",
+    ),
+    Mutation(
+        "a name can turn its sentence around",
+        "claude_report/style",
+        r"\N{FIRST STRONG ISOLATE}{",
+        "{",
+        "tests/report/test_style.py -k cannot_turn",
+    ),
+    Mutation(
+        "names on the page are HTML",
+        "claude_report/page",
+        "        return escape(value)\n",
+        "        return Markup(value)\n",
+        "tests/e2e/test_report.py -k hostile",
+    ),
 )
 
 
@@ -744,7 +781,8 @@ def copy_to(folder: Path) -> None:
 @contextlib.contextmanager
 def broken(mutation: Mutation, folder: Path) -> Iterator[None]:
     """Break the rule in a copy. Raises ``ValueError`` if the text does not occur exactly once."""
-    path = folder / PACKAGE / f"{mutation.module}.py"
+    package = "" if "/" in mutation.module else PACKAGE
+    path = folder / package / f"{mutation.module}.py"
     # Its time has a resolution of a second, so the compiled module could outlive its source.
     compiled = Path(importlib.util.cache_from_source(str(path)))
     source = path.read_text(encoding="utf-8")
