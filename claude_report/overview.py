@@ -317,8 +317,8 @@ def _notes(marts: Marts, days: Sequence[Day]) -> list[str]:
 
 def _state(it: Day) -> str:
     if it.growing:
-        return "not complete"
-    return "may change" if it.unsettled else "settled"
+        return "incomplete"
+    return "unsettled" if it.unsettled else "settled"
 
 
 def _share(part: Decimal, all_of_it: Collection[Decimal]) -> Decimal | None:

@@ -15,10 +15,10 @@ from markupsafe import Markup, escape
 from claude_report import style
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from claude_report.charts import Picture
-    from claude_report.layout import Figure, Kind, Page
+    from claude_report.layout import Figure, Kind, Page, Table
 
 COLOURS = (
     style.PAPER,
@@ -33,6 +33,9 @@ COLOURS = (
 )
 
 
+_TAG = re.compile(r"<[^>]*>")
+_ROLE = re.compile(r' (?:class|role|aria-[a-z]+)="[^"]*"')
+"""What Vega says of parts of a picture. The picture as a whole has a title and a description."""
 FORMATS: dict[str, Callable[[Any], str]] = {
     "count": style.count,
     "share": style.percent,
@@ -58,7 +61,7 @@ def render(page: Page) -> str:
         "moment": style.moment,
         "clean": style.clean,
     }
-    environment.globals |= {"svg": svg, "legend_class": legend_class}
+    environment.globals |= {"svg": svg, "legend_class": legend_class, "cell_classes": cell_classes}
     css = _css(environment)
     return environment.get_template("page.html.j2").render(
         page=page,
@@ -94,6 +97,24 @@ def svg(figure: Figure, picture: Picture) -> Markup:
     )
 
 
+def cell_classes(table: Table) -> list[str]:
+    """Return the class of the cells of each column: the cents of money stand below each other."""
+    rows = [*table.rows, table.total] if table.total else table.rows
+    return [
+        _cell_class(column.kind, [row[index] for row in rows])
+        for index, column in enumerate(table.columns)
+    ]
+
+
+def _cell_class(kind: Kind, values: Sequence[Any]) -> str:
+    if kind in {"text", "day"}:
+        return "text"
+    if kind != "money":
+        return "number"
+    amounts = [it for it in values if isinstance(it, Decimal)]
+    return f"number f{max((len(style.exact_money(it)[1]) for it in amounts), default=0)}"
+
+
 def legend_class(colour: style.Colour | None) -> str:
     """Return the class that gives an element a colour in both themes."""
     return "" if colour is None else f"c{COLOURS.index(colour)}"
@@ -109,7 +130,7 @@ def _labelled(drawn: str, figure: Figure, form: str) -> Markup:
     )
     head, _, rest = drawn.partition(">")
     head = head.removeprefix("<svg ")
-    rest = re.sub(r' xmlns(:xlink)?="[^"]*"', "", rest)
+    rest = _TAG.sub(lambda tag: _ROLE.sub("", tag[0]), rest)
     return opening + Markup(f"{head}>") + words + Markup(rest)
 
 

@@ -80,6 +80,8 @@ class _Parser(HTMLParser):
         assert opened == tag
         text = self.text.replace("\u2068", "").replace("\u2069", "").strip()
         if tag in {"td", "th"}:
+            if text == "–" and attributes.get("class") == "text":
+                text = ""
             self.table[-1].append(self.value if self.value is not None else text)
             self.value = None
         if tag == "data":
@@ -260,7 +262,7 @@ TABLES = {
             f"select {CODE_SUMS}, sum(tool_actions_accepted)::decimal(38, 12)"
             " / nullif(sum(tool_actions_accepted + tool_actions_rejected), 0)"
             f" from claude_code_people where {IN_MONTH} group by person_type, person_id"
-            f" order by {COST} desc"
+            f" order by {COST} desc, person_type, person_id"
         ),
         f"select {CODE_SUMS} from claude_code_people where {IN_MONTH}",
     ),
