@@ -35,8 +35,8 @@ test-fast: $(INSTALLED)  ## run the tests that are over in a minute and need no 
 test-all: $(INSTALLED) .dbt/.installed  ## run all tests, and measure the coverage
 	$(TEST) --cov --cov-fail-under=97
 
-picture: $(INSTALLED)  ## draw the picture of docs/report.md, of the page that the demo has written
-	$(RUN) docs.picture $(or $(PAGE),.demo/claude-report.html)
+picture: $(INSTALLED) .dbt/.installed  ## draw docs/report.png: the spend report of a simulated customer, or PAGE
+	$(RUN) docs.picture $(PAGE)
 
 snapshot: $(INSTALLED)  ## renew the catalogue that the tests compare with
 	$(RUN) pytest -q tests/tap/test_catalog.py --snapshot

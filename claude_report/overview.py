@@ -150,6 +150,8 @@ def _forecast_card(
     expected, low, high = forecast
     if low is None or high is None:
         detail = "No range yet: it needs two days."
+    elif low == high:
+        detail = "No range: no more is expected than is spent."
     else:
         detail = f"between {style.whole_money(low)} and {style.whole_money(high)}"
     return Card(title, style.whole_money(expected), detail)

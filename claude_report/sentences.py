@@ -63,7 +63,7 @@ def headline(
     if comparison is None:
         return f"{first}."
     if not comparison[1]:
-        return f"{first}; last month's same days had none."
+        return f"{first}; last month's same days had no cost."
     return f"{first}; all cost is {change(*comparison)} on last month's same days."
 
 

@@ -97,7 +97,7 @@ def limit(spent: int) -> values.Limit:
         (sentences.headline({}, None), "There is no cost yet."),
         (
             sentences.headline({"chat": D(1)}, (D(1), D(0))),
-            "Chat is all of the cost; last month's same days had none.",
+            "Chat is all of the cost; last month's same days had no cost.",
         ),
         (
             sentences.pace(SEPTEMBER, (D("11173.5"), D(8276), D(14071)), {"": "over"}),
