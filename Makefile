@@ -74,6 +74,7 @@ wheel:  ## build the wheel, and try it in a clean environment
 	build/wheel/venv/bin/pip wheel --quiet --no-deps --wheel-dir build/wheel .
 	build/wheel/venv/bin/pip install --quiet build/wheel/*.whl
 	cd build/wheel && venv/bin/tap-claude --version
+	cd build/wheel && venv/bin/claude-report --help > help.txt
 	cd build/wheel && venv/bin/tap-claude --discover > catalog.json
 	cd build/wheel && venv/bin/python -c "import json; assert json.load(open('catalog.json'))['streams']"
 

@@ -763,7 +763,7 @@ MUTATIONS = (
         "claude_report/page",
         "        return escape(value)\n",
         "        return Markup(value)\n",
-        "tests/e2e/test_report.py -k hostile",
+        "tests/report/test_page.py -k cells",
     ),
 )
 
