@@ -38,6 +38,9 @@ test-all: $(INSTALLED) .dbt/.installed  ## run all tests, and measure the covera
 snapshot: $(INSTALLED)  ## renew the catalogue that the tests compare with
 	$(RUN) pytest -q tests/tap/test_catalog.py --snapshot
 
+examples: $(INSTALLED) .dbt/.installed  ## renew the results below the SQL of docs/
+	$(RUN) pytest -q tests/e2e/test_docs.py -k shows_the_result --snapshot
+
 chaos: $(INSTALLED)  ## run the tap against every fault of the simulator (ten minutes)
 	@PYTHONUTF8=1 $(RUN) chaos
 
@@ -108,4 +111,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@.bench/$*/bin/pip install --quiet --requirement $<
 	@touch $@
 
-.PHONY: help bench demo test test-fast test-all snapshot chaos fuzz mutations lint docs wheel clean constraints
+.PHONY: help bench demo test test-fast test-all snapshot examples chaos fuzz mutations lint docs wheel clean constraints
