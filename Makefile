@@ -62,10 +62,10 @@ lint: $(INSTALLED)  ## check style, format, types, dependencies, spelling, workf
 	$(RUN) check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(RUN) check_jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
 	$(RUN) cogapp --check $(PAGES)
-	$(VENV)/bin/python transform/generate.py --check
+	$(RUN) transform.generate --check
 
 docs: $(INSTALLED)  ## generate the tables of the README and docs/, and the lists of transform/
-	$(VENV)/bin/python transform/generate.py
+	$(RUN) transform.generate
 	$(RUN) cogapp -r $(PAGES)
 
 wheel:  ## build the wheel, and try it in a clean environment
