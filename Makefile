@@ -41,6 +41,9 @@ picture: $(INSTALLED) .dbt/.installed  ## draw docs/report.png: the spend report
 snapshot: $(INSTALLED)  ## renew the catalogue that the tests compare with
 	$(RUN) pytest -q tests/tap/test_catalog.py --snapshot
 
+examples: $(INSTALLED) .dbt/.installed  ## renew the results below the SQL of docs/
+	$(RUN) pytest -q tests/e2e/test_docs.py -k shows_the_result --snapshot
+
 chaos: $(INSTALLED)  ## run the tap against every fault of the simulator (ten minutes)
 	@PYTHONUTF8=1 $(RUN) chaos
 
@@ -62,10 +65,10 @@ lint: $(INSTALLED)  ## check style, format, types, dependencies, spelling, workf
 	$(RUN) check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(RUN) check_jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
 	$(RUN) cogapp --check $(PAGES)
-	$(VENV)/bin/python transform/generate.py --check
+	$(RUN) transform.generate --check
 
 docs: $(INSTALLED)  ## generate the tables of the README and docs/, and the lists of transform/
-	$(VENV)/bin/python transform/generate.py
+	$(RUN) transform.generate
 	$(RUN) cogapp -r $(PAGES)
 
 wheel:  ## build the wheel, and try it in a clean environment
@@ -112,4 +115,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@.bench/$*/bin/pip install --quiet --requirement $<
 	@touch $@
 
-.PHONY: picture help bench demo test test-fast test-all snapshot chaos fuzz mutations lint docs wheel clean constraints
+.PHONY: help picture bench demo test test-fast test-all snapshot examples chaos fuzz mutations lint docs wheel clean constraints

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import re
 import shlex
 import shutil
@@ -38,12 +39,17 @@ class Mutation(NamedTuple):
 
     name: str
     module: str
-    """A module of the tap, or the path of another one."""
+    """A module of the tap, or the path of another file."""
     text: str
     """Source text, which occurs once in the module."""
     replacement: str
     tests: str
     """Arguments of pytest: the tests that should fail."""
+
+    @property
+    def file(self) -> str:
+        """Path of the file that is broken."""
+        return self.module if "/" in self.module else f"{PACKAGE}/{self.module}.py"
 
 
 MUTATIONS = (
@@ -732,38 +738,67 @@ MUTATIONS = (
     # -- the spend report
     Mutation(
         "tables of the page round money",
-        "claude_report/style",
+        "claude_report/style.py",
         'fraction.rstrip("0").ljust(2, "0")',
         'fraction[:6].rstrip("0").ljust(2, "0")',
         "tests/report/test_style.py -k exact_money",
     ),
     Mutation(
         "a day that still grows is compared with a whole one",
-        "claude_report/overview",
+        "claude_report/overview.py",
         "if growing is None or it.day < growing",
         "if True",
         "tests/report/test_sentences.py -k complete_days",
     ),
     Mutation(
         "the forecast is the sum of those that there are",
-        "claude_report/overview",
+        "claude_report/overview.py",
         "(not it.is_final and it.through_day is None)",
         "False",
         "tests/report/test_sentences.py -k forecasts_add_up",
     ),
     Mutation(
         "a name can turn its sentence around",
-        "claude_report/style",
+        "claude_report/style.py",
         r"\N{FIRST STRONG ISOLATE}{",
         "{",
         "tests/report/test_style.py -k cannot_turn",
     ),
     Mutation(
         "names on the page are HTML",
-        "claude_report/page",
+        "claude_report/page.py",
         "        return escape(value)\n",
         "        return Markup(value)\n",
         "tests/report/test_page.py -k cells",
+    ),
+    # -- the marts
+    Mutation(
+        "deleted rows of a report are cost",
+        "transform/macros/claude_stage.sql",
+        "    and (last_reads.read_at is null or last_reads.read_at <= versions.extracted_at)\n",
+        "",
+        "tests/e2e/test_dbt_package.py -k nothing_is_loaded",
+    ),
+    Mutation(
+        "every version of a row counts",
+        "transform/macros/claude_stage.sql",
+        "where claude_version = 1",
+        "where claude_version > 0",
+        "tests/e2e/test_dbt_package.py -k nothing_is_loaded",
+    ),
+    Mutation(
+        "money is rounded",
+        "transform/macros/claude_types.sql",
+        "'money': 'decimal(38, 18)'",
+        "'money': 'decimal(38, 6)'",
+        "tests/e2e/test_dbt_package.py -k nothing_is_loaded",
+    ),
+    Mutation(
+        "a weekend is forecast as any day",
+        "transform/models/intermediate/int_claude__forecasts.sql",
+        "days_to_come.days * coalesce(by_weekday.total / by_weekday.days, overall.mean)",
+        "days_to_come.days * overall.mean",
+        "tests/e2e/test_dbt_package.py -k nothing_is_loaded",
     ),
 )
 
@@ -781,13 +816,12 @@ def copy_to(folder: Path) -> None:
 @contextlib.contextmanager
 def broken(mutation: Mutation, folder: Path) -> Iterator[None]:
     """Break the rule in a copy. Raises ``ValueError`` if the text does not occur exactly once."""
-    package = "" if "/" in mutation.module else PACKAGE
-    path = folder / package / f"{mutation.module}.py"
+    path = folder / mutation.file
     # Its time has a resolution of a second, so the compiled module could outlive its source.
     compiled = Path(importlib.util.cache_from_source(str(path)))
     source = path.read_text(encoding="utf-8")
     if (count := source.count(mutation.text)) != 1:
-        msg = f"the text occurs {count} times in {mutation.module}.py"
+        msg = f"the text occurs {count} times in {mutation.file}"
         raise ValueError(msg)
     try:
         path.write_text(source.replace(mutation.text, mutation.replacement), encoding="utf-8")
@@ -810,6 +844,7 @@ def run_tests(tests: str, folder: Path) -> tuple[int | None, str]:
             text=True,
             timeout=TIMEOUT,
             check=False,
+            env=os.environ | {"TESTS_DBT": str(ROOT / ".dbt")},
         )
     except subprocess.TimeoutExpired:
         return None, ""

@@ -79,6 +79,16 @@ def both(customers: Callable[[str], Customer], folder: Path, dbt: Dbt) -> Path:
 
 
 @pytest.mark.slow
+def test_it_builds_where_nothing_is_loaded_yet(folder: Path, dbt: Dbt) -> None:
+    """And its unit tests pass, which need no rows."""
+    built = dbt.run("build", target="duckdb", CLAUDE_DBT_PATH=str(folder / "empty.duckdb"))
+    for test in yaml.safe_load((PACKAGE / "models" / "_unit_tests.yml").read_text())["unit_tests"]:
+        assert f"PASS {test['model']}::{test['name']}" in built
+    with duckdb.connect(str(folder / "empty.duckdb"), read_only=True) as database:
+        assert [mart for mart in MARTS if len(rows(database, mart)) > 1] == []
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["console", "enterprise"])
 def test_one_credential_is_enough(
     kind: str, customers: Callable[[str], Customer], server: Server, folder: Path, dbt: Dbt
@@ -201,7 +211,7 @@ def test_a_project_of_somebody_else_takes_the_package_by_git(both: Path, tmp_pat
     (project / "packages.yml").write_text(packages.replace(address, clone.as_uri()))
     dbt = Dbt(tmp_path / "dbt")
     dbt.run("deps", target="duckdb", package=project)
-    path = tmp_path / "own.duckdb"
+    path = tmp_path / "theirs.duckdb"
     shutil.copy(both, path)
     env: dict[str, Any] = {"CLAUDE_DBT_PATH": str(path), "CLAUDE_DBT_SCHEMA": "own"}
     dbt.run("run", target="duckdb", package=project, **env)
@@ -223,12 +233,18 @@ def test_meltano_builds_the_marts(both: Path, tmp_path: Path) -> None:
     utility["executable"] = str(BIN / "dbt")
     project = {
         "project_id": "somebody-else",
+        "default_environment": "dev",
+        "environments": [{"name": "dev"}],
         "send_anonymous_usage_stats": False,
         "plugins": {"utilities": [utility]},
         "jobs": [{"name": "build", "tasks": ["dbt:build"]}],
     }
     (tmp_path / "meltano.yml").write_text(yaml.safe_dump(project))
     shutil.copytree(PACKAGE, tmp_path / "transform")
+    variables = tmp_path / "transform" / "dbt_project.yml"
+    text = variables.read_text()
+    assert "  claude_schema: claude\n" in text
+    variables.write_text(text.replace("claude_schema: claude\n", "claude_schema: claude_a\n"))
     path = tmp_path / "meltano.duckdb"
     shutil.copy(both, path)
     done = subprocess.run(
@@ -239,8 +255,7 @@ def test_meltano_builds_the_marts(both: Path, tmp_path: Path) -> None:
             CLAUDE_DBT_SCHEMA="by_meltano",
             DBT_TARGET="duckdb",
             MELTANO_CLI_DISABLE_VERSION_CHECK="true",
-        )
-        | {"DBT_VARS": json.dumps({"claude_schema": "claude_a"})},
+        ),
         capture_output=True,
         text=True,
         check=False,
