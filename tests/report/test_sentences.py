@@ -138,18 +138,24 @@ def limit(spent: int) -> values.Limit:
         ),
         (
             sentences.people([actor(None, 9), actor("api_actor", 6), actor("user_actor", 5)]),
-            "api (API key) comes first with 30% of the cost; one person has 25%,"
-            " keys, service accounts and others have the rest.",
+            (
+                "api (API key) comes first with 30% of the cost; one person has 25%,"
+                " keys, service accounts and others have the rest."
+            ),
         ),
         (
             sentences.people([actor("user_actor", 3), actor("user_actor", 2), actor(None, 5)]),
-            "user comes first with 30% of the cost; 2 people have 50%,"
-            " keys, service accounts and others have the rest.",
+            (
+                "user comes first with 30% of the cost; 2 people have 50%,"
+                " keys, service accounts and others have the rest."
+            ),
         ),
         (
             sentences.people([actor("api_actor", 3)]),
-            "api (API key) comes first with 100% of the cost;"
-            " none of it is attributed to a person.",
+            (
+                "api (API key) comes first with 100% of the cost;"
+                " none of it is attributed to a person."
+            ),
         ),
         (sentences.people([actor(None, 3)]), "It is not known who caused the cost."),
         (sentences.budgets([budget("near")]), "The only budget is nearly spent."),
