@@ -144,7 +144,7 @@ def people(actors: Sequence[values.Actor]) -> str:
         return f"{text}; none of it is attributed to a person."
     share = percent(sum((it.amount_usd for it in persons), Decimal(0)) / total)
     all_of_them = "one person has" if len(persons) == 1 else f"{count(len(persons))} people have"
-    return f"{text}; {all_of_them} {share}, keys, service accounts and others have the rest."
+    return f"{text}; {all_of_them} {share}, and keys, service accounts and others have the rest."
 
 
 def teams(found: Sequence[values.Team]) -> str:

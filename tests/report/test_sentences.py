@@ -140,14 +140,14 @@ def limit(spent: int) -> values.Limit:
             sentences.people([actor(None, 9), actor("api_actor", 6), actor("user_actor", 5)]),
             (
                 "api (API key) comes first with 30% of the cost; one person has 25%,"
-                " keys, service accounts and others have the rest."
+                " and keys, service accounts and others have the rest."
             ),
         ),
         (
             sentences.people([actor("user_actor", 3), actor("user_actor", 2), actor(None, 5)]),
             (
                 "user comes first with 30% of the cost; 2 people have 50%,"
-                " keys, service accounts and others have the rest."
+                " and keys, service accounts and others have the rest."
             ),
         ),
         (
