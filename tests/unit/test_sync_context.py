@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from tap_claude.config import Config
+from tap_claude.config import Config, with_defaults
 from tap_claude.sync_context import SyncContext
 
 
@@ -17,5 +17,5 @@ from tap_claude.sync_context import SyncContext
 def test_times_of_runs_sort_as_text(microsecond: int, fraction: str) -> None:
     """Targets that append rows find the newest version of a row by its text."""
     started_at = dt.datetime(2026, 3, 20, 13, 37, 42, microsecond, tzinfo=dt.UTC)
-    run = SyncContext(Config({}), started_at, logging.getLogger(__name__))
+    run = SyncContext(Config(with_defaults({})), started_at, logging.getLogger(__name__))
     assert run.extracted_at == f"2026-03-20T13:37:42.{fraction}Z"
