@@ -151,7 +151,7 @@ def rate_limited(requests: int, seconds: float) -> Result:
     complaints = [*output_complaints(run), *success_complaints(run), *difference(tables, right)]
     if max(limit.refused.values(), default=0) >= MOST_REFUSALS:
         complaints.append(f"rejected too often: {dict(limit.refused)}")
-    name = f"rate limit of {requests} in {seconds:.0f} s that tells no time"
+    name = f"rate limit of {requests} in {seconds:.0f} s that does not report its reset"
     return Result(
         name,
         injected=limit.refused.total(),
@@ -186,5 +186,5 @@ def _pairs(*, short: bool) -> Iterator[tuple[Kind, Endpoint]]:
 
 def _repeated(served: Simulator) -> int:
     """Count the repeated requests."""
-    asked = Counter((seen.path, seen.query) for seen in served.seen)
-    return sum(times - 1 for times in asked.values())
+    sent = Counter((seen.path, seen.query) for seen in served.seen)
+    return sum(times - 1 for times in sent.values())

@@ -1,7 +1,7 @@
-"""Prove that every rule has a test: break the rules one by one, and see the tests fail.
+"""Prove that every rule has a test: break the rules one by one; the tests must fail.
 
 ``python -m tests.mutations [NAME ...]`` applies each mutation to a copy of the tracked files, runs
-the tests that should notice there, and prints which one did. It exits with 1 if a mutation survived
+the tests that should fail, and prints which one did. It exits with 1 if a mutation survived
 or could not be tried. With ``--baseline``, the same tests run on an unchanged copy instead, where
 all of them must pass: otherwise, a failure proves nothing.
 """
@@ -69,7 +69,7 @@ MUTATIONS = (
         "tests/unit/test_bookmarks.py -k bookmark_in_the_future",
     ),
     Mutation(
-        "a bookmark in the future is believed",
+        "a bookmark in the future is used",
         "report_read",
         "            bookmark = self._now\n",
         "",
@@ -104,14 +104,14 @@ MUTATIONS = (
         "tests/tap/test_enterprise.py -k gap_in_a_series",
     ),
     Mutation(
-        "the bookmark forgets the good buckets of a broken page",
+        "the complete buckets of an invalid page do not count",
         "report_read",
         "self._bookmark.advance(newest)  # to the last complete bucket",
         "pass",
-        "tests/tap/test_reports.py -k last_whole_bucket",
+        "tests/tap/test_reports.py -k last_complete_bucket",
     ),
     Mutation(
-        "a day long ago is taken for the newest one",
+        "a day long ago counts as the newest one",
         "report_read",
         "if full_range.end - _NEWEST_DAY_LAG <= day < window.end",
         "if day < window.end",
@@ -125,14 +125,14 @@ MUTATIONS = (
         "tests/unit/test_windows.py",
     ),
     Mutation(
-        "what was not reported is not read again",
+        "unreported buckets are not read again",
         "windows",
         "start = min(start, unreported_since)",
         "pass",
         "tests/tap/test_bucket_log.py -k killed_run",
     ),
     Mutation(
-        "the API is asked for days before its floor",
+        "days before the API's first day are requested",
         "windows",
         "return max(floors, default=None)",
         "return None",
@@ -140,14 +140,14 @@ MUTATIONS = (
     ),
     # -- report_buckets
     Mutation(
-        "the state does not say what was not reported",
+        "the state does not have the unreported buckets",
         "bucket_log",
         "self.parts[-1][UNREPORTED_SINCE] = format_time(self.until)",
         "pass",
         "tests/tap/test_bucket_log.py -k killed_run",
     ),
     Mutation(
-        "what was reported is reported for ever",
+        "the state never forgets unreported buckets",
         "bucket_log",
         "part.pop(UNREPORTED_SINCE, None)",
         "part.get(UNREPORTED_SINCE)",
@@ -183,18 +183,18 @@ MUTATIONS = (
     ),
     # -- buckets and rows
     Mutation(
-        "a row of another day is taken",
+        "a row of another day is accepted",
         "buckets",
         'if found != asked["starting_at"] and (found is not None or self.has_dated_rows):',
         "if False:",
-        "tests/tap/test_analytics.py -k counted_wrong",
+        "tests/tap/test_analytics.py -k out_of_order_or_range",
     ),
     Mutation(
         "the end of a row is not checked",
         "buckets",
         "if record[name] not in (None, asked[name]):",
         "if False:",
-        "tests/tap/test_analytics.py -k month_is_not_taken",
+        "tests/tap/test_analytics.py -k row_of_a_month",
     ),
     Mutation(
         "a growing bucket is complete",
@@ -229,28 +229,28 @@ MUTATIONS = (
         "report_kinds",
         "if start != self._due or end - start != self._width or end > self._window.end:",
         "if end - start != self._width or end > self._window.end:",
-        "tests/tap/test_pagination.py -k not_asked_for",
+        "tests/tap/test_pagination.py -k not_requested",
     ),
     Mutation(
-        "days are taken for hours",
+        "days are accepted as hours",
         "report_kinds",
         "if start != self._due or end - start != self._width or end > self._window.end:",
         "if start != self._due or end > self._window.end:",
-        "tests/tap/test_reports.py -k days_are_not_taken",
+        "tests/tap/test_reports.py -k days_are_not_accepted",
     ),
     Mutation(
-        "a bucket does not go on in the next page",
+        "a bucket does not continue on the next page",
         "report_kinds",
         "if index == 0 and reading.continues(window):",
         "if False:",
-        "tests/tap/test_pagination.py -k goes_on",
+        "tests/tap/test_pagination.py -k continues_on",
     ),
     Mutation(
         "a bucket is finished before its next page",
         "report_kinds",
         "if not page.has_next:",
         "if True:",
-        "tests/tap/test_pagination.py -k goes_on",
+        "tests/tap/test_pagination.py -k continues_on",
     ),
     Mutation(
         "buckets are held until the end of a page",
@@ -349,17 +349,17 @@ MUTATIONS = (
         "streams",
         'list_params = {"include_archived": "true", "include_default": "true"}',
         "list_params = {}",
-        "tests/tap/test_directory.py -k everything_there_is",
+        "tests/tap/test_directory.py -k all_rows_are_read",
     ),
     Mutation(
-        "the tools of tomorrow are lost",
+        "unknown tools are lost",
         "reshape",
         '"other_tool_actions": others or None',
         '"other_tool_actions": None',
         "tests/unit/test_reshape.py",
     ),
     Mutation(
-        "a model's row does not say who is remote",
+        "a model's row lacks is_remote",
         "reshape",
         '    "is_remote",\n',
         "",
@@ -406,7 +406,7 @@ MUTATIONS = (
         "pagination",
         "        if not page.has_next:\n",
         "        if not page.has_next or not page.items:\n",
-        "tests/tap/test_pagination.py -k empty_one",
+        "tests/tap/test_pagination.py -k empty_page",
     ),
     Mutation(
         "a missing cursor is the end",
@@ -444,7 +444,7 @@ MUTATIONS = (
         "tests/tap/test_reports.py -k empty_filter",
     ),
     Mutation(
-        "a broken page is not asked for again",
+        "a malformed page is not requested again",
         "client",
         "raise RetriableError(sanitize_for_log(str(error)), is_malformed=True) from error",
         "raise",
@@ -455,10 +455,10 @@ MUTATIONS = (
         "client",
         "wait = max(error.retry_after, wait) if attempt else error.retry_after",
         "wait = error.retry_after",
-        "tests/unit/test_client.py -k not_believed_twice",
+        "tests/unit/test_client.py -k followed_only_once",
     ),
     Mutation(
-        "a certificate error is tried again",
+        "a certificate error is retried",
         "client",
         'if "certificate verify failed" in message.lower():',
         "if False:",
@@ -469,7 +469,7 @@ MUTATIONS = (
         "client",
         'message += f"; check the setting {request.credential}"',
         "return APIUnavailableError(message)",
-        "tests/tap/test_client.py -k dead_token",
+        "tests/tap/test_client.py -k expired_token",
     ),
     Mutation(
         "names are written to the disk",
@@ -479,14 +479,14 @@ MUTATIONS = (
         "tests/tap/test_surroundings.py -k reach_the_disk",
     ),
     Mutation(
-        "credentials share the kept responses",
+        "credentials share the cached responses",
         "response_cache",
         "entry = self._entries.get(key)",
         'entry = self._entries.get((key[0], "admin_api_key"))',
-        "tests/unit/test_response_cache.py -k kept_for_its_own",
+        "tests/unit/test_response_cache.py -k stored_for_its_own",
     ),
     Mutation(
-        "without a disk there is no run",
+        "a run needs a disk",
         "response_cache",
         "with contextlib.suppress(OSError):  # a read-only file system, as in many containers",
         "with contextlib.suppress():",
@@ -500,14 +500,14 @@ MUTATIONS = (
         "tests/unit/test_session.py -k redirect",
     ),
     Mutation(
-        "a loopback server is asked through a proxy",
+        "a loopback server is reached through a proxy",
         "session",
         '{} if local else merged["proxies"]',
         'merged["proxies"]',
         "tests/unit/test_session.py -k proxies",
     ),
     Mutation(
-        "a slow response has all the time it wants",
+        "a response has no time limit",
         "session",
         "if time.monotonic() > deadline:",
         "if False:",
@@ -536,11 +536,11 @@ MUTATIONS = (
         "tests/tap/test_client.py -k firewall",
     ),
     Mutation(
-        "a 400 that says so is no refusal",
+        "a 400 with a permission code is not a refusal",
         "errors",
         "or error.code in PERMISSION_CODES",
         "",
-        "tests/tap/test_client.py -k 400_that_says_so",
+        "tests/tap/test_client.py -k 400_with_a_permission_code",
     ),
     Mutation(
         "x-should-retry is ignored",
@@ -554,7 +554,7 @@ MUTATIONS = (
         "stream",
         "            self._fail(kind, error)\n",
         "            raise\n",
-        "tests/tap/test_client.py -k odd_value",
+        "tests/tap/test_client.py -k invalid_value_does_not_stop",
     ),
     Mutation(
         "a refusal fails a run that should skip it",
@@ -564,11 +564,11 @@ MUTATIONS = (
         "tests/tap/test_client.py -k refused_stream",
     ),
     Mutation(
-        "a selected stream without a credential is no failure",
+        "a selected stream without a credential is not a failure",
         "tap",
         "[*self.run.failures.values(), *self._unreadable_streams()]",
         "[*self.run.failures.values()]",
-        "tests/tap/test_organizations.py -k missing_is_noticed",
+        "tests/tap/test_organizations.py -k missing_credential",
     ),
     Mutation(
         "a refused parent ends the list",
@@ -589,7 +589,7 @@ MUTATIONS = (
         "lists",
         "self._complete >= set(self.organization_types) | known_kinds(self.stream_state)",
         "self._complete >= set(self.organization_types)",
-        "tests/tap/test_organizations.py -k missing_is_noticed",
+        "tests/tap/test_organizations.py -k missing_credential",
     ),
     Mutation(
         "a table is activated before its first row",
@@ -607,18 +607,18 @@ MUTATIONS = (
         "tests/tap/test_organizations.py -k state_of_another",
     ),
     Mutation(
-        "the label does not stand in for the id",
+        "the label does not replace a missing id",
         "organizations",
         'return self.label if len(self._kinds) == 1 else f"{self.label} ({kind})"',
         "return kind",
-        "tests/tap/test_organizations.py -k stands_in",
+        "tests/tap/test_organizations.py -k label_or_the_type",
     ),
     Mutation(
         "the id of an organization changes under its table",
         "organizations",
         'pinned: str = known.setdefault("id", api_id or self._fallback(kind))',
         "pinned: str = api_id or self._fallback(kind)",
-        "tests/tap/test_organizations.py -k keeps_the_name",
+        "tests/tap/test_organizations.py -k keeps_the_id",
     ),
     Mutation(
         "an organization is read with the key of another",
@@ -643,7 +643,7 @@ MUTATIONS = (
         "tests/unit/test_config.py -k definition",
     ),
     Mutation(
-        "legacy reports are offered to everybody",
+        "legacy reports are always in the catalogue",
         "tap",
         "if stream.is_legacy and not config.legacy_reports:",
         "if False:",
@@ -664,7 +664,7 @@ MUTATIONS = (
         "tests/unit/test_validation.py -k wrong_settings",
     ),
     Mutation(
-        "more dimensions than the API takes",
+        "more dimensions than the API accepts are allowed",
         "validation",
         "if len(counted) > declared.max_group_by:",
         "if False:",
@@ -675,7 +675,7 @@ MUTATIONS = (
         "state_file",
         'or (content and "bookmarks" not in content)',
         "",
-        "tests/unit/test_state_file.py -k no_state_is_refused",
+        "tests/unit/test_state_file.py -k other_content",
     ),
     # -- what is written, and what must not be
     Mutation(
@@ -697,7 +697,7 @@ MUTATIONS = (
         "writer",
         "self._block += self.format_message(message)",
         "self._block[:0] = self.format_message(message)",
-        "tests/tap/test_writer.py -k state_comes_after",
+        "tests/tap/test_writer.py -k state_follows",
     ),
     Mutation(
         "a column that the catalogue lacks is written",
@@ -735,7 +735,7 @@ MUTATIONS = (
         "tests/unit/test_pseudonyms.py -k same_person",
     ),
     Mutation(
-        "addresses in other text stay",
+        "addresses in other text are not replaced",
         "pseudonyms",
         'if "@" not in value:',
         "if True:",
@@ -743,7 +743,7 @@ MUTATIONS = (
     ),
     # -- the other commands
     Mutation(
-        "a difference between reports is no difference",
+        "a difference between reports is ignored",
         "reconcile",
         "if left != right:",
         "if False:",
@@ -814,7 +814,7 @@ def run_tests(tests: str, folder: Path) -> tuple[int | None, str]:
 
 
 def verdict(code: int | None, output: str) -> str:
-    """Return what the tests said."""
+    """Return the result of the tests."""
     if code is None:
         return f"ERROR: the tests took more than {TIMEOUT} seconds"
     if code == TESTS_PASSED:
@@ -826,7 +826,7 @@ def verdict(code: int | None, output: str) -> str:
 
 
 def attempt(mutation: Mutation, folder: Path) -> str:
-    """Return what the tests said of a mutation."""
+    """Return the result of the tests for a mutation."""
     try:
         with broken(mutation, folder):
             return verdict(*run_tests(mutation.tests, folder))
@@ -867,7 +867,7 @@ def main(arguments: list[str]) -> int:
         copy_to(Path(name))
         bad = (check_baseline if is_baseline else try_all)(chosen, Path(name))
     spent = time.monotonic() - begun
-    print(f"{len(chosen)} mutations, {bad} without the outcome they should have, {spent:.0f} s")
+    print(f"{len(chosen)} mutations, {bad} without the expected result, {spent:.0f} s")
     return 1 if bad else 0
 
 
