@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import sys
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -123,6 +125,33 @@ def measured_environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in env.items() if not name.startswith("COVERAGE_PROCESS")}
 
 
+def file_options(folder: Path, **files: Any) -> list[str]:
+    """Write ``config``, ``catalog`` and ``state`` to a folder; return the options that name them.
+
+    None is left out.
+    """
+    options = []
+    for name, content in files.items():
+        if content is not None:
+            path = folder / f"{name}.json"
+            path.write_text(json.dumps(content))
+            options += [f"--{name}", str(path)]
+    return options
+
+
+def tap_command(folder: Path, **files: Any) -> list[str]:
+    """Return the command of a run with files, as `file_options` writes them."""
+    return [sys.executable, "-m", "tap_claude", *file_options(folder, **files)]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition is true; fail after a minute."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 @pytest.fixture(scope="session")
 def forks() -> Iterator[Forks]:
     with Forks() as forks:
@@ -140,13 +169,8 @@ def tap(tmp_path: Path, forks: Forks) -> Callable[..., Run]:
         catalog: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> Run:
-        command = [*arguments]
-        for option, content in (("config", config), ("state", state), ("catalog", catalog)):
-            if content is not None:
-                path = tmp_path / f"{option}.json"
-                path.write_text(json.dumps(content))
-                command += [f"--{option}", str(path)]
-        done = forks.run(command, environment(**(env or {})), tmp_path)
+        files = file_options(tmp_path, config=config, state=state, catalog=catalog)
+        done = forks.run([*arguments, *files], environment(**(env or {})), tmp_path)
         messages = [
             json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"type"')
         ]

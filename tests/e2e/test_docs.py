@@ -32,7 +32,7 @@ from tap_claude.progress import Progress
 from tap_claude.report_buckets import BucketLogStream
 from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
-from tests.conftest import environment, only, settings, simulated
+from tests.conftest import environment, file_options, only, settings, simulated
 from tests.each import each
 
 if TYPE_CHECKING:
@@ -124,12 +124,13 @@ class Warehouse:
             start_date=start.isoformat(),
             reports=ready_reports(),
         )
-        files = {"config": json.dumps(config), "catalog": json.dumps(only(config, *streams))}
-        if state:
-            files["state"] = state
-        command = [sys.executable, "-c", TAP]
-        for option, content in files.items():
-            command += [f"--{option}", self._file(f"{option}.json", content)]
+        files = file_options(
+            self.directory,
+            config=config,
+            catalog=only(config, *streams),
+            state=json.loads(state) if state else None,
+        )
+        command = [sys.executable, "-c", TAP, *files]
         messages, log = self.directory / "messages.jsonl", self.directory / "tap.log"
         with messages.open("wb") as out, log.open("wb") as err:
             done = subprocess.run(command, stdout=out, stderr=err, env=environment(), check=False)
@@ -144,7 +145,9 @@ class Warehouse:
             "load_method": "upsert",
             "validate_records": False,  # that takes most of the time
         }
-        command = [str(TARGET), "--config", self._file("target.json", json.dumps(target))]
+        config = self.directory / "target.json"
+        config.write_text(json.dumps(target))
+        command = [str(TARGET), "--config", str(config)]
         with self.read(streams, start, state).open("rb") as messages:
             done = subprocess.run(command, stdin=messages, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode()
@@ -157,11 +160,6 @@ class Warehouse:
         row = self.execute(query).fetchone()
         assert row is not None
         return int(row[0])
-
-    def _file(self, name: str, content: str) -> str:
-        path = self.directory / name
-        path.write_text(content)
-        return str(path)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import json
 import re
 import signal
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ import pytest
 from simulator import claude_code
 from simulator.console_reports import DELAY
 from simulator.server import ADMIN_KEY, ANALYTICS_KEY
-from tests.conftest import RECENT, days_ago, environment, only, simulated
+from tests.conftest import RECENT, days_ago, environment, only, simulated, tap_command
 from tests.e2e.test_targets import VIEWS, executable
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ class Customer:
     simulator: Simulator
     config: dict[str, Any]
     folder: Path
-    state: str = ""
+    state: dict[str, Any] | None = None
 
     @property
     def organizations(self) -> dict[str, Facts]:
@@ -124,18 +123,10 @@ def restate(customer: Customer) -> None:
 # -- runs
 
 
-def tap_command(customer: Customer, tables: Sequence[str]) -> list[str]:
-    """Write the files of a run; return the command that reads them."""
+def run_command(customer: Customer, tables: Sequence[str]) -> list[str]:
     config = customer.config | {"end_date": customer.simulator.now.isoformat()}
-    files = {"config": json.dumps(config), "catalog": json.dumps(only(config, *tables))}
-    if customer.state:
-        files["state"] = customer.state
-    command = [sys.executable, "-m", "tap_claude"]
-    for option, content in files.items():
-        path = customer.folder / f"{option}.json"
-        path.write_text(content)
-        command += [f"--{option}", str(path)]
-    return command
+    catalog = only(config, *tables)
+    return tap_command(customer.folder, config=config, catalog=catalog, state=customer.state)
 
 
 def load(
@@ -154,7 +145,7 @@ def load(
     with (
         log_path.open("ab") as log,
         subprocess.Popen(
-            tap_command(customer, tables), stdout=subprocess.PIPE, stderr=log, env=environment()
+            run_command(customer, tables), stdout=subprocess.PIPE, stderr=log, env=environment()
         ) as tap,
         subprocess.Popen(
             target_command,
@@ -177,7 +168,7 @@ def load(
         printed, _ = target.communicate()
     codes = (tap.returncode, target.returncode)
     assert codes == (-signal.SIGKILL if kill else 0, 0), log_path.read_text()[-4000:]
-    customer.state = printed.decode().splitlines()[-1]
+    customer.state = json.loads(printed.splitlines()[-1])
 
 
 def load_all(

@@ -30,7 +30,7 @@ from demo.meltano import ROOT
 from simulator import claude_code
 from simulator.console_reports import DELAY
 from tap_claude import views
-from tests.conftest import RECENT, days_ago, environment, only, settings, simulated
+from tests.conftest import RECENT, days_ago, environment, only, settings, simulated, tap_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -129,27 +129,20 @@ class Runs:
 
 
 def read(
-    simulator: Simulator, folder: Path, name: str, state: str = "", **more: Any
-) -> tuple[Path, str]:
+    simulator: Simulator, folder: Path, name: str, state: Row | None = None, **more: Any
+) -> tuple[Path, Row]:
     """Run the tap; return the file with its messages and the last state."""
     config = settings(
         simulator, start_date=days_ago(DAYS - 1, RECENT), lookback_days=LOOKBACK, **more
     )
-    files = {"config": json.dumps(config), "catalog": json.dumps(only(config, *STREAMS))}
-    if state:
-        files["state"] = state
-    command = [sys.executable, "-m", "tap_claude"]
-    for option, content in files.items():
-        path = folder / f"{name}-{option}.json"
-        path.write_text(content)
-        command += [f"--{option}", str(path)]
+    command = tap_command(folder, config=config, catalog=only(config, *STREAMS), state=state)
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 0, done.stderr
     out = folder / f"{name}.jsonl"
     out.write_text(done.stdout)
     last = json.loads(done.stdout.splitlines()[-1])
     assert last["type"] == "STATE"
-    return out, json.dumps(last["value"])
+    return out, last["value"]
 
 
 def write(path: Path, messages: Sequence[Row]) -> None:

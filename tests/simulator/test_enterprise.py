@@ -14,7 +14,6 @@ import requests
 from anthropic.types import organization as official
 from anthropic.types.beta import organization as beta
 from anthropic.types.organization import rbac_groups, rbac_roles, spend_limits
-from pydantic import BaseModel
 
 from simulator import analytics
 from simulator.console_reports import DELAY
@@ -25,9 +24,12 @@ from simulator.query import WIDTHS
 from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, OAUTH, SCOPES, Simulator
 from tests.conftest import NOW, days_ago, simulated
 from tests.each import each
+from tests.simulator.official import differences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from pydantic import BaseModel
 
 Row = dict[str, Any]
 Pairs = list[tuple[str, str]]
@@ -913,17 +915,6 @@ TYPES: dict[str, type[BaseModel]] = {
     "spend_limits/effective": official.SpendSummary,
     "spend_limit_increase_requests": spend_limits.SpendLimitIncreaseRequest,
 }
-
-
-def differences(model: BaseModel) -> set[str]:
-    """Return the fields that a response lacks, and those that the type lacks."""
-    found = {f"-{name}" for name in set(type(model).model_fields) - model.model_fields_set}
-    found |= {f"+{name}" for name in model.model_extra or {}}
-    for value in vars(model).values():
-        for part in value if isinstance(value, list) else [value]:
-            if isinstance(part, BaseModel):
-                found |= differences(part)
-    return found
 
 
 def queries(path: str) -> list[Pairs]:

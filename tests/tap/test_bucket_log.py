@@ -6,7 +6,6 @@ import datetime as dt
 import json
 import signal
 import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +14,7 @@ from simulator.server import Fault
 from tap_claude import bucket_log
 from tap_claude.bucket_log import UNREPORTED_SINCE
 from tap_claude.tap import TapClaude
-from tests.conftest import NOW, RECENT, days_ago, environment, only, settings
+from tests.conftest import NOW, RECENT, days_ago, environment, only, settings, tap_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,11 +50,7 @@ def test_the_run_after_a_killed_run_reports_the_rest(
     tomorrow = RECENT + dt.timedelta(days=1)
     config["end_date"] = tomorrow.isoformat()
     simulator.stopped_clock = tomorrow
-    for name, content in (("config", config), ("catalog", catalog), ("state", first.state)):
-        (tmp_path / f"{name}.json").write_text(json.dumps(content))
-    command = [sys.executable, "-m", "tap_claude"]
-    for name in ("config", "catalog", "state"):
-        command += [f"--{name}", str(tmp_path / f"{name}.json")]
+    command = tap_command(tmp_path, config=config, catalog=catalog, state=first.state)
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment()
     ) as process:

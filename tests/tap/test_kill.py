@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import random
 import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import RECENT, days_ago, environment, only, settings
+from tests.conftest import RECENT, days_ago, environment, only, settings, tap_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,17 +45,12 @@ def test_killed_runs_lose_no_rows(simulate: Any, tap: Any, tmp_path: Path, kills
     assert {stream for stream, _ in whole} == set(STREAMS)
 
     rng = random.Random(11)  # noqa: S311
-    for name, content in (("config", config), ("catalog", catalog)):
-        (tmp_path / f"{name}.json").write_text(json.dumps(content))
     state: dict[str, Any] = {}
     rows: Rows = {}
     bookmarks: dict[str, str] = {}
     finished, killed = False, 0
     while not finished:
-        (tmp_path / "state.json").write_text(json.dumps(state))
-        command = [sys.executable, "-m", "tap_claude"]
-        for name in ("config", "catalog", "state"):
-            command += [f"--{name}", str(tmp_path / f"{name}.json")]
+        command = tap_command(tmp_path, config=config, catalog=catalog, state=state)
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment()
         ) as process:

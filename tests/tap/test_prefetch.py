@@ -12,21 +12,13 @@ import pytest
 from simulator.server import Fault
 from tap_claude.session import Session
 from tap_claude.tap import TapClaude
-from tests.conftest import NOW, days_ago, only, settings
+from tests.conftest import NOW, days_ago, only, settings, wait_until
 
 if TYPE_CHECKING:
     from tap_claude.session import ApiResponse
 
 
 PAUSE = 0.05
-
-
-def soon(check: Any) -> None:
-    """Wait until a condition is true."""
-    until = time.monotonic() + 60
-    while not check():
-        assert time.monotonic() < until
-        time.sleep(0.001)
 
 
 def test_the_next_page_is_requested_while_records_are_written(simulate: Any) -> None:
@@ -37,7 +29,7 @@ def test_the_next_page_is_requested_while_records_are_written(simulate: Any) -> 
     ]
     records = stream.get_records(None)
     next(records)
-    soon(lambda: len(simulator.seen) == 2)
+    wait_until(lambda: len(simulator.seen) == 2)
     time.sleep(PAUSE)
     assert len(simulator.seen) == 2
     assert len(list(records)) > 1000

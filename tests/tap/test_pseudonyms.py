@@ -11,34 +11,19 @@ import pytest
 from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY
 from tap_claude.pseudonyms import pseudonym
 from tap_claude.tap import TapClaude
-from tests.conftest import RECENT, days_ago, only, settings
-from tests.unit.test_schemas import FILES
+from tests.conftest import RECENT, days_ago, only, settings, simulated
+from tests.unit.test_pseudonyms import KEY, PERSONS
 
 pytestmark = pytest.mark.slow
 
-
-KEY = "a secret of some length"
 
 ADDRESS = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
 
 READ_AT = {"extracted_at", "starting_at", "ending_at"}
 
-COLUMNS = [
-    (stream, column, spec)
-    for stream, schema in FILES.items()
-    for column, spec in schema["properties"].items()
-]
-
-PERSONS = {
-    stream: [column for name, column, spec in COLUMNS if name == stream and "x-person" in spec]
-    for stream in FILES
-}
-
 
 @pytest.fixture(scope="module")
 def world() -> Any:
-    from tests.conftest import simulated  # noqa: PLC0415
-
     with simulated(days=12, now=RECENT) as simulator:
         # Other text with addresses: descriptions, and subjects of federated identities.
         accounts = simulator.directories["O"].service_accounts
@@ -118,7 +103,7 @@ def test_joins_and_keys_still_work(world: Any, tap: Any, mode: str) -> None:
     plain = run_with(world, tap)
     hidden = run_with(world, tap, pseudonymize_users=mode, pseudonymize_key=KEY)
     again = run_with(world, tap, again=True, pseudonymize_users=mode, pseudonymize_key=KEY)
-    for stream in FILES:
+    for stream in PERSONS:
         keys = plain.schemas[stream]["key_properties"]
         old, new, same = (
             [tuple(r[k] for k in keys) for r in run.records(stream)]

@@ -24,22 +24,20 @@ from simulator.server import ADMIN_KEY, Fault
 from tap_claude.client import MAX_RETRY_AFTER
 from tap_claude.session import CONNECT_TIMEOUT
 from tap_claude.tap import TapClaude
-from tests.conftest import NOW, days_ago, environment, only, settings
+from tests.conftest import (
+    NOW,
+    days_ago,
+    environment,
+    file_options,
+    only,
+    settings,
+    tap_command,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.slow
-
-
-def command(folder: Path, **content: Any) -> list[str]:
-    """Return the command of a run, its configuration, catalogue and state in files."""
-    words = [sys.executable, "-m", "tap_claude"]
-    for name, value in content.items():
-        path = folder / f"{name}.json"
-        path.write_text(json.dumps(value))
-        words += [f"--{name}", str(path)]
-    return words
 
 
 # -- standard output
@@ -59,7 +57,7 @@ def test_every_byte_arrives_for_any_kind_of_standard_output(
     if not blocking:
         fcntl.fcntl(writer, fcntl.F_SETFL, fcntl.fcntl(writer, fcntl.F_GETFL) | os.O_NONBLOCK)
     process = subprocess.Popen(
-        command(tmp_path, config=config, catalog=catalog),
+        tap_command(tmp_path, config=config, catalog=catalog),
         stdout=writer,
         stderr=subprocess.DEVNULL,
         env=environment(PYTHONUNBUFFERED="1" if unbuffered else ""),
@@ -91,7 +89,7 @@ def test_a_full_disk_ends_the_run_without_a_state_for_lost_records(
 ) -> None:
     simulator = simulate(days=60, breadth=40, now=NOW)
     config = settings(simulator, start_date=days_ago(50, NOW))
-    words = command(tmp_path, config=config, catalog=only(config, "messages_usage", "users"))
+    words = tap_command(tmp_path, config=config, catalog=only(config, "messages_usage", "users"))
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             words, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment()
@@ -241,7 +239,7 @@ def test_without_a_writable_disk_responses_are_kept_in_memory(
         "from tap_claude.tap import TapClaude\n"
         "TapClaude.cli()\n"
     )
-    words = command(tmp_path, config=config, catalog=only(config, *CLAUDE_CODE))[3:]
+    words = file_options(tmp_path, config=config, catalog=only(config, *CLAUDE_CODE))
     for more, requests in (("", 10), ("cache.MEMORY_BYTES = 1", 20)):
         simulator.seen.clear()
         done = subprocess.run(
@@ -266,9 +264,11 @@ def test_names_and_addresses_never_reach_the_disk(simulate: Any, tmp_path: Path)
         "TapClaude.cli()\n"
     )
     for private, code in (({}, 1), ({"pseudonymize_users": "drop"}, 0)):
-        words = command(tmp_path, config={**config, **private}, catalog=only(config, *CLAUDE_CODE))
+        words = file_options(
+            tmp_path, config={**config, **private}, catalog=only(config, *CLAUDE_CODE)
+        )
         done = subprocess.run(
-            [sys.executable, "-c", script, *words[3:]],
+            [sys.executable, "-c", script, *words],
             capture_output=True,
             check=False,
             env=environment(),
@@ -405,7 +405,7 @@ def test_a_closed_standard_error_costs_no_row(simulate: Any, tap: Any, tmp_path:
     simulator = simulate(days=4, now=NOW)
     config = settings(simulator, start_date=days_ago(3, NOW))
     whole = tap(config=config)
-    words = command(tmp_path, config=config)
+    words = tap_command(tmp_path, config=config)
     done = subprocess.run(
         ["sh", "-c", 'exec "$@" 2>&-', "sh", *words],
         stdout=subprocess.PIPE,
@@ -420,7 +420,7 @@ def test_a_file_that_may_not_grow_ends_the_run(simulate: Any, tmp_path: Path) ->
     """The limit of a shell (ulimit -f): no STATE may follow truncated records."""
     simulator = simulate(days=60, breadth=40, now=NOW)
     config = settings(simulator, start_date=days_ago(50, NOW))
-    words = command(tmp_path, config=config, catalog=only(config, "messages_usage"))
+    words = tap_command(tmp_path, config=config, catalog=only(config, "messages_usage"))
     out = tmp_path / "out"
     done = subprocess.run(
         ["bash", "-c", f'ulimit -f 200; exec "$@" > {out}', "bash", *words],
@@ -442,7 +442,7 @@ def test_two_runs_at_once_load_the_same_rows(simulate: Any, tap: Any, tmp_path: 
     simulator = simulate(days=6, now=NOW)
     config = settings(simulator, start_date=days_ago(5, NOW))
     whole = tap(config=config, catalog=only(config, "analytics_cost", "users"))
-    words = command(tmp_path, config=config, catalog=only(config, "analytics_cost", "users"))
+    words = tap_command(tmp_path, config=config, catalog=only(config, "analytics_cost", "users"))
     runs = [
         subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         for _ in range(2)

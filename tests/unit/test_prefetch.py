@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_claude.prefetch import prefetch
+from tests.conftest import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,14 +47,6 @@ class Source:
             yield item
 
 
-def soon(check: Any) -> None:
-    """Wait until a condition is true."""
-    until = time.monotonic() + 60
-    while not check():
-        assert time.monotonic() < until
-        time.sleep(0.001)
-
-
 def test_all_items_come_in_order() -> None:
     source = Source(list(range(100)))
     assert list(prefetch(iter(source))) == list(range(100))
@@ -66,18 +59,18 @@ def test_one_item_is_fetched_in_advance_not_two() -> None:
     items = prefetch(iter(source))
     assert not source.begun
     assert next(items) == 1
-    soon(lambda: source.begun == [1, 2])
+    wait_until(lambda: source.begun == [1, 2])
     time.sleep(PAUSE)
     assert source.begun == [1, 2]
     assert next(items) == 2
-    soon(lambda: source.begun == [1, 2, 3])
+    wait_until(lambda: source.begun == [1, 2, 3])
 
 
 def test_fetching_and_processing_overlap() -> None:
     """While an item is processed, the next one is fetched completely."""
     source = Source(list(range(8)), pause=PAUSE)
     for item in prefetch(iter(source)):
-        soon(partial(source.has_fetched, min(item + 2, 8)))
+        wait_until(partial(source.has_fetched, min(item + 2, 8)))
     assert source.most_at_work == 1
 
 
@@ -112,7 +105,7 @@ def test_uncounted_items_are_fetched_in_addition() -> None:
     source = Source([1, None, 2, None, None, 3])
     items = prefetch(iter(source), uncounted=lambda item: item is None)
     assert next(items) == 1
-    soon(lambda: source.begun == [1, None, 2])
+    wait_until(lambda: source.begun == [1, None, 2])
     time.sleep(PAUSE)
     assert source.begun == [1, None, 2]
     assert list(items) == [None, 2, None, None, 3]
@@ -132,5 +125,5 @@ def test_no_thread_remains_if_reading_stops_early() -> None:
     items: Any = prefetch(iter(source))
     next(items)
     items.close()
-    soon(lambda: threading.active_count() == before)
+    wait_until(lambda: threading.active_count() == before)
     assert source.begun == [1, 2]

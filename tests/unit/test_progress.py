@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from typing import TYPE_CHECKING
 
@@ -13,13 +12,6 @@ if TYPE_CHECKING:
     import pytest
 
 LOGGER = logging.getLogger("test_progress")
-
-LINE = re.compile(
-    r"(?P<stream>\w+): ((?P<place>\S+), )?"
-    r"((day|hour|minute|list) (?P<index>[\d,]+) of (?P<total>[\d,]+), )?"
-    r"(?P<requests>[\d,]+) requests, (?P<rows>[\d,]+) rows, (?P<retries>[\d,]+) retries"
-    r"(, about (\d+ h )?(\d+ min)?( ?\d+ s)? left)?"
-)
 
 
 def test_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
