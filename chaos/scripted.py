@@ -112,7 +112,7 @@ def disturbed(kind: Kind, endpoint: Endpoint) -> Result:
         complaints += [] if replaced else ["no text has U+FFFD in it"]
     complaints += difference(tables, right)
     result.survived = int(not complaints)
-    result.ends["one error, then resumed" if is_permanent else "tried again"] = 1
+    result.ends["one error, then resumed" if is_permanent else "retried"] = 1
     result.complaints = [f"{kind.name}, {endpoint.stream}: {text}" for text in complaints]
     return result
 
@@ -133,7 +133,7 @@ def split_buckets(endpoint: Endpoint) -> Result:
         survived=int(not complaints),
         requests=len(served.seen),
         retries=len(served.seen) - requests,
-        ends=Counter(["read in one go"]),
+        ends=Counter(["no error"]),
         complaints=[f"{name}: {text}" for text in complaints],
     )
 
@@ -159,7 +159,7 @@ def rate_limited(requests: int, seconds: float) -> Result:
         survived=int(not complaints),
         requests=len(served.seen),
         retries=len(served.seen) - undisturbed_requests,
-        ends=Counter(["tried again"]),
+        ends=Counter(["retried"]),
         complaints=[f"{name}: {text}" for text in complaints],
     )
 

@@ -65,7 +65,7 @@ TYPES: dict[str, type[BaseModel]] = {
 """The type of a row, for each stream that the SDK covers."""
 
 NO_COLUMN: dict[tuple[str, str], str] = {}
-"""Fields that are no columns, and why. Empty so far: every field is a column."""
+"""Fields that are not columns, and why. Empty so far: every field is a column."""
 
 PER_ROW = {"limits": "limit"}
 """Lists that become rows of their own, and the prefix of their columns."""
@@ -137,7 +137,7 @@ def test_every_field_of_the_official_type_is_a_column(stream: str) -> None:
         if (stream, column) in NO_COLUMN:
             assert column not in properties
             continue
-        assert column in properties, f"{stream}: the SDK has a field that is no column: {column}"
+        assert column in properties, f"{stream}: the SDK has a field that is not a column: {column}"
         spec = properties[column]
         ours = {spec.get("format") or kind for kind in spec["type"] if kind != "null"}
         if isinstance(spec["type"], str):

@@ -119,7 +119,7 @@ def test_a_request_is_sent_unchanged_and_counted(server: Server) -> None:
 
 
 def test_requests_wait_for_the_throttle(server: Server) -> None:
-    """The rate limiter is asked before each request, not after."""
+    """The session waits before each request, not after it."""
     waited: list[int] = []
 
     class Counting(Throttle):
@@ -180,7 +180,7 @@ def test_the_environment_sets_proxies_and_certificates(
     session = Session(Throttle(0), server.progress)
     session.get("http://api.example/json", {}, timeout=60, max_bytes=2**20)
     assert server.seen[-1][0] == "http://api.example/json"
-    # A loopback server is never asked through a proxy.
+    # A loopback server is never reached through a proxy.
     server.get("json")
     assert server.seen[-1][0] == "/json"
 
