@@ -112,7 +112,7 @@ def disturbed(kind: Kind, endpoint: Endpoint) -> Result:
         complaints += [] if replaced else ["no text has U+FFFD in it"]
     complaints += difference(tables, right)
     result.survived = int(not complaints)
-    result.ends["one error, then resumed" if is_permanent else "tried again"] = 1
+    result.ends["one error, then resumed" if is_permanent else "retried"] = 1
     result.complaints = [f"{kind.name}, {endpoint.stream}: {text}" for text in complaints]
     return result
 
@@ -133,7 +133,7 @@ def split_buckets(endpoint: Endpoint) -> Result:
         survived=int(not complaints),
         requests=len(served.seen),
         retries=len(served.seen) - requests,
-        ends=Counter(["read in one go"]),
+        ends=Counter(["no error"]),
         complaints=[f"{name}: {text}" for text in complaints],
     )
 
@@ -151,7 +151,7 @@ def rate_limited(requests: int, seconds: float) -> Result:
     complaints = [*output_complaints(run), *success_complaints(run), *difference(tables, right)]
     if max(limit.refused.values(), default=0) >= MOST_REFUSALS:
         complaints.append(f"rejected too often: {dict(limit.refused)}")
-    name = f"rate limit of {requests} in {seconds:.0f} s that tells no time"
+    name = f"rate limit of {requests} in {seconds:.0f} s that does not report its reset"
     return Result(
         name,
         injected=limit.refused.total(),
@@ -159,7 +159,7 @@ def rate_limited(requests: int, seconds: float) -> Result:
         survived=int(not complaints),
         requests=len(served.seen),
         retries=len(served.seen) - undisturbed_requests,
-        ends=Counter(["tried again"]),
+        ends=Counter(["retried"]),
         complaints=[f"{name}: {text}" for text in complaints],
     )
 
@@ -186,5 +186,5 @@ def _pairs(*, short: bool) -> Iterator[tuple[Kind, Endpoint]]:
 
 def _repeated(served: Simulator) -> int:
     """Count the repeated requests."""
-    asked = Counter((seen.path, seen.query) for seen in served.seen)
-    return sum(times - 1 for times in asked.values())
+    sent = Counter((seen.path, seen.query) for seen in served.seen)
+    return sum(times - 1 for times in sent.values())

@@ -245,6 +245,12 @@ DEFAULTS: dict[str, Any] = {
 """The defaults of the schema; nothing else in the package repeats them."""
 
 
+def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all settings that have a value; null and empty settings count as not set."""
+    given = {name: value for name, value in settings.items() if value not in (None, "")}
+    return {**DEFAULTS, **given}
+
+
 class Declaration(Protocol):
     """The attributes of a report class in `streams` that settings depend on."""
 
@@ -282,9 +288,8 @@ class Config:
     """A typed, read-only view of a configuration that `validation` has accepted."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        """Read the settings as the SDK provides them, with or without defaults."""
-        given = {name: value for name, value in settings.items() if value not in (None, "")}
-        values = self._values = {**DEFAULTS, **given}
+        """Read settings that `with_defaults` has completed."""
+        values = self._values = settings
         self.credentials: Mapping[str, str] = {
             name: values[name] for name in CREDENTIALS if name in values
         }

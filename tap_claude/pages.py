@@ -49,6 +49,11 @@ class ApiPage:
     size: int
     """Size of the decompressed response in bytes."""
 
+    @property
+    def has_next(self) -> bool:
+        """Whether another page follows: by ``has_more``, or without it by ``next_page``."""
+        return isinstance(self.next_page, str) if self.has_more is None else self.has_more
+
 
 class _Envelope(msgspec.Struct):
     data: list[msgspec.Raw]

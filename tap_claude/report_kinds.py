@@ -185,8 +185,7 @@ class BucketReport(AdaptiveWindowReport):
         reading = _BucketReading(window, self.width)
         # Not a loop: its variable would keep the page in memory while the next one is fetched.
         read = functools.partial(self._buckets_of, reading=reading)
-        yield from map(read, pages)
-        yield map(self._complete, reading.release())
+        return map(read, pages)
 
     def _buckets_of(self, page: ApiPage, reading: _BucketReading) -> Iterator[Bucket]:
         for index, raw in enumerate(page.items):
@@ -202,7 +201,7 @@ class BucketReport(AdaptiveWindowReport):
             yield from map(self._complete, reading.release())
             reading.hold(_PartOfBucket(bucket_of(page, window, []), [bucket.results]))
         # The first bucket of the next page may continue the last one of this page.
-        if not page.has_more and not (page.has_more is None and isinstance(page.next_page, str)):
+        if not page.has_next:
             yield from map(self._complete, reading.release())
 
     def _complete(self, part: _PartOfBucket) -> Bucket:

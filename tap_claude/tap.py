@@ -18,7 +18,7 @@ from singer_sdk.exceptions import ConfigValidationError
 from typing_extensions import override
 
 from tap_claude.bucket_log import BucketLog
-from tap_claude.config import CONFIG_SCHEMA, DEFAULTS, SECRETS, Config
+from tap_claude.config import CONFIG_SCHEMA, SECRETS, Config, with_defaults
 from tap_claude.credentials import (
     CREDENTIALS,
     ORGANIZATION_TYPE,
@@ -78,11 +78,10 @@ class TapClaude(Tap):
     ) -> None:
         """Check the settings, with clearer messages than the SDK's, and start."""
         self.append_builtin_config(self.config_jsonschema)
-        settings = {**(config or {}), **(environment() if parse_env_config else {})}
-        # Null and empty values are treated as not set.
-        settings = {name: value for name, value in settings.items() if value not in (None, "")}
+        given = {**(config or {}), **(environment() if parse_env_config else {})}
+        settings = with_defaults(given)
         self._check(settings, raise_errors=validate_config)
-        super().__init__(config={**DEFAULTS, **settings}, validate_config=validate_config, **kwargs)
+        super().__init__(config=settings, validate_config=validate_config, **kwargs)
 
     @override
     def discover_streams(self) -> Sequence[Stream]:

@@ -1,6 +1,6 @@
-"""What the pages say, held to the code, and what they tell users to run, run.
+"""The pages agree with the code, and their statements run.
 
-Below each SQL statement of docs/finops.md and docs/adoption.md is what it gives for a simulated
+Below each SQL statement of docs/finops.md and docs/adoption.md is its result for a simulated
 organization.
 """
 
@@ -32,7 +32,7 @@ from tap_claude.progress import Progress
 from tap_claude.report_buckets import BucketLogStream
 from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
-from tests.conftest import environment, only, settings, simulated
+from tests.conftest import environment, file_options, only, settings, simulated
 from tests.each import each
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ NOW = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
 DAYS = 100
 SEED = 7
 
-# The tap, for ever as if a year had not passed since then.
+# The tap without the API's limit of 365 days, so that the dates of the pages stay readable.
 TAP = """
 from tap_claude.streams import AnalyticsReport, LegacyBucketReport, LegacyUserReport
 from tap_claude.tap import TapClaude
@@ -71,7 +71,7 @@ TapClaude.cli()
 TARGET = ROOT / ".meltano" / "loaders" / "target-postgres" / "venv" / "bin" / "target-postgres"
 
 SQL = re.compile(r"^```sql\n(.+?)^```\n", re.DOTALL | re.MULTILINE)
-# A statement, and its result right below it.
+# A statement and the result below it.
 EXAMPLE = re.compile(SQL.pattern + r"\n((?:^\|[^\n]+\n)+)", re.DOTALL | re.MULTILINE)
 EXAMPLES = [
     pytest.param(*example, id=f"{name}-{number}")
@@ -124,12 +124,13 @@ class Warehouse:
             start_date=start.isoformat(),
             reports=ready_reports(),
         )
-        files = {"config": json.dumps(config), "catalog": json.dumps(only(config, *streams))}
-        if state:
-            files["state"] = state
-        command = [sys.executable, "-c", TAP]
-        for option, content in files.items():
-            command += [f"--{option}", self._file(f"{option}.json", content)]
+        files = file_options(
+            self.directory,
+            config=config,
+            catalog=only(config, *streams),
+            state=json.loads(state) if state else None,
+        )
+        command = [sys.executable, "-c", TAP, *files]
         messages, log = self.directory / "messages.jsonl", self.directory / "tap.log"
         with messages.open("wb") as out, log.open("wb") as err:
             done = subprocess.run(command, stdout=out, stderr=err, env=environment(), check=False)
@@ -144,7 +145,9 @@ class Warehouse:
             "load_method": "upsert",
             "validate_records": False,  # that takes most of the time
         }
-        command = [str(TARGET), "--config", self._file("target.json", json.dumps(target))]
+        config = self.directory / "target.json"
+        config.write_text(json.dumps(target))
+        command = [str(TARGET), "--config", str(config)]
         with self.read(streams, start, state).open("rb") as messages:
             done = subprocess.run(command, stdin=messages, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode()
@@ -157,11 +160,6 @@ class Warehouse:
         row = self.execute(query).fetchone()
         assert row is not None
         return int(row[0])
-
-    def _file(self, name: str, content: str) -> str:
-        path = self.directory / name
-        path.write_text(content)
-        return str(path)
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +193,7 @@ def shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def test_finops_says_how_to_get_its_organization() -> None:
+def test_finops_describes_how_to_start_its_organization() -> None:
     assert f"--days {DAYS} --seed {SEED} --now {NOW.isoformat()}" in FINOPS
     assert f'start_date: "{NOW.date() - dt.timedelta(days=DAYS - 1)}"' in FINOPS
     assert f'end_date: "{NOW:%Y-%m-%dT%H:%M:%SZ}"' in FINOPS
@@ -210,7 +208,7 @@ def test_the_page_has_a_result_below_each_statement(page: str) -> None:
 
 
 @each_page
-def test_the_page_asks_for_no_clock(page: str) -> None:
+def test_the_page_uses_no_clock(page: str) -> None:
     assert not [query for query in SQL.findall(page) if re.search(r"\bnow\(|\bcurrent_", query)]
 
 
@@ -244,7 +242,7 @@ def test_the_page_shows_the_line_of_progress(monkeypatch: pytest.MonkeyPatch) ->
     progress.expect(365, "day")
     progress.requests, progress.rows = 73, 14231
     progress.at("2026-03-14", 72)
-    # The first 10 requests go at once, then 50 a minute.
+    # A burst of 10 requests, then 50 per minute.
     monkeypatch.setattr(time, "monotonic", lambda: began + (73 - 10) / (50 / 60))
     assert f"\n{progress.line()}\n" in PERFORMANCE
 
@@ -253,7 +251,7 @@ def test_the_page_shows_the_line_of_progress(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_ready_reports_add_up_to_the_whole(warehouse: Warehouse) -> None:
-    """Each can be read, tells something by all of its dimensions, and leaves nothing out."""
+    """Each can be read, has values in all of its dimensions, and leaves nothing out."""
     reports = ready_reports()
     names = ("analytics_usage", "analytics_cost", *(report["name"] for report in reports))
     totals: Counter[str] = Counter()
@@ -280,7 +278,7 @@ def test_ready_reports_add_up_to_the_whole(warehouse: Warehouse) -> None:
 
 @pytest.fixture(scope="module")
 def restated(warehouse: Warehouse) -> Warehouse:
-    """Load some days twice; at the second time, rows of the first one are gone."""
+    """Load some days twice; the second time, rows of the first one are missing."""
     streams = ("analytics_cost", "claude_code_usage", "report_buckets")
     start = NOW.date() - dt.timedelta(days=9)
     state = warehouse.load("restated", streams, start)
@@ -293,7 +291,7 @@ def restated(warehouse: Warehouse) -> Warehouse:
     return warehouse
 
 
-# Buckets that the table's rows do not agree with.
+# Buckets that do not agree with the rows of the table.
 DIFFERING = """
     with loaded as (
         select organization_type, {moment} as starting_at, count(*) as row_count, {usd} as usd
@@ -313,7 +311,7 @@ DIFFERING = """
 
 @pytest.mark.parametrize("statement", CLEANUPS, ids=["starting_at", "date"])
 @pytest.mark.parametrize("how", ["delete", "flag"])
-def test_the_page_gets_rid_of_deleted_rows(restated: Warehouse, statement: str, how: str) -> None:
+def test_the_page_removes_deleted_rows(restated: Warehouse, statement: str, how: str) -> None:
     (name,) = re.findall(r"delete from claude\.(\w+) as stale\n", statement)
     moment, usd = "starting_at", "sum(amount_usd)"
     if name == "claude_code_usage":
@@ -326,14 +324,14 @@ def test_the_page_gets_rid_of_deleted_rows(restated: Warehouse, statement: str, 
         (begin,) = re.findall(r"begin with\s+`(update .+?)`", LOADING, re.DOTALL)
         begin = begin.replace("analytics_cost", name)
         statement = re.sub(r"delete .+\nusing .+\n", f"{begin}\n", statement)
-    gone = restated.execute(statement.replace("claude.", "restated.")).rowcount
-    assert 0 < gone < before
-    assert restated.count(live) == before - gone
+    deleted = restated.execute(statement.replace("claude.", "restated.")).rowcount
+    assert 0 < deleted < before
+    assert restated.count(live) == before - deleted
     assert restated.count(differing) == 0
     restated.database.rollback()
 
 
-# -- what is declared
+# -- declarations
 
 
 def test_the_page_has_the_scope_of_each_enterprise_stream() -> None:
@@ -400,7 +398,7 @@ def links(page: Path) -> Iterator[tuple[Path, str]]:
 
 
 @each("page", sorted(PAGES))
-def test_links_lead_somewhere(page: str) -> None:
+def test_links_have_a_target(page: str) -> None:
     for path, anchor in links(ROOT / page):
         assert path.is_file(), path
         heads = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The official SDK as a second reader: its types against our schemas, its rows against ours."""
+"""The official SDK as a second reader: its types and rows are compared with the tap's."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ TYPES: dict[str, type[BaseModel]] = {
 """The type of a row, for each stream that the SDK covers."""
 
 NO_COLUMN: dict[tuple[str, str], str] = {}
-"""Fields that are no columns, and why. Empty so far: every field is a column."""
+"""Fields that are not columns, and why. Empty so far: every field is a column."""
 
 PER_ROW = {"limits": "limit"}
 """Lists that become rows of their own, and the prefix of their columns."""
@@ -80,7 +80,7 @@ SCALARS = {
     dt.date: "date",
 }
 
-# What design says of names, in the test's own words.
+# The rules for column names, written a second time.
 SHORTENED = (
     ("core_metrics_", ""),
     ("server_tool_use_", ""),
@@ -99,7 +99,7 @@ def shortened(name: str) -> str:
 
 
 def united(parts: Iterable[Shapes], *, nullable: bool = False) -> Shapes:
-    """Put the columns of several types together; variants share columns of one name."""
+    """Join the columns of several types; variants share columns with the same name."""
     found: Shapes = {}
     for part in parts:
         for column, (kinds, null) in part.items():
@@ -109,7 +109,7 @@ def united(parts: Iterable[Shapes], *, nullable: bool = False) -> Shapes:
 
 
 def fields_of(kind: Any, name: str) -> Shapes:
-    """Walk an annotation, through unions and objects, down to what columns hold."""
+    """Walk an annotation through unions and objects, down to the columns."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
         return fields_of(arguments[0], name)
@@ -137,15 +137,15 @@ def test_every_field_of_the_official_type_is_a_column(stream: str) -> None:
         if (stream, column) in NO_COLUMN:
             assert column not in properties
             continue
-        assert column in properties, f"{stream}: the SDK has a field that is no column: {column}"
+        assert column in properties, f"{stream}: the SDK has a field that is not a column: {column}"
         spec = properties[column]
         ours = {spec.get("format") or kind for kind in spec["type"] if kind != "null"}
         if isinstance(spec["type"], str):
             ours = {spec.get("format") or spec["type"]}
-            # The tap asks for buckets, and then their bounds are there.
+            # The tap requests buckets, so their bounds are present.
             bound = column in {"starting_at", "ending_at"}
             assert bound or not nullable, f"{stream}.{column} can be null, but is a key"
-        # "unrestricted" or a list of regions: always a list here
+        # "unrestricted" or a list of regions; the tap always writes a list
         kinds = {"array"} if theirs == {"array", "string"} else theirs
         assert kinds == ours, f"{stream}.{column}"
 
@@ -190,13 +190,13 @@ READERS: Lists = {
     "federation_rules": lambda c: c.organization.federation.rules.list(include_archived=True),
 }
 
-# Days that the Enterprise organization is read for: the last has data since 10:00 UTC.
+# The days of the Enterprise organization; the last has data since 10:00 UTC.
 DAYS = [dt.date(2026, 3, day) for day in range(12, 20)]
 
 
 @dataclass
 class Dated:
-    """A row of a day, with the day."""
+    """A row with its day."""
 
     row: BaseModel
     day: dt.date
@@ -266,7 +266,7 @@ def leaves(value: dict[str, Any], name: str = "") -> dict[str, Any]:
 
 
 def expected(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the records that a row of the SDK should be."""
+    """Return the expected records for a row of the SDK."""
     limits = row.pop("limits", None)
     base = leaves(row)
     geos = base.get("data_residency_allowed_inference_geos")
@@ -278,7 +278,7 @@ def expected(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def comparable(record: dict[str, Any], columns: Iterable[str]) -> str:
-    """Print a record in one way, times without their form."""
+    """Print a record in one format, with times in one format too."""
 
     def plain(name: str, value: Any) -> Any:
         if name.endswith("_at") and value is not None:
@@ -301,7 +301,7 @@ def test_all_streams_equal_what_the_official_sdk_reads(
     assert run.code == 0, run.stderr
     with (
         anthropic.Anthropic(base_url=simulator.url, api_key=ADMIN_KEY) as client,
-        # Unlike auth_token, credentials bring the beta header that the API wants with a token.
+        # Unlike auth_token, credentials add the beta header that the API requires with a token.
         anthropic.Anthropic(base_url=simulator.url, credentials=StaticToken(ACCESS_TOKEN)) as token,
     ):
         for stream, read in READERS.items():
@@ -335,12 +335,12 @@ def test_all_enterprise_streams_equal_what_the_official_sdk_reads(
 
 
 def assert_equal_rows(run: Run, stream: str, models: Iterable[Any]) -> None:
-    """The tap's records of a stream hold what the official SDK reads, row by row."""
+    """Assert that the tap's records equal the rows that the official SDK reads."""
     rows = [json.loads(m.model_dump_json(by_alias=True, exclude_unset=True)) for m in models]
     ours = run.records(stream)
     theirs = [record for row in rows for record in expected(row)]
     names = {name for record in theirs for name in record}
-    # An object that is null, and one of its fields elsewhere.
+    # An object that is null, while one of its fields is elsewhere.
     objects = {name for name in names if any(other.startswith(f"{name}_") for other in names)}
     columns = [
         name

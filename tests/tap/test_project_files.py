@@ -1,4 +1,4 @@
-"""What the repository's files say about the settings, held to what the tap itself says."""
+"""The repository's files describe the settings exactly as the tap does."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def flat(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[s
 ABOUT = about()
 SETTINGS = dict(flat(ABOUT["settings"]))
 
-# What the SDK gives every tap. It is left out where only the tap's own settings are asked for.
+# Settings of the SDK. They are left out where only the tap's own settings count.
 BUILTIN: dict[str, Any] = {"properties": {}}
 TapClaude.append_builtin_config(BUILTIN)
 OWN = [
@@ -74,7 +74,7 @@ released_sdk = pytest.mark.skipif(
 
 
 def defined(name: str, setting: dict[str, Any]) -> dict[str, Any]:
-    """Say in a plugin definition's words what a setting is; of its options, only the values."""
+    """Return the plugin definition of a setting; of its options, only the values."""
     definition: dict[str, Any] = {
         "name": name,
         "label": setting["title"],
@@ -100,7 +100,7 @@ def kind(name: str, setting: dict[str, Any]) -> str:
     if "type" not in setting:  # a union, which Meltano does not have
         return "array" if name == "faker_config.locale" else "string"
     (json_type,) = (each for each in setting["type"] if each != "null")
-    # Meltano 4.4 fails on a "decimal" out of the environment: it cannot write it as JSON.
+    # Meltano 4.4 fails on a "decimal" from the environment: it cannot write it as JSON.
     return "integer" if json_type == "number" else str(json_type)
 
 
@@ -154,12 +154,12 @@ def test_definition_has_the_capabilities(definition: dict[str, Any]) -> None:
 
 
 @each_definition
-def test_definition_asks_for_one_of_the_credentials(definition: dict[str, Any]) -> None:
+def test_definition_requires_one_of_the_credentials(definition: dict[str, Any]) -> None:
     assert sorted(definition["settings_group_validation"]) == sorted([name] for name in CREDENTIALS)
 
 
 @each_definition
-def test_definition_selects_whatever_is_offered(definition: dict[str, Any]) -> None:
+def test_definition_selects_all_available_streams(definition: dict[str, Any]) -> None:
     assert definition.get("select", ["*.*"]) == ["*.*"]
 
 
@@ -290,7 +290,7 @@ def test_env_example_gives_the_default(name: str) -> None:
 def test_env_example_comments_out_a_legal_value(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ENV[name]["off"]
     (value,) = shlex.split(ENV[name]["value"])
-    # A copy, since the SDK adds what a .env file further up holds.
+    # A copy, because the SDK adds the variables of a .env file in a parent folder.
     monkeypatch.setattr(os, "environ", {f"TAP_CLAUDE_{name.upper()}": value})
     tap = TapClaude(config={"admin_api_key": "sk-ant-admin01-x"}, parse_env_config=True)
     assert name in tap.config

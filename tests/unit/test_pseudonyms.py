@@ -14,8 +14,8 @@ from tests.unit.test_schemas import FILES
 
 KEY = "a secret of some length"
 
-# Columns that hold the name of a thing. A new column whose name sounds like a person's must be
-# marked "x-person" in its schema, or be added here by somebody who knows better.
+# Columns with the name of a thing. A new column whose name sounds like a person's must be
+# marked "x-person" in its schema, or be added here if it is not a person's.
 THINGS = {
     "agent_name",
     "actor_api_key_name",
@@ -64,7 +64,7 @@ def test_a_column_for_a_person_is_marked(stream: str, column: str, spec: dict[st
         assert f"{stream}.{column}" in THINGS or column in THINGS, "a person's? then mark it"
 
 
-def test_things_are_columns() -> None:
+def test_each_name_of_a_thing_is_a_column() -> None:
     columns = {name for stream, column, _ in COLUMNS for name in (column, f"{stream}.{column}")}
     assert THINGS - {"agent_name"} <= columns
 
@@ -81,7 +81,7 @@ def test_the_same_person_has_the_same_pseudonym() -> None:
 
 
 def test_the_pseudonym_never_changes() -> None:
-    """Another algorithm would part what is loaded from what is new."""
+    """With another algorithm, new rows would not match the loaded ones."""
     assert pseudonym(b"key", "ada@example.com") == "20caa94149b865c2f3a23002c8ca0b02"
 
 
@@ -106,7 +106,7 @@ def test_addresses_in_other_text_are_replaced(value: Any, expected: Any) -> None
     assert record == {"text": json.loads(text)}
 
 
-def test_ids_stay() -> None:
+def test_ids_are_unchanged() -> None:
     record = {"id": "a@b.c", "plugin_id": "kit@plugins.io", "role_ids": ["a@b.c"], "grid": "a@b.c"}
     Pseudonyms("hash", "key", ()).replace(record)
     assert record.pop("grid") == pseudonym(b"key", "a@b.c")

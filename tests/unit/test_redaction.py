@@ -1,4 +1,4 @@
-"""What must never reach a log."""
+"""Secrets never reach a log."""
 
 from __future__ import annotations
 

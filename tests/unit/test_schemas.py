@@ -80,7 +80,7 @@ def test_column(name: str, column: str) -> None:
     # A number is a double to most targets: good for a rate, never for money or a count.
     numbers = {"number"} if column.endswith("_rate") else set()
     assert kind in {"string", "integer", "boolean", "object", "array", *numbers}
-    # What report_buckets reports may be of a stream without days.
+    # A row of report_buckets may describe a stream that has no days.
     window = WINDOW_COLUMNS - ({"date"} if name == "report_buckets" else set())
     required = column in {*_keys(name), *window, "organization_id"}
     assert ("null" in kinds(spec)) is not required

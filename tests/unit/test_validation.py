@@ -1,4 +1,4 @@
-"""Wrong settings are refused before the first call, by name, with what would be right."""
+"""Wrong settings are refused before the first request; the error names the setting."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_right_settings(config: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("nothing", [None, ""], ids=["null", "empty"])
-def test_what_is_null_or_empty_has_its_default(nothing: Any) -> None:
+def test_null_and_empty_settings_have_their_defaults(nothing: Any) -> None:
     blank = {
         name: nothing
         for name, spec in CONFIG_SCHEMA["properties"].items()
@@ -201,7 +201,7 @@ def test_what_is_null_or_empty_has_its_default(nothing: Any) -> None:
 def in_environment(monkeypatch: pytest.MonkeyPatch, **texts: str) -> Any:
     """Return the settings of a tap that takes them from these variables."""
     env = {f"TAP_CLAUDE_{name.upper()}": text for name, text in texts.items()}
-    # A copy, since the SDK adds what a .env file further up holds.
+    # A copy, because the SDK adds the variables of a .env file in a parent folder.
     monkeypatch.setattr(os, "environ", env)
     return TapClaude(config=dict(KEY), parse_env_config=True).config
 
@@ -242,7 +242,7 @@ def test_a_credential_is_needed() -> None:
     assert errors({"admin_api_key": ""}) == [line]
 
 
-def test_every_error_is_reported_at_once() -> None:
+def test_all_errors_are_reported_together() -> None:
     assert len(errors({"start_date": "x", "base_url": "x", **report(group_by=["a", "b"])})) == 5
 
 
@@ -263,7 +263,7 @@ def test_secrets_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
     ],
     ids=str,
 )
-def test_what_is_only_suspicious_is_a_warning(
+def test_suspicious_settings_are_warnings(
     config: dict[str, Any], says: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert errors({**KEY, **config}) == []
@@ -271,7 +271,7 @@ def test_what_is_only_suspicious_is_a_warning(
 
 
 @pytest.mark.parametrize("key", ["sk-ant-api03-x", "sk-ant-sa01-x", "sk-ant-admin01-x"])
-def test_personal_and_service_account_keys_are_no_cause_for_a_warning(
+def test_personal_and_service_account_keys_cause_no_warning(
     key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert errors({"admin_api_key": key}) == []
@@ -286,7 +286,7 @@ LEGACY = {
 }
 
 
-def test_the_catalogue_offers_legacy_reports_only_where_they_are_asked_for() -> None:
+def test_legacy_reports_are_in_the_catalogue_only_if_requested() -> None:
     for credentials in ({}, {"analytics_api_key": "x"}, {**KEY, "analytics_api_key": "x"}):
         for setting in ({}, {"legacy_reports": False}, {"legacy_reports": None}):
             assert not LEGACY & _offered({**credentials, **setting})
@@ -302,7 +302,7 @@ def _offered(config: dict[str, Any]) -> set[str]:
     return set(TapClaude(config=config, validate_config=False).streams)
 
 
-def test_the_catalogue_offers_what_the_credentials_reach() -> None:
+def test_the_catalogue_has_the_streams_that_the_credentials_can_read() -> None:
     oauth = {
         "service_accounts",
         "service_account_workspaces",
