@@ -253,6 +253,7 @@ class Declaration(Protocol):
     default_group_by: tuple[str, ...]
     filters: tuple[str, ...]
     max_group_by: int
+    max_filter_values: int | None
     unlimited_dimensions: tuple[str, ...]
     incompatible: tuple[tuple[str, str], ...]
     page_buckets: Mapping[str, int]

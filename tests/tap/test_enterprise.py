@@ -168,7 +168,7 @@ def test_blocks_that_are_not_enabled_are_null(simulate: Any, tap: Any) -> None:
 
 
 def test_rows_that_are_grouped_keep_keys_of_their_own(simulate: Any, tap: Any) -> None:
-    """The tap does not group, but a row that is grouped must not land on another one's key."""
+    """Standard streams are not grouped; if a row is, it must not have another row's key."""
     simulator = simulate(days=40, now=NOW)
     config = enterprise(simulator, start_date="2026-03-19")
     rows = [
