@@ -299,6 +299,22 @@ def test_a_changed_report_is_refused_and_the_others_are_read(
     assert run.records("analytics_skills")
 
 
+def test_the_key_of_a_skill_does_not_depend_on_its_currency(simulate: Any, tap: Any) -> None:
+    """It is null until the API has an amount."""
+    simulator = simulate(days=40, now=NOW)
+    config = enterprise(simulator, SKILLS_BY_TEAM, start_date="2026-03-19", end_date="2026-03-20")
+    keys = set()
+    for currency in (None, "USD"):
+        row = {"skill_name": "s", TEAM: "rbac_group_1", "currency": currency}
+        body = json.dumps({"data": [row], "next_page": None})
+        simulator.faults.append(Fault(200, path="analytics/skills", body=body))
+        (record,) = tap(config=config, catalog=only(config, "skills_by_team")).records(
+            "skills_by_team"
+        )
+        keys.add(record["row_id"])
+    assert len(keys) == 1
+
+
 def test_a_bookmark_of_an_older_version_is_valid(simulator: Simulator, tap: Any) -> None:
     """The standard streams did not store what they asked for."""
     config = enterprise(simulator, start_date=days_ago(9, RECENT), lookback_days=0)
