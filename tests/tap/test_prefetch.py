@@ -139,7 +139,7 @@ def test_an_answer_that_is_given_up_leaves_no_memory_behind(
 
 @pytest.mark.slow
 def test_a_trickle_is_given_up_and_tried_again(simulate: Any, tap: Any) -> None:
-    from simulator.faults import trickle  # noqa: PLC0415
+    from simulator.deliveries import trickle  # noqa: PLC0415
 
     simulator = simulate(days=4, now=NOW)
     simulator.faults.append(Fault(path="organizations/users", deliver=trickle(0.3)))
