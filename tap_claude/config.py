@@ -249,6 +249,7 @@ class Declaration(Protocol):
     """The attributes of a report class in `streams` that settings depend on."""
 
     name: str
+    credentials: tuple[str, ...]
     dimensions: tuple[str, ...]
     default_group_by: tuple[str, ...]
     filters: tuple[str, ...]

@@ -233,9 +233,15 @@ def unknown_settings(config: Mapping[str, Any], known: Iterable[str]) -> Iterato
             )
 
 
-def report_warnings(config: Config) -> Iterator[str]:
-    """Yield a warning for every custom report that is valid, but may be misleading."""
+def report_warnings(config: Config, declared: Mapping[str, Declaration]) -> Iterator[str]:
+    """Yield a warning for every custom report that is valid, but left out or misleading."""
     for report in config.custom_reports():
+        accepted = declared[report.base_stream].credentials
+        if config.credentials and credential_for(config.credentials, accepted) is None:
+            yield (
+                f"report {report.name}: is left out, because {report.base_stream} needs"
+                f" {' or '.join(accepted)}, which is not set"
+            )
         if "token_type" in report.group_by and "cost_type" not in report.group_by:
             yield (
                 f"report {report.name}: grouped by token_type alone, the API leaves out costs"
