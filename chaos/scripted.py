@@ -17,7 +17,8 @@ from chaos.tap import (
     output_complaints,
     success_complaints,
 )
-from simulator.faults import KINDS, FixedWindow, Kind
+from simulator.fault_plans import FixedWindow
+from simulator.faults import KINDS, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ import pathlib
 import sys
 
 from simulator.facts import Facts
-from simulator.faults import FaultPlan
+from simulator.fault_plans import FaultPlan
 from simulator.replay import Replay
 from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, Simulator
 

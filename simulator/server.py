@@ -1,20 +1,13 @@
-"""The HTTP server: credentials, routing, limits, injected faults, and a log of requests."""
+"""The simulator: credentials, routing, limits, injected faults, and a log of requests."""
 
 from __future__ import annotations
 
 import collections
 import dataclasses
 import datetime as dt
-import json
 import socket
-import sys
 import threading
-from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
-
-import msgspec
 
 from simulator import (
     admin_lists,
@@ -25,10 +18,10 @@ from simulator import (
     enterprise_lists,
     enterprise_reports,
 )
-from simulator.changes import LONE_SURROGATE
 from simulator.directory import Directory
 from simulator.facts import Facts
-from simulator.faults import ORGANIZATION_HEADER, Fault, deliver, error_body, request_id
+from simulator.faults import Fault
+from simulator.http_server import Handler, Seen, Server
 from simulator.query import ApiError, Query
 
 if TYPE_CHECKING:
@@ -56,7 +49,6 @@ USER_MANAGEMENT = {"read:members", "read:rbac_groups"}
 """Scopes whose endpoints ``read:org_audit`` may read, too."""
 OAUTH = "oauth-2025-04-20"
 """Beta header that an OAuth access token requires."""
-JSON = "application/json"
 API_VERSIONS = ("2023-06-01", "2026-10-21")
 
 Response = dict[str, Any]
@@ -123,21 +115,6 @@ ROUTES = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Seen:
-    """A received request, and the status of its response."""
-
-    path: str
-    query: tuple[tuple[str, str], ...]
-    headers: dict[str, str]
-    status: int
-    at: dt.datetime
-
-    def values(self, name: str) -> list[str]:
-        """Return the values of one parameter."""
-        return [value for key, value in self.query if key == name]
-
-
 class Simulator:
     """A server on localhost. Use it as a context manager; ``url`` is its address."""
 
@@ -196,7 +173,7 @@ class Simulator:
         self.seen: list[Seen] = []
         self.lock = threading.Lock()
         self._recent: collections.deque[dt.datetime] = collections.deque()
-        self._server = _Server(("127.0.0.1", port), _Handler)
+        self._server = Server(("127.0.0.1", port), Handler)
         self._server.simulator = self  # type: ignore[attr-defined]
         self._closed_for = 0.0
         self._is_closed = threading.Event()
@@ -361,97 +338,6 @@ def authenticated(headers: dict[str, str]) -> str:
         message = "OAuth authentication is currently not supported."
         raise ApiError(401, "authentication_error", message)
     return kind
-
-
-class _Server(ThreadingHTTPServer):
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore clients that close the connection."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server_version = "simulator"
-    disable_nagle_algorithm = True
-    # One write per response: without a buffer, each header line would be a separate packet.
-    wbufsize = -1
-    organization: str | None = None
-    """Organization header of the response."""
-
-    def do_GET(self) -> None:
-        simulator: Simulator = self.server.simulator  # type: ignore[attr-defined]
-        parts = urlsplit(self.path)
-        if parts.path == "/_simulator/stats":
-            self._send(200, {}, json.dumps(simulator.stats()).encode())
-            return
-        pairs = parse_qsl(parts.query, keep_blank_values=True)
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        self.organization = simulator.organization_id(headers)
-        fault = simulator.next_fault(parts.path, pairs)
-        status, more, body = self._respond(simulator, fault, parts.path, pairs, headers)
-        with simulator.lock:
-            simulator.seen.append(
-                Seen(parts.path, tuple(pairs), headers, status, dt.datetime.now(dt.UTC))
-            )
-        if fault and fault.deliver:
-            deliver(self, fault.deliver, body)
-        else:
-            self._send(status, more, body)
-
-    def _respond(
-        self,
-        simulator: Simulator,
-        fault: Fault | None,
-        path: str,
-        pairs: list[tuple[str, str]],
-        headers: dict[str, str],
-    ) -> tuple[int, dict[str, str], bytes]:
-        if fault and not fault.deliver and not fault.change:
-            return fault.status, fault.headers, fault.content
-        if (wait := simulator.over_limit()) is not None:
-            body = error_body("rate_limit_error", "Number of requests has exceeded your limit")
-            return 429, {"retry-after": str(wait)}, body
-        try:
-            response = simulator.respond(path, pairs, headers)
-        except ApiError as error:
-            if fault and fault.change:
-                fault.postpone()
-            more = {}
-            if error.should_retry is not None:
-                more["x-should-retry"] = str(error.should_retry).lower()
-            return error.status, more, error_body(error.type, error.message, error.code)
-        body = _JSON.encode(response)
-        if fault and fault.change:
-            try:
-                # Decoded again, because a change must not modify the rows of the directory.
-                body = _JSON.encode(fault.change(_decode(body), pairs))
-                body = body.replace(LONE_SURROGATE.encode(), rb"\ud800")
-            except LookupError:
-                fault.postpone()
-        return 200, {}, body
-
-    def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("request-id", request_id(body))
-        headers = {"content-type": JSON} | headers
-        # Pages of a proxy and 401 responses have no organization.
-        if self.organization and status != 401 and headers["content-type"] == JSON:
-            headers = {ORGANIZATION_HEADER: self.organization} | headers
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-        self.wfile.flush()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Log nothing; `Simulator.seen` is the log."""
-
-
-# Amounts of Claude Code are numbers with all digits.
-_JSON = msgspec.json.Encoder(decimal_format="number")
-_decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 def _list(header: str) -> Iterable[str]:

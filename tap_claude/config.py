@@ -255,10 +255,12 @@ class Declaration(Protocol):
     """The attributes of a report class in `streams` that settings depend on."""
 
     name: str
+    credentials: tuple[str, ...]
     dimensions: tuple[str, ...]
     default_group_by: tuple[str, ...]
     filters: tuple[str, ...]
     max_group_by: int
+    max_filter_values: int | None
     unlimited_dimensions: tuple[str, ...]
     incompatible: tuple[tuple[str, str], ...]
     page_buckets: Mapping[str, int]

@@ -59,7 +59,7 @@ class ClaudeStream(Stream):
     required_scope: ClassVar[str | None] = None
     """Scope that an Enterprise key requires."""
     beta_headers: tuple[str, ...] = ()
-    paginator: ClassVar[type[Paginator]] = Paginator
+    paginator: type[Paginator] = Paginator
     returns_object: ClassVar[bool] = False
     """Whether the response is a single object instead of a list."""
     is_legacy: ClassVar[bool] = False

@@ -8,6 +8,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, ClassVar
 
+from typing_extensions import override
+
 from tap_claude.credentials import CONSOLE, ENTERPRISE, OAUTH
 from tap_claude.lists import ListStream
 from tap_claude.pagination import (
@@ -20,6 +22,7 @@ from tap_claude.report_buckets import BucketLogStream
 from tap_claude.report_kinds import (
     BucketReport,
     DayReport,
+    EntityReport,
     GroupedReport,
     RowReport,
     SeriesReport,
@@ -37,7 +40,11 @@ from tap_claude.reshape import (
 )
 
 if TYPE_CHECKING:
+    from singer_sdk import Tap
+
+    from tap_claude.config import ReportSpec
     from tap_claude.report_read import ReportStream
+    from tap_claude.sync_context import SyncContext
 
 FAST_MODE = "fast-mode-2026-02-01"
 
@@ -231,6 +238,11 @@ class ClaudeCodeReport(DayReport):
     lookback_days = 3
     warns_of_merged_rows = True
 
+    @property
+    @override
+    def cacheable_paths(self) -> tuple[str, ...]:
+        return (self.path,)
+
 
 class ClaudeCodeUsage(ClaudeCodeReport):
     """Activity of a person or key in Claude Code per day."""
@@ -253,15 +265,17 @@ class ClaudeCodeModelUsage(ClaudeCodeReport):
 
 ANALYTICS_START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 GROUPING_FIELDS = ("product", "rbac_group_id", "user_id")
-"""Fields of grouped rows. They are part of the key, so that it is unique."""
+"""Fields of grouped rows. They are always part of the key, so that it is unique."""
 
 
-class EngagementReport(DayReport):
+class EngagementReport(DayReport, EntityReport):
     """Base of the reports for one day, whose rows do not contain the day."""
 
     credentials = ENTERPRISE
     required_scope = "read:analytics"
     day_parameter = "date"
+    page_buckets = {"1d": 1}
+    dimensions: ClassVar[tuple[str, ...]] = GROUPING_FIELDS
     paginator = PagePaginator
     lookback_days = 3
     earliest = ANALYTICS_START
@@ -274,7 +288,10 @@ class AnalyticsUsers(EngagementReport):
 
     name = "analytics_users"
     path = "analytics/users"
-    key_columns = ("user_id", "rbac_group_id")
+    dimensions = ("rbac_group_id",)
+    filters = ("project_id", "rbac_group_id", "user_id")
+    incompatible = (("project_id", "rbac_group_id"),)
+    base_key_columns = ("user_id", "rbac_group_id")
 
 
 class AnalyticsProjects(EngagementReport):
@@ -282,7 +299,9 @@ class AnalyticsProjects(EngagementReport):
 
     name = "analytics_projects"
     path = "analytics/apps/chat/projects"
-    key_columns = ("project_id", "rbac_group_id", "user_id")
+    dimensions = ("rbac_group_id", "user_id")
+    filters = ("project_id", "rbac_group_id", "user_id")
+    base_key_columns = ("project_id", "rbac_group_id", "user_id")
 
 
 class AnalyticsSkills(EngagementReport):
@@ -290,7 +309,8 @@ class AnalyticsSkills(EngagementReport):
 
     name = "analytics_skills"
     path = "analytics/skills"
-    key_columns = ("skill_name", "share_status", *GROUPING_FIELDS)
+    filters = ("product", "rbac_group_id", "share_status", "skill_name", "user_id")
+    base_key_columns = ("skill_name", "share_status", *GROUPING_FIELDS)
 
 
 class AnalyticsConnectors(EngagementReport):
@@ -298,7 +318,8 @@ class AnalyticsConnectors(EngagementReport):
 
     name = "analytics_connectors"
     path = "analytics/connectors"
-    key_columns = ("connector_name", *GROUPING_FIELDS)
+    filters = ("connector_name", "product", "rbac_group_id", "user_id")
+    base_key_columns = ("connector_name", *GROUPING_FIELDS)
 
 
 class AnalyticsPlugins(EngagementReport):
@@ -306,7 +327,8 @@ class AnalyticsPlugins(EngagementReport):
 
     name = "analytics_plugins"
     path = "analytics/plugins"
-    key_columns = ("plugin_name", "plugin_id", *GROUPING_FIELDS)
+    filters = ("plugin_name", "product", "rbac_group_id", "user_id")
+    base_key_columns = ("plugin_name", "plugin_id", *GROUPING_FIELDS)
 
 
 class AnalyticsArtifacts(EngagementReport):
@@ -314,10 +336,14 @@ class AnalyticsArtifacts(EngagementReport):
 
     name = "analytics_artifacts"
     path = "analytics/artifacts"
-    key_columns = ("artifact_type", "is_shared", *GROUPING_FIELDS)
-    # Only grouped rows are paginated.
-    paginator = OnePagePaginator
-    page_size = None
+    filters = ("artifact_type", "is_shared", "product", "rbac_group_id", "user_id")
+    base_key_columns = ("artifact_type", "is_shared", *GROUPING_FIELDS)
+
+    def __init__(self, tap: Tap, *, run: SyncContext, spec: ReportSpec | None = None) -> None:
+        """Set up the report. Only grouped rows have several pages."""
+        super().__init__(tap, run=run, spec=spec)
+        if not self.spec.group_by:
+            self.paginator = OnePagePaginator
 
 
 class AnalyticsSummaries(SeriesReport):
@@ -328,7 +354,8 @@ class AnalyticsSummaries(SeriesReport):
     credentials = ENTERPRISE
     required_scope = "read:analytics"
     paginator = OnePagePaginator
-    max_range_days = 366
+    filters = ("rbac_group_id",)
+    page_buckets = {"1d": 366}
     lookback_days = 3
     earliest = ANALYTICS_START
     names_newest_day = True
@@ -664,7 +691,20 @@ class ReportBuckets(BucketLogStream):
 
 
 REPORTS: dict[str, type[GroupedReport]] = {
-    stream.name: stream for stream in (MessagesUsage, CostReport, AnalyticsUsage, AnalyticsCost)
+    stream.name: stream
+    for stream in (
+        MessagesUsage,
+        CostReport,
+        AnalyticsUsage,
+        AnalyticsCost,
+        AnalyticsUsers,
+        AnalyticsProjects,
+        AnalyticsSkills,
+        AnalyticsConnectors,
+        AnalyticsPlugins,
+        AnalyticsArtifacts,
+        AnalyticsSummaries,
+    )
 }
 """Reports that the setting ``reports`` can be based on."""
 
@@ -673,13 +713,6 @@ STREAMS: dict[str, type[ReportStream | ListStream | BucketLogStream]] = {
     for stream in (
         ClaudeCodeUsage,
         ClaudeCodeModelUsage,
-        AnalyticsUsers,
-        AnalyticsProjects,
-        AnalyticsSkills,
-        AnalyticsConnectors,
-        AnalyticsPlugins,
-        AnalyticsArtifacts,
-        AnalyticsSummaries,
         AnalyticsUsageReport,
         AnalyticsCostReport,
         AnalyticsUserUsageReport,

@@ -154,7 +154,7 @@ class TapClaude(Tap):
             warnings += [
                 *key_warnings(settings),
                 *privacy_warnings(settings),
-                *report_warnings(Config(settings)),
+                *report_warnings(Config(settings), REPORTS),
             ]
         for warning in warnings:
             cls.logger.warning("%s", warning)

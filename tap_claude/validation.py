@@ -155,7 +155,7 @@ def _report_problems(where: str, entry: Mapping[str, Any], declared: Declaration
         if name not in declared.dimensions:
             yield (
                 f"{where}.group_by: {declared.name} has no dimension {name!a:.80}; "
-                f"{_suggest(name, declared.dimensions)}"
+                f"{_suggest(name, declared.dimensions, 'dimensions')}"
             )
     if len(set(group_by)) < len(group_by):
         yield f"{where}.group_by: contains a dimension twice; remove one"
@@ -174,17 +174,29 @@ def _report_problems(where: str, entry: Mapping[str, Any], declared: Declaration
     for one, other in declared.incompatible:
         if {one, other} <= used:
             yield f"{where}: the API does not accept {one} together with {other}"
-    for name in entry.get("filters") or {}:
-        if name not in declared.filters:
-            yield (
-                f"{where}.filters: {declared.name} has no filter {name!a:.80}; "
-                f"{_suggest(name, declared.filters)}"
-            )
+    yield from _filter_problems(where, entry.get("filters") or {}, declared)
     width = entry.get("bucket_width") or "1d"
     if width in WIDTHS and width not in declared.page_buckets:
         yield (
             f"{where}.bucket_width: {declared.name} does not support {width}, only "
             f"{', '.join(declared.page_buckets)}"
+        )
+
+
+def _filter_problems(
+    where: str, filters: Mapping[str, Any], declared: Declaration
+) -> Iterator[str]:
+    for name in filters:
+        if name not in declared.filters:
+            yield (
+                f"{where}.filters: {declared.name} has no filter {name!a:.80}; "
+                f"{_suggest(name, declared.filters, 'filters')}"
+            )
+    values = sum(map(len, filter(None, filters.values())))
+    if declared.max_filter_values is not None and values > declared.max_filter_values:
+        yield (
+            f"{where}.filters: {values} values, but the API accepts at most "
+            f"{declared.max_filter_values}; use fewer"
         )
 
 
@@ -221,9 +233,15 @@ def unknown_settings(config: Mapping[str, Any], known: Iterable[str]) -> Iterato
             )
 
 
-def report_warnings(config: Config) -> Iterator[str]:
-    """Yield a warning for every custom report that is valid, but may be misleading."""
+def report_warnings(config: Config, declared: Mapping[str, Declaration]) -> Iterator[str]:
+    """Yield a warning for every custom report that is valid, but left out or misleading."""
     for report in config.custom_reports():
+        accepted = declared[report.base_stream].credentials
+        if config.credentials and credential_for(config.credentials, accepted) is None:
+            yield (
+                f"report {report.name}: is left out, because {report.base_stream} needs"
+                f" {' or '.join(accepted)}, which is not set"
+            )
         if "token_type" in report.group_by and "cost_type" not in report.group_by:
             yield (
                 f"report {report.name}: grouped by token_type alone, the API leaves out costs"
@@ -254,10 +272,10 @@ def key_warnings(config: Mapping[str, Any]) -> Iterator[str]:
         yield "admin_api_key looks like an OAuth token, which belongs in access_token"
 
 
-def _suggest(name: str, allowed: Iterable[str]) -> str:
+def _suggest(name: str, allowed: Iterable[str], kind: str) -> str:
     allowed = sorted(allowed)
     if not allowed:
-        return "it has no filters"
+        return f"it has no {kind}"
     close = difflib.get_close_matches(name, allowed, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     return f"{hint}allowed: {', '.join(allowed)}"

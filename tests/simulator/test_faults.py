@@ -35,14 +35,8 @@ from simulator.changes import (
     repeat_cursor,
     wrong_value,
 )
-from simulator.faults import (
+from simulator.deliveries import (
     BLOCK,
-    ERROR_TYPES,
-    FOREVER,
-    KINDS,
-    Fault,
-    FaultPlan,
-    FixedWindow,
     cut_off,
     cut_off_chunked,
     gzip_bomb,
@@ -53,6 +47,8 @@ from simulator.faults import (
     reset_after_headers,
     trickle,
 )
+from simulator.fault_plans import FaultPlan, FixedWindow
+from simulator.faults import ERROR_TYPES, FOREVER, KINDS, Fault
 from simulator.server import ADMIN_KEY, ANALYTICS_KEY
 from simulator.server import Fault as FaultOfServer
 from tests.conftest import NOW, days_ago

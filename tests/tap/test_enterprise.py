@@ -168,7 +168,7 @@ def test_metrics_that_are_not_enabled_are_null(simulate: Any, tap: Any) -> None:
 
 
 def test_grouped_rows_have_their_own_keys(simulate: Any, tap: Any) -> None:
-    """The tap does not group, but a grouped row must not replace another row."""
+    """Standard streams are not grouped, but a grouped row must not replace another row."""
     simulator = simulate(days=40, now=NOW)
     config = enterprise(simulator, start_date="2026-03-19")
     rows = [

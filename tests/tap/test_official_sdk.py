@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -27,6 +28,7 @@ from pydantic import BaseModel
 
 from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY
 from tap_claude import schemas
+from tap_claude.streams import REPORTS
 from tests.conftest import NOW, Run, settings
 from tests.each import each
 
@@ -207,20 +209,28 @@ class Dated:
         )
 
 
-def daily(endpoint: Callable[[anthropic.Anthropic], Any]) -> Callable[..., Iterable[Any]]:
+def daily(
+    endpoint: Callable[[anthropic.Anthropic], Any], **params: Any
+) -> Callable[..., Iterable[Any]]:
     """Read an endpoint day by day."""
-    return lambda c: (Dated(row, day) for day in DAYS for row in endpoint(c).list(date=day))
+    return lambda c: (
+        Dated(row, day) for day in DAYS for row in endpoint(c).list(date=day, **params)
+    )
 
 
 START, END = f"{DAYS[0]}T00:00:00Z", f"{DAYS[-1] + dt.timedelta(days=1)}T00:00:00Z"
 
+ENDPOINTS: dict[str, Callable[[anthropic.Anthropic], Any]] = {
+    "analytics_users": lambda c: c.organization.analytics.users,
+    "analytics_projects": lambda c: c.organization.analytics.apps.chat.projects,
+    "analytics_skills": lambda c: c.organization.analytics.skills,
+    "analytics_connectors": lambda c: c.organization.analytics.connectors,
+    "analytics_plugins": lambda c: c.organization.analytics.plugins,
+    "analytics_artifacts": lambda c: c.organization.analytics.artifacts,
+}
+
 ENTERPRISE: Lists = {
-    "analytics_users": daily(lambda c: c.organization.analytics.users),
-    "analytics_projects": daily(lambda c: c.organization.analytics.apps.chat.projects),
-    "analytics_skills": daily(lambda c: c.organization.analytics.skills),
-    "analytics_connectors": daily(lambda c: c.organization.analytics.connectors),
-    "analytics_plugins": daily(lambda c: c.organization.analytics.plugins),
-    "analytics_artifacts": daily(lambda c: c.organization.analytics.artifacts),
+    **{name: daily(endpoint) for name, endpoint in ENDPOINTS.items()},
     "analytics_summaries": lambda c: c.organization.analytics.summaries.list(starting_date=DAYS[0]),
     "analytics_user_usage_report": lambda c: c.beta.organization.analytics.user_usage_report.list(
         starting_at=START, ending_at=END, bucket_width="1d", group_by=["product", "model"]
@@ -251,6 +261,48 @@ ENTERPRISE: Lists = {
     "users": READERS["users"],
     "invites": READERS["invites"],
 }
+
+PRODUCTS = ["chat", "cowork", "chat_cowork_unified"]
+# Custom reports, each with what it is based on, grouped by and filtered by.
+CUSTOM: dict[str, tuple[str, list[str], dict[str, list[str]]]] = {
+    "users_by_team": ("analytics_users", ["rbac_group_id"], {}),
+    "projects_by_person": ("analytics_projects", ["user_id", "rbac_group_id"], {}),
+    "skills_by_product": ("analytics_skills", ["product"], {"share_status": ["organization"]}),
+    "connectors_by_person": ("analytics_connectors", ["user_id"], {"product": PRODUCTS}),
+    "plugins_by_all": ("analytics_plugins", ["product", "rbac_group_id", "user_id"], {}),
+    "artifacts_by_team": ("analytics_artifacts", ["rbac_group_id"], {"is_shared": ["true"]}),
+}
+
+
+def custom_readers() -> Lists:
+    """Return how the SDK reads each custom report."""
+    return {
+        name: daily(
+            ENDPOINTS[report],
+            group_by=group_by,
+            filter=[f"{key}:{value}" for key, values in filters.items() for value in values],
+        )
+        for name, (report, group_by, filters) in CUSTOM.items()
+    }
+
+
+GROUP_BY = {
+    "analytics_users": official.AnalyticsUserGroupBy,
+    "analytics_projects": official.AnalyticsProjectGroupBy,
+    "analytics_skills": official.AnalyticsSkillGroupBy,
+    "analytics_connectors": official.AnalyticsConnectorGroupBy,
+    "analytics_plugins": official.AnalyticsPluginGroupBy,
+    "analytics_artifacts": official.AnalyticsArtifactGroupBy,
+}
+
+
+@each("name", GROUP_BY)
+def test_dimensions_and_filters_are_those_of_the_official_sdk(name: str) -> None:
+    assert set(REPORTS[name].dimensions) == set(typing.get_args(GROUP_BY[name]))
+    with anthropic.Anthropic(api_key="none") as client:
+        text = " ".join(ENDPOINTS[name](client).list.__doc__.split())
+    (filters,) = re.findall(r"Supported dimensions on this endpoint: (.+?)\. ", text)
+    assert set(re.findall(r"`(\w+)`", filters)) == set(REPORTS[name].filters)
 
 
 def leaves(value: dict[str, Any], name: str = "") -> dict[str, Any]:
@@ -320,6 +372,10 @@ def test_all_enterprise_streams_equal_what_the_official_sdk_reads(
         "analytics_api_key": ANALYTICS_KEY,
         "anthropic_version": version,
         "legacy_reports": True,
+        "reports": [
+            {"name": name, "report": report, "group_by": group_by, "filters": filters}
+            for name, (report, group_by, filters) in CUSTOM.items()
+        ],
     }
     del config["admin_api_key"]
     run = tap(config=config)
@@ -329,7 +385,7 @@ def test_all_enterprise_streams_equal_what_the_official_sdk_reads(
         api_key=ANALYTICS_KEY,
         default_headers={"anthropic-version": "2026-10-21"},
     ) as client:
-        for stream, read in ENTERPRISE.items():
+        for stream, read in {**ENTERPRISE, **custom_readers()}.items():
             assert_equal_rows(run, stream, read(client))
     assert set(ENTERPRISE) <= set(run.schemas)
 

@@ -131,7 +131,7 @@ def test_a_rejected_response_frees_its_memory(
 
 @pytest.mark.slow
 def test_a_slow_response_is_retried(simulate: Any, tap: Any) -> None:
-    from simulator.faults import trickle  # noqa: PLC0415
+    from simulator.deliveries import trickle  # noqa: PLC0415
 
     simulator = simulate(days=4, now=NOW)
     simulator.faults.append(Fault(path="organizations/users", deliver=trickle(0.3)))

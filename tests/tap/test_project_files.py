@@ -212,7 +212,8 @@ def test_meltano_shows_legal_reports() -> None:
     text = (ROOT / "meltano.yml").read_text()
     lines = re.findall(r"^    # (config:|  .*)$", text, re.MULTILINE)
     config = yaml.safe_load("\n".join(lines))["config"]
-    tap = TapClaude(config={"admin_api_key": "sk-ant-admin01-x", **config})
+    keys = {"admin_api_key": "sk-ant-admin01-x", "analytics_api_key": "sk-ant-api01-x"}
+    tap = TapClaude(config={**keys, **config})
     assert {report["name"] for report in config["reports"]} <= tap.streams.keys()
     assert len(config["reports"]) > 1
 

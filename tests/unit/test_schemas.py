@@ -108,4 +108,5 @@ def test_declarations_and_schema_agree(name: str) -> None:
     assert set(report.default_group_by) <= set(report.dimensions)
     counted = set(report.default_group_by) - set(report.unlimited_dimensions)
     assert len(counted) <= report.max_group_by
-    assert {"bucket_width", "is_complete"} <= properties.keys()
+    dated = {"date"} if report.replication_key == "date" else {"starting_at", "bucket_width"}
+    assert {*dated, *report.base_key_columns, "is_complete"} <= properties.keys()

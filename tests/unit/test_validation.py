@@ -92,6 +92,42 @@ def errors(config: dict[str, Any]) -> list[str]:
             report(report="cost_report", filters={"models": ["x"]}),
             ["reports[0].filters", "no filters"],
         ),
+        (
+            report(report="analytics_skills", group_by=["team"]),
+            ["reports[0].group_by", "analytics_skills has no dimension 'team'; allowed: product,"],
+        ),
+        (
+            report(report="analytics_users", group_by=["user_id"]),
+            ["reports[0].group_by", "analytics_users has no dimension", "allowed: rbac_group_id"],
+        ),
+        (
+            report(report="analytics_summaries", group_by=["rbac_group_id"]),
+            ["reports[0].group_by", "analytics_summaries has no", "it has no dimensions"],
+        ),
+        (
+            report(report="analytics_plugins", filters={"products": ["chat"]}),
+            ["reports[0].filters", "analytics_plugins has no filter", "did you mean product?"],
+        ),
+        (
+            report(
+                report="analytics_users",
+                group_by=["rbac_group_id"],
+                filters={"project_id": ["claude_proj_1"]},
+            ),
+            ["reports[0]", "project_id together with rbac_group_id"],
+        ),
+        (
+            report(
+                report="analytics_artifacts",
+                filters={"user_id": ["user_1"] * 60, "product": ["chat"] * 41},
+            ),
+            ["reports[0].filters", "101 values", "at most 100"],
+        ),
+        (
+            report(report="analytics_connectors", bucket_width="1h"),
+            ["reports[0].bucket_width", "analytics_connectors", "only 1d"],
+        ),
+        (report(report="claude_code_usage"), ["reports[0].report", "analytics_summaries"]),
         (report(filters={"models": "x"}), ["reports[0].filters.models", "array"]),
         (
             report(report="cost_report", bucket_width="1h"),
@@ -172,6 +208,12 @@ def test_wrong_settings(config: dict[str, Any], says: list[str]) -> None:
             filters={"api_key_ids": [""], "products": ["claude_code"]},
             bucket_width="1h",
         ),
+        report(
+            report="analytics_skills",
+            group_by=["product", "rbac_group_id", "user_id"],
+            filters={"user_id": ["user_1"] * 100, "product": []},
+        ),
+        report(report="analytics_summaries", filters={"rbac_group_id": ["rbac_group_1"]}),
     ],
 )
 def test_right_settings(config: dict[str, Any]) -> None:
@@ -258,6 +300,10 @@ def test_secrets_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ({"start_dat": "2026-01-01"}, "did you mean start_date?"),
         (report(report="analytics_cost", group_by=["token_type"]), "costs other than tokens"),
+        (
+            report(report="analytics_skills", group_by=["rbac_group_id"]),
+            "report mine: is left out, because analytics_skills needs analytics_api_key",
+        ),
         ({"admin_api_key": "sk-ant-oat01-x"}, "belongs in access_token"),
         ({"analytics_api_key": "sk-ant-admin01-x"}, "belongs in admin_api_key"),
     ],
