@@ -9,6 +9,7 @@ import json
 import socket
 import sys
 import threading
+import time
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from simulator.changes import LONE_SURROGATE
 from simulator.directory import Directory
 from simulator.facts import Facts
 from simulator.faults import ORGANIZATION_HEADER, Fault, deliver, error_body, request_id
+from simulator.oauth import FEDERATION_BETA, MAX_BODY_BYTES, TOKEN_PATH, OAuthError, TokenEndpoint
 from simulator.query import ApiError, Query
 
 if TYPE_CHECKING:
@@ -45,11 +47,13 @@ PREFIX = "/v1/organizations/"
 ADMIN_KEY = "sk-ant-admin01-simulator"
 ANALYTICS_KEY = "sk-ant-api01-simulator"
 ACCESS_TOKEN = "sk-ant-oat01-simulator"  # noqa: S105
-# Kinds of credentials: A Admin key, O OAuth token, E scoped key of Claude Enterprise.
+# Kinds of credentials: A Admin key, O OAuth token, E scoped key of Claude Enterprise. T is an OAuth
+# token without the scope org:admin, from a federation rule for workspaces.
 CREDENTIALS = {ADMIN_KEY: "A", ACCESS_TOKEN: "O", ANALYTICS_KEY: "E"}
 SCOPES = {
     "A": [],
     "O": ["org:admin"],
+    "T": ["workspace:developer", "workspace:inference"],
     "E": ["read:analytics", "read:members", "read:rbac_groups", "read:spend_limits"],
 }
 USER_MANAGEMENT = {"read:members", "read:rbac_groups"}
@@ -155,6 +159,8 @@ class Simulator:
         organization_header: bool = True,
         split_buckets: bool = False,
         repeat_rows: bool = False,
+        token_lifetime: float | None = None,
+        latency: float = 0,
     ) -> None:
         """Bind the port (0: any free port); ``now`` is a fixed time.
 
@@ -162,7 +168,9 @@ class Simulator:
         proxies. With ``split_buckets``, the last bucket of a page continues on the next page, with
         the same ``starting_at``. With ``repeat_rows``, a page of Claude Code or of the new
         analytics repeats the last row of the previous page, as if a cursor counted the rows of a
-        growing day.
+        growing day. ``token_lifetime`` is the lifetime of access tokens from the token endpoint, in
+        seconds; default: as their federation rule says. ``latency`` delays each response by so many
+        seconds.
         """
         self.facts = facts
         console = directory or Directory(facts.organization)
@@ -182,6 +190,8 @@ class Simulator:
         }
         other = enterprise_lists.EnterpriseDirectory(self.enterprise.cast)
         self.directories = {"A": console, "O": console, "E": other}
+        self.tokens = TokenEndpoint(console, lifetime=token_lifetime)
+        self.latency = latency
         self.scopes = {kind: list(scopes) for kind, scopes in SCOPES.items()}
         """Scopes by kind of credential; tests may change those of the scoped key."""
         self.stopped_clock = now
@@ -310,7 +320,10 @@ class Simulator:
 
     def _authorized(self, path: str, headers: dict[str, str]) -> tuple[Route, str, str]:
         """Return the route, the kind of the credential, and the id in the path."""
-        kind = authenticated(headers)
+        kind = authenticated(headers, self.tokens)
+        if FEDERATION_BETA in _list(headers.get("anthropic-beta", "")):
+            message = f"anthropic-beta: {FEDERATION_BETA} is for {TOKEN_PATH} only"
+            raise ApiError(400, "invalid_request_error", message)
         version = headers.get("anthropic-version")
         if version not in API_VERSIONS:
             message = f"anthropic-version: header is required, one of {', '.join(API_VERSIONS)}"
@@ -333,7 +346,7 @@ class Simulator:
         if not self.organization_header:
             return None
         try:
-            kind = authenticated(headers)
+            kind = authenticated(headers, self.tokens)
         except ApiError:
             return None
         return self.organization_ids["enterprise" if kind == "E" else "console"]
@@ -346,18 +359,18 @@ class Simulator:
         return scopes.issuperset(route.scopes)
 
 
-def authenticated(headers: dict[str, str]) -> str:
+def authenticated(headers: dict[str, str], tokens: TokenEndpoint) -> str:
     """Return the kind of the credential, or raise a 401. A Bearer token can also be a key."""
     key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
     if not key:
         raise ApiError(401, "authentication_error", "x-api-key header is required")
-    kind = CREDENTIALS.get(key)
+    kind = CREDENTIALS.get(key) or tokens.kind(key)
     if kind is None:
         message = "The API key provided is invalid or has been revoked."
         raise ApiError(401, "authentication_error", message)
-    if "x-api-key" in headers and kind == "O":
+    if "x-api-key" in headers and kind in {"O", "T"}:
         raise ApiError(401, "authentication_error", "invalid x-api-key")
-    if kind == "O" and OAUTH not in _list(headers.get("anthropic-beta", "")):
+    if kind in {"O", "T"} and OAUTH not in _list(headers.get("anthropic-beta", "")):
         message = "OAuth authentication is currently not supported."
         raise ApiError(401, "authentication_error", message)
     return kind
@@ -385,6 +398,7 @@ class _Handler(BaseHTTPRequestHandler):
         if parts.path == "/_simulator/stats":
             self._send(200, {}, json.dumps(simulator.stats()).encode())
             return
+        time.sleep(simulator.latency)
         pairs = parse_qsl(parts.query, keep_blank_values=True)
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.organization = simulator.organization_id(headers)
@@ -398,6 +412,38 @@ class _Handler(BaseHTTPRequestHandler):
             deliver(self, fault.deliver, body)
         else:
             self._send(status, more, body)
+
+    def do_POST(self) -> None:
+        simulator: Simulator = self.server.simulator  # type: ignore[attr-defined]
+        self.organization = None
+        body = self.rfile.read(min(int(self.headers.get("content-length", 0)), MAX_BODY_BYTES))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        time.sleep(simulator.latency)
+        fault = simulator.next_fault(self.path)
+        if fault:
+            status, more, content = fault.status, fault.headers, fault.content
+        else:
+            status, more, content = self._token(simulator, headers, body)
+        with simulator.lock:
+            simulator.seen.append(Seen(self.path, (), headers, status, dt.datetime.now(dt.UTC)))
+        if fault and fault.deliver:
+            deliver(self, fault.deliver, content)
+        else:
+            self._send(status, more, content)
+
+    def _token(
+        self, simulator: Simulator, headers: dict[str, str], body: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Return the response of the token endpoint."""
+        if self.path != TOKEN_PATH:
+            return 404, {}, error_body("not_found_error", "Not found")
+        if (wait := simulator.over_limit()) is not None:
+            limited = error_body("rate_limit_error", "Number of requests has exceeded your limit")
+            return 429, {"retry-after": str(wait)}, limited
+        try:
+            return 200, {}, _JSON.encode(simulator.tokens.exchange(headers, body))
+        except OAuthError as error:
+            return error.status, {}, error.body
 
     def _respond(
         self,

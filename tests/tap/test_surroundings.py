@@ -21,7 +21,7 @@ import pytest
 import trustme
 
 from simulator.server import ADMIN_KEY, Fault
-from tap_claude.client import MAX_RETRY_AFTER
+from tap_claude.errors import MAX_RETRY_AFTER
 from tap_claude.session import CONNECT_TIMEOUT
 from tap_claude.tap import TapClaude
 from tests.conftest import NOW, days_ago, environment, only, settings
