@@ -77,6 +77,8 @@ class TokenEndpoint:
         self.lifetime = lifetime
         self.needs_service_account = True
         """The documentation requires ``service_account_id``; the official SDK does not."""
+        self.requests: list[dict[str, Any]] = []
+        """Well-formed token requests, also those that were refused."""
         self.issued: list[Issued] = []
         """All access tokens, oldest first: one per exchange."""
         self._clock = clock
@@ -109,6 +111,8 @@ class TokenEndpoint:
     def exchange(self, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
         """Return the response to a token request. Raises `OAuthError`."""
         request = _request(headers, body)
+        with self._lock:
+            self.requests.append(request)
         if request["organization_id"] != self.directory.organization.id:
             raise OAuthError(400, "invalid_grant", "organization_id: no such organization")
         rules = {row["id"]: row for row in self.directory.federation_rules}

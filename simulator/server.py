@@ -257,8 +257,8 @@ class Simulator:
         return self.stopped_clock or dt.datetime.now(dt.UTC)
 
     def requests(self, path: str = "") -> list[Seen]:
-        """Return the requests to one endpoint, or to all."""
-        return [seen for seen in self.seen if seen.path == PREFIX + path or not path]
+        """Return the requests to one endpoint, by its whole path or below `PREFIX`, or to all."""
+        return [seen for seen in self.seen if seen.path in {PREFIX + path, path} or not path]
 
     def stats(self) -> Response:
         """Return the number of requests."""

@@ -378,7 +378,7 @@ def test_the_page_has_each_dimension_and_filter() -> None:
 def test_the_page_of_streams_has_each_stream_with_path_keys_and_lookback() -> None:
     rows = cells_after(PAGE_OF_STREAMS, "| stream | path | keys |")
     names = {name.strip("`"): cells for name, cells in rows.items()}
-    letters = {name: "O" for name in OAUTH} | {"admin_api_key": "A", "analytics_api_key": "E"}
+    letters = dict.fromkeys(OAUTH, "O") | {"admin_api_key": "A", "analytics_api_key": "E"}
     for name, stream in {**REPORTS, **STREAMS}.items():
         if issubclass(stream, BucketLogStream):
             assert f"### {name}\n" in PAGE_OF_STREAMS
