@@ -336,7 +336,7 @@ class Simulator:
         if route is None:
             raise ApiError(404, "not_found_error", "Not found")
         if kind not in route.credentials or (kind == "E" and not self._in_scope(route)):
-            needed = list(route.scopes) or ["org:admin"]
+            needed = ["org:admin"] if kind == "T" else list(route.scopes) or ["org:admin"]
             message = f"Missing required scopes. Got: {self.scopes[kind]} Needed: {needed}"
             raise ApiError(403, "permission_error", message, code="api_key_scope_missing")
         return route, kind, parent

@@ -329,8 +329,13 @@ def test_a_token_endpoint_that_is_down_is_tried_again(
 ) -> None:
     monkeypatch.setattr(client, "FIRST_WAIT", 0.001)
     simulator = workload.simulator
-    bad = ("", "[]", '{"access_token": "x y", "expires_in": 60}', '{"access_token": "x"}')
-    bad += ('{"access_token": "x", "expires_in": 60, "token_type": "mac"}',)
+    bad = (
+        "",
+        "[]",
+        '{"access_token": "x y", "expires_in": 60}',
+        '{"access_token": "x"}',
+        '{"access_token": "x", "expires_in": 60, "token_type": "mac"}',
+    )
     for fault in (Fault(503), Fault(429, {"retry-after": "0"}), *(Fault(200, body=b) for b in bad)):
         fault.path = TOKEN_PATH
         fault.headers |= {"retry-after": "0"}
@@ -345,6 +350,7 @@ def test_a_token_endpoint_that_is_down_is_tried_again(
     assert len(simulator.requests("cost_report")) == 1
 
 
+@pytest.mark.slow
 @each(
     ("fault", "says"),
     [
@@ -383,6 +389,22 @@ def test_an_echo_of_the_token_is_masked(workload: Workload, tap: Any) -> None:
         run = tap(config=config, catalog=only(config, "users"), env=DEBUG)
         assert "bad assertion ***" in run.errors[-1]
         assert not workload.leaks(run.stdout + run.whole_stderr)
+
+
+def test_an_echo_of_the_access_token_is_masked(workload: Workload, tap: Any) -> None:
+    simulator = workload.simulator
+
+    def echo(path: str, pairs: Any) -> Fault | None:  # noqa: ARG001
+        if path == TOKEN_PATH:
+            return None
+        return Fault(400, message=f"not with {simulator.tokens.issued[-1].token}")
+
+    simulator.plan = echo
+    config = workload.settings(start_date=days_ago(2, NOW))
+    run = tap(config=config, catalog=only(config, "cost_report", "users"), env=DEBUG)
+    assert len(run.errors) == 2
+    assert all("not with ***" in error for error in run.errors)
+    assert not workload.leaks(run.stdout + run.whole_stderr)
 
 
 # -- the official SDK
