@@ -336,8 +336,12 @@ class Config:
         """Kinds of organization that credentials are set for."""
         self.federation: Federation | None = None
         if all(name in values for name in FEDERATION_REQUIRED):
-            required = [values[name] for name in FEDERATION_REQUIRED]
-            self.federation = Federation(*required, values.get("service_account_id"))
+            self.federation = Federation(
+                rule_id=values[FEDERATION],
+                organization_id=values["federation_organization_id"],
+                identity_token_file=values["identity_token_file"],
+                service_account_id=values.get("service_account_id"),
+            )
         self.organization_label: str | None = values.get("organization_label")
         self.bucket_width: str = values["bucket_width"]
         self.lookback_days: int | None = values.get("lookback_days")
