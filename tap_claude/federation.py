@@ -115,9 +115,8 @@ class AccessTokens:
         with self._lock:
             if self._token is None or time.monotonic() >= self._renew_at:
                 self._token = None  # it may be worthless, whatever happens to the exchange
-                begun = time.monotonic()
-                self._token, lifetime = self._exchange()
-                self._renew_at = begun + lifetime - min(RENEW_BEFORE, lifetime / 2)
+                self._token, sent_at, lifetime = self._exchange()
+                self._renew_at = sent_at + lifetime - min(RENEW_BEFORE, lifetime / 2)
                 self._logger.debug("A new access token is valid for %d seconds.", lifetime)
             return self._token
 
@@ -127,14 +126,17 @@ class AccessTokens:
             if self._token == token:  # another thread may have renewed it
                 self._token = None
 
-    def _exchange(self) -> tuple[str, float]:
-        """Return a new access token and its lifetime in seconds."""
+    def _exchange(self) -> tuple[str, float, float]:
+        """Return a new access token, when it was asked for, and its lifetime in seconds."""
         if self._federation is None:
             msg = "workload identity federation is not configured"
             raise StreamError(msg)
         federation = self._federation
+        sent_at = 0.0
 
         def body() -> bytes:
+            nonlocal sent_at
+            sent_at = time.monotonic()  # after the wait for the rate limiter
             try:
                 return token_request(federation, time.time())
             except IdentityTokenError as error:
@@ -145,7 +147,8 @@ class AccessTokens:
             # As in the official SDK: the file may just have been rotated.
             response = self._send(HEADERS, body)
         if response.status == HTTPStatus.OK:
-            return read_access_token(response)
+            token, lifetime = read_access_token(response)
+            return token, sent_at, lifetime
         message = describe_refusal(response)
         if is_retriable(response.status, response.headers):
             raise retriable_error(message, response.headers)

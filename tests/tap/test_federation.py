@@ -220,6 +220,16 @@ def read_once(config: dict[str, Any]) -> None:
     tap.report_failures()
 
 
+def test_the_exchange_with_a_loopback_server_uses_no_proxy(workload: Workload, tap: Any) -> None:
+    """The proxy is another machine, and would get the identity token in clear."""
+    proxy = "http://127.0.0.1:9"
+    env = {"HTTP_PROXY": proxy, "http_proxy": proxy, "NO_PROXY": "", "no_proxy": ""}
+    config = workload.settings(start_date=days_ago(2, NOW))
+    run = tap(config=config, catalog=only(config, "users"), env=env)
+    assert run.code == 0, run.stderr
+    assert len(workload.simulator.tokens.issued) == 1
+
+
 # -- refusals
 
 

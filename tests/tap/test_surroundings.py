@@ -109,11 +109,17 @@ class _Forwarder(BaseHTTPRequestHandler):
 
     target = ""
 
+    def do_POST(self) -> None:
+        self.do_GET()
+
     def do_GET(self) -> None:
         import requests  # noqa: PLC0415
 
         headers = {k: v for k, v in self.headers.items() if k.lower() != "host"}
-        response = requests.get(self.target + self.path, headers=headers, timeout=30)
+        sent = self.rfile.read(int(self.headers.get("content-length", 0)))
+        response = requests.request(
+            self.command, self.target + self.path, headers=headers, data=sent, timeout=30
+        )
         body = response.content
         self.send_response(response.status_code)
         self.send_header("content-length", str(len(body)))
@@ -166,6 +172,28 @@ def test_a_certificate_that_nobody_vouches_for_is_not_tried_again(inspected: Any
     assert "certificate verify failed" in error
     assert error.endswith("set REQUESTS_CA_BUNDLE to a file with the certificates to trust")
     assert "Retrying" not in run.stderr
+
+
+def test_the_token_endpoint_needs_a_certificate_too(
+    inspected: Any, tap: Any, tmp_path: Path
+) -> None:
+    url, bundle, _ = inspected
+    (tmp_path / "token").write_text("e30.e30.aGk")
+    config = {
+        "base_url": url,
+        "federation_rule_id": "fdrl_01x",
+        "federation_organization_id": "11111111-2222-3333-4444-555555555555",
+        "identity_token_file": str(tmp_path / "token"),
+    }
+    env = {"REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": ""}
+    run = tap(config=config, catalog=only(config, "users", "cost_report"), env=env)
+    (error,) = run.errors
+    assert error.startswith("cost_report: token exchange: no usable response from localhost")
+    assert error.endswith("set REQUESTS_CA_BUNDLE to a file with the certificates to trust")
+    env["REQUESTS_CA_BUNDLE"] = str(bundle)
+    run = tap(config=config, catalog=only(config, "users"), env=env)
+    assert "certificate" not in run.stderr
+    assert "token exchange: HTTP 400 invalid_grant: organization_id" in run.errors[-1]
 
 
 def test_a_bundle_that_is_not_there_is_named(inspected: Any, tap: Any) -> None:
