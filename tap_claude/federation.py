@@ -213,7 +213,7 @@ def _read_file(path: Path) -> str:
     except FileNotFoundError:
         msg = f"{name} does not exist; mount the token there, or correct the path"
     except PermissionError:
-        msg = f"{name} must not be read by this user; check the owner and the mode of the file"
+        msg = f"{name} is not readable by this user; check the owner and the mode of the file"
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         msg = f"{name} cannot be read: {sanitize_for_log(str(reason))}"

@@ -317,7 +317,7 @@ def test_a_file_of_another_user_is_named(workload: Workload, tap: Any) -> None:
     workload.file.chmod(0)
     config = workload.settings(start_date=days_ago(2, NOW))
     run = tap(config=config, catalog=only(config, "users"))
-    assert "must not be read by this user; check the owner and the mode" in run.errors[-1]
+    assert "is not readable by this user; check the owner and the mode" in run.errors[-1]
 
 
 def test_a_refused_exchange_leaves_the_other_streams_read(workload: Workload, tap: Any) -> None:
