@@ -13,7 +13,7 @@ import anthropic
 import pytest
 from anthropic.lib.credentials import IdentityTokenFile, WorkloadIdentityCredentials
 
-from simulator.faults import FOREVER
+from simulator.faults import FOREVER, oversized
 from simulator.oauth import TOKEN_PATH
 from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, Fault, Simulator
 from tap_claude import client
@@ -334,6 +334,7 @@ def test_a_refused_exchange_leaves_the_other_streams_read(workload: Workload, ta
 # -- a token endpoint that is down, or something else
 
 
+@pytest.mark.slow
 def test_a_token_endpoint_that_is_down_is_tried_again(
     workload: Workload, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -346,18 +347,25 @@ def test_a_token_endpoint_that_is_down_is_tried_again(
         '{"access_token": "x"}',
         '{"access_token": "x", "expires_in": 60, "token_type": "mac"}',
     )
-    for fault in (Fault(503), Fault(429, {"retry-after": "0"}), *(Fault(200, body=b) for b in bad)):
+    faults = [
+        Fault(401),  # at once: the file may just have been rotated
+        Fault(503),
+        Fault(504),  # slow, but no reason to ask for a shorter report
+        Fault(429, {"retry-after": "0"}),
+        Fault(200, body="{}", deliver=oversized(2**21)),
+        *(Fault(200, body=body) for body in bad),
+    ]
+    for fault in faults:
         fault.path = TOKEN_PATH
-        fault.headers |= {"retry-after": "0"}
         simulator.faults.append(fault)
     config = workload.settings(start_date=days_ago(2, NOW))
-    tap = TapClaude(config=config, catalog=only(config, "cost_report"))
+    tap = TapClaude(config=config, catalog=only(config, "messages_usage"))
     tap.read_all()
     assert not tap.run.failures
-    assert caplog.text.count("retrying") == len(bad) + 2
+    assert caplog.text.count("retrying") == len(faults) - 1
     assert "token exchange: HTTP 503 overloaded_error" in caplog.text
     assert f"the response to POST {TOKEN_PATH} is not an access token" in caplog.text
-    assert len(simulator.requests("cost_report")) == 1
+    assert len(simulator.requests("usage_report/messages")) == 1
 
 
 @pytest.mark.slow
