@@ -122,7 +122,7 @@ MUTATIONS = (
         "session",
         "        self._throttle.wait()\n        headers, body = content()\n",
         "        headers, body = content()\n        self._throttle.wait()\n",
-        "tests/unit/test_session.py",
+        "tests/tap/test_session.py",
     ),
     # -- bookmarks and windows
     Mutation(
