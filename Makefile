@@ -40,6 +40,9 @@ chaos: $(INSTALLED)  ## run the tap against every fault of the simulator (ten mi
 fuzz: $(INSTALLED)  ## read mutated responses for SECONDS (300)
 	@$(RUN) tests.fuzz $(or $(SECONDS),300)
 
+federation: $(INSTALLED)  ## read for MINUTES (3) with access tokens that live LIFETIME seconds (10)
+	@$(RUN) tests.long_run $(or $(MINUTES),3) $(or $(LIFETIME),10)
+
 mutations: $(INSTALLED)  ## break the rules one by one, and see that the tests fail (ten minutes)
 	@$(RUN) tests.mutations
 
@@ -95,4 +98,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@.bench/$*/bin/pip install --quiet --requirement $<
 	@touch $@
 
-.PHONY: help bench demo test test-fast test-all snapshot chaos fuzz mutations lint docs wheel clean constraints
+.PHONY: help bench demo test test-fast test-all snapshot chaos fuzz federation mutations lint docs wheel clean constraints

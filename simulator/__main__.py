@@ -6,9 +6,11 @@ import argparse
 import datetime as dt
 import pathlib
 import sys
+import time
 
 from simulator.facts import Facts
 from simulator.fault_plans import FaultPlan
+from simulator.oauth import admin_rule, identity_token
 from simulator.replay import Replay
 from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, Simulator
 
@@ -51,6 +53,13 @@ def main() -> None:
     parser.add_argument(
         "--replay", type=pathlib.Path, help="directory of recorded responses to serve"
     )
+    parser.add_argument(
+        "--token-lifetime", type=float, help="seconds that access tokens of federation live (900)"
+    )
+    parser.add_argument("--latency", type=float, default=0, help="seconds per response (0)")
+    parser.add_argument(
+        "--identity-file", type=pathlib.Path, help="write an identity token for federation here"
+    )
     parser.add_argument("--url-file", type=pathlib.Path, help="write the server's URL here")
     args = parser.parse_args()
     if args.now and not args.now.tzinfo:
@@ -74,6 +83,8 @@ def main() -> None:
         split_buckets=args.split_buckets,
         repeat_rows=args.repeat_rows,
         organization_header=not args.no_organization_header,
+        token_lifetime=args.token_lifetime,
+        latency=args.latency,
     )
     if args.fault_rate:
         simulator.plan = FaultPlan(args.fault_seed, args.fault_rate)
@@ -85,6 +96,17 @@ def main() -> None:
         f"access_token: {ACCESS_TOKEN}",
         file=sys.stderr,
     )
+    if args.identity_file:
+        directory = simulator.tokens.directory
+        rule = admin_rule(directory)
+        token = identity_token(directory, rule, exp=int(time.time()) + 3600)
+        args.identity_file.write_text(f"{token}\n")
+        print(  # noqa: T201
+            f"federation_rule_id: {rule['id']}  federation_organization_id: "
+            f"{directory.organization.id}  service_account_id: "
+            f"{rule['target']['service_account_id']}  identity_token_file: {args.identity_file}",
+            file=sys.stderr,
+        )
     try:
         simulator.serve()
     except KeyboardInterrupt:

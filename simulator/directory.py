@@ -399,6 +399,9 @@ class Directory:
             if number % 3:
                 target["service_account_name"] = account["name"] if number % 3 == 1 else None
             everywhere = number % 5 == 4
+            # A rule for several workspaces needs a workspace_id in the exchange.
+            workspaces = [row["id"] for row in rng.sample(self.workspaces, 2)]
+            is_admin = number % 4 == 0
             rows.append(
                 {
                     "id": new_id(rng, "fdrl"),
@@ -409,12 +412,16 @@ class Directory:
                     "issuer_name": issuer["name"] if number % 7 else None,
                     "match": matches[number % 3],
                     "target": target,
-                    "oauth_scope": "workspace:developer workspace:inference",
+                    "oauth_scope": "org:admin"
+                    if is_admin
+                    else "workspace:developer workspace:inference",
                     "token_lifetime_seconds": 900,
                     "applies_to_all_workspaces": everywhere,
                     "workspace_ids": []
                     if everywhere
-                    else [row["id"] for row in rng.sample(self.workspaces, 2)],
+                    else [DEFAULT_WORKSPACE]
+                    if is_admin
+                    else workspaces,
                     **self._life(rng, created_at, archived=number % 4 == 3),
                 }
             )

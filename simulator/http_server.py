@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import json
 import sys
+import time
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ import msgspec
 from simulator.changes import LONE_SURROGATE
 from simulator.deliveries import ORGANIZATION_HEADER, deliver
 from simulator.faults import error_body, request_id
+from simulator.oauth import MAX_BODY_BYTES, TOKEN_PATH, OAuthError
 from simulator.query import ApiError
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class Handler(BaseHTTPRequestHandler):
         if parts.path == "/_simulator/stats":
             self._send(200, {}, json.dumps(simulator.stats()).encode())
             return
+        time.sleep(simulator.latency)
         pairs = parse_qsl(parts.query, keep_blank_values=True)
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.organization = simulator.organization_id(headers)
@@ -80,6 +83,39 @@ class Handler(BaseHTTPRequestHandler):
             deliver(self, fault.deliver, body)
         else:
             self._send(status, more, body)
+
+    def do_POST(self) -> None:
+        """Respond to a request for an access token."""
+        simulator: Simulator = self.server.simulator  # type: ignore[attr-defined]
+        self.organization = None
+        body = self.rfile.read(min(int(self.headers.get("content-length", 0)), MAX_BODY_BYTES))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        time.sleep(simulator.latency)
+        fault = simulator.next_fault(self.path)
+        if fault:
+            status, more, content = fault.status, fault.headers, fault.content
+        else:
+            status, more, content = self._token(simulator, headers, body)
+        with simulator.lock:
+            simulator.seen.append(Seen(self.path, (), headers, status, dt.datetime.now(dt.UTC)))
+        if fault and fault.deliver:
+            deliver(self, fault.deliver, content)
+        else:
+            self._send(status, more, content)
+
+    def _token(
+        self, simulator: Simulator, headers: dict[str, str], body: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Return the response of the token endpoint."""
+        if self.path != TOKEN_PATH:
+            return 404, {}, error_body("not_found_error", "Not found")
+        if (wait := simulator.over_limit()) is not None:
+            limited = error_body("rate_limit_error", "Number of requests has exceeded your limit")
+            return 429, {"retry-after": str(wait)}, limited
+        try:
+            return 200, {}, _JSON.encode(simulator.tokens.exchange(headers, body))
+        except OAuthError as error:
+            return error.status, {}, error.body
 
     def _respond(
         self,

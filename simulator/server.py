@@ -22,6 +22,7 @@ from simulator.directory import Directory
 from simulator.facts import Facts
 from simulator.faults import Fault
 from simulator.http_server import Handler, Seen, Server
+from simulator.oauth import FEDERATION_BETA, TOKEN_PATH, TokenEndpoint
 from simulator.query import ApiError, Query
 
 if TYPE_CHECKING:
@@ -38,11 +39,13 @@ PREFIX = "/v1/organizations/"
 ADMIN_KEY = "sk-ant-admin01-simulator"
 ANALYTICS_KEY = "sk-ant-api01-simulator"
 ACCESS_TOKEN = "sk-ant-oat01-simulator"  # noqa: S105
-# Kinds of credentials: A Admin key, O OAuth token, E scoped key of Claude Enterprise.
+# Kinds of credentials: A Admin key, O OAuth token, E scoped key of Claude Enterprise. T is an OAuth
+# token without the scope org:admin, from a federation rule for workspaces.
 CREDENTIALS = {ADMIN_KEY: "A", ACCESS_TOKEN: "O", ANALYTICS_KEY: "E"}
 SCOPES = {
     "A": [],
     "O": ["org:admin"],
+    "T": ["workspace:developer", "workspace:inference"],
     "E": ["read:analytics", "read:members", "read:rbac_groups", "read:spend_limits"],
 }
 USER_MANAGEMENT = {"read:members", "read:rbac_groups"}
@@ -132,6 +135,8 @@ class Simulator:
         organization_header: bool = True,
         split_buckets: bool = False,
         repeat_rows: bool = False,
+        token_lifetime: float | None = None,
+        latency: float = 0,
     ) -> None:
         """Bind the port (0: any free port); ``now`` is a fixed time.
 
@@ -139,7 +144,9 @@ class Simulator:
         proxies. With ``split_buckets``, the last bucket of a page continues on the next page, with
         the same ``starting_at``. With ``repeat_rows``, a page of Claude Code or of the new
         analytics repeats the last row of the previous page, as if a cursor counted the rows of a
-        growing day.
+        growing day. ``token_lifetime`` is the lifetime of access tokens from the token endpoint, in
+        seconds; default: as their federation rule says. ``latency`` delays each response by so many
+        seconds.
         """
         self.facts = facts
         console = directory or Directory(facts.organization)
@@ -159,6 +166,8 @@ class Simulator:
         }
         other = enterprise_lists.EnterpriseDirectory(self.enterprise.cast)
         self.directories = {"A": console, "O": console, "E": other}
+        self.tokens = TokenEndpoint(console, lifetime=token_lifetime)
+        self.latency = latency
         self.scopes = {kind: list(scopes) for kind, scopes in SCOPES.items()}
         """Scopes by kind of credential; tests may change those of the scoped key."""
         self.stopped_clock = now
@@ -224,8 +233,8 @@ class Simulator:
         return self.stopped_clock or dt.datetime.now(dt.UTC)
 
     def requests(self, path: str = "") -> list[Seen]:
-        """Return the requests to one endpoint, or to all."""
-        return [seen for seen in self.seen if seen.path == PREFIX + path or not path]
+        """Return the requests to one endpoint, by its whole path or below `PREFIX`, or to all."""
+        return [seen for seen in self.seen if seen.path in {PREFIX + path, path} or not path]
 
     def stats(self) -> Response:
         """Return the number of requests."""
@@ -287,7 +296,10 @@ class Simulator:
 
     def _authorized(self, path: str, headers: dict[str, str]) -> tuple[Route, str, str]:
         """Return the route, the kind of the credential, and the id in the path."""
-        kind = authenticated(headers)
+        kind = authenticated(headers, self.tokens)
+        if FEDERATION_BETA in _list(headers.get("anthropic-beta", "")):
+            message = f"anthropic-beta: {FEDERATION_BETA} is for {TOKEN_PATH} only"
+            raise ApiError(400, "invalid_request_error", message)
         version = headers.get("anthropic-version")
         if version not in API_VERSIONS:
             message = f"anthropic-version: header is required, one of {', '.join(API_VERSIONS)}"
@@ -300,7 +312,7 @@ class Simulator:
         if route is None:
             raise ApiError(404, "not_found_error", "Not found")
         if kind not in route.credentials or (kind == "E" and not self._in_scope(route)):
-            needed = list(route.scopes) or ["org:admin"]
+            needed = ["org:admin"] if kind == "T" else list(route.scopes) or ["org:admin"]
             message = f"Missing required scopes. Got: {self.scopes[kind]} Needed: {needed}"
             raise ApiError(403, "permission_error", message, code="api_key_scope_missing")
         return route, kind, parent
@@ -310,7 +322,7 @@ class Simulator:
         if not self.organization_header:
             return None
         try:
-            kind = authenticated(headers)
+            kind = authenticated(headers, self.tokens)
         except ApiError:
             return None
         return self.organization_ids["enterprise" if kind == "E" else "console"]
@@ -323,18 +335,18 @@ class Simulator:
         return scopes.issuperset(route.scopes)
 
 
-def authenticated(headers: dict[str, str]) -> str:
+def authenticated(headers: dict[str, str], tokens: TokenEndpoint) -> str:
     """Return the kind of the credential, or raise a 401. A Bearer token can also be a key."""
     key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
     if not key:
         raise ApiError(401, "authentication_error", "x-api-key header is required")
-    kind = CREDENTIALS.get(key)
+    kind = CREDENTIALS.get(key) or tokens.kind(key)
     if kind is None:
         message = "The API key provided is invalid or has been revoked."
         raise ApiError(401, "authentication_error", message)
-    if "x-api-key" in headers and kind == "O":
+    if "x-api-key" in headers and kind in {"O", "T"}:
         raise ApiError(401, "authentication_error", "invalid x-api-key")
-    if kind == "O" and OAUTH not in _list(headers.get("anthropic-beta", "")):
+    if kind in {"O", "T"} and OAUTH not in _list(headers.get("anthropic-beta", "")):
         message = "OAuth authentication is currently not supported."
         raise ApiError(401, "authentication_error", message)
     return kind

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from singer_sdk import typing as th
 
-from tap_claude.credentials import CREDENTIALS, organization_types
+from tap_claude.credentials import CREDENTIALS, FEDERATION, organization_types
 from tap_claude.windows import parse_time
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator, Mapping
 
-SECRETS = (*CREDENTIALS, "pseudonymize_key")
+SECRETS = (*(name for name in CREDENTIALS if name != FEDERATION), "pseudonymize_key")
 """Settings whose values never reach a log, an error, the state or the disk."""
+
+FEDERATION_REQUIRED = (FEDERATION, "federation_organization_id", "identity_token_file")
+"""Settings of workload identity federation that need each other."""
 
 STANDARD_FILTERS = ("models", "workspace_ids", "api_key_ids")
 """Settings that filter the standard reports, if a report has a filter of that name."""
@@ -44,6 +47,37 @@ CONFIG_SCHEMA = th.PropertiesList(
             "OAuth access token with the scope org:admin. Required by some streams; used for all"
             " Console streams if admin_api_key is not set."
         ),
+    ),
+    th.Property(
+        FEDERATION,
+        th.StringType,
+        title="Federation rule",
+        description=(
+            "Federation rule (fdrl_...) with the scope org:admin. The token in identity_token_file"
+            " is exchanged for short-lived access tokens, which are used like access_token. No"
+            " secret is stored."
+        ),
+    ),
+    th.Property(
+        "federation_organization_id",
+        th.StringType,
+        title="Federation organization",
+        description="UUID of the Console organization that the federation rule belongs to.",
+    ),
+    th.Property(
+        "identity_token_file",
+        th.StringType,
+        title="Identity token file",
+        description=(
+            "Path of a file with an OIDC token (JWT) of the workload, for example a projected"
+            " Kubernetes service account token. Read again at each exchange."
+        ),
+    ),
+    th.Property(
+        "service_account_id",
+        th.StringType,
+        title="Service account",
+        description="Service account (svac_...) of the federation rule, if the exchange needs it.",
     ),
     th.Property(
         "organization_label",
@@ -286,6 +320,16 @@ class ReportSpec:
         }
 
 
+@dataclass(frozen=True)
+class Federation:
+    """What an identity token is exchanged with."""
+
+    rule_id: str
+    organization_id: str
+    identity_token_file: str
+    service_account_id: str | None = None
+
+
 class Config:
     """A typed, read-only view of a configuration that `validation` has accepted."""
 
@@ -297,6 +341,14 @@ class Config:
         }
         self.kinds = organization_types(self.credentials)
         """Kinds of organization that credentials are set for."""
+        self.federation: Federation | None = None
+        if all(name in values for name in FEDERATION_REQUIRED):
+            self.federation = Federation(
+                rule_id=values[FEDERATION],
+                organization_id=values["federation_organization_id"],
+                identity_token_file=values["identity_token_file"],
+                service_account_id=values.get("service_account_id"),
+            )
         self.organization_label: str | None = values.get("organization_label")
         self.bucket_width: str = values["bucket_width"]
         self.lookback_days: int | None = values.get("lookback_days")

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
-from tap_claude.config import DEFAULTS, SECRETS
-from tap_claude.credentials import CREDENTIALS, credential_for
+from tap_claude.config import DEFAULTS, FEDERATION_REQUIRED, SECRETS
+from tap_claude.credentials import CREDENTIALS, FEDERATION, credential_for
 from tap_claude.redaction import sanitize_for_log
 from tap_claude.session import is_loopback
 from tap_claude.windows import WIDTHS, parse_time
@@ -48,6 +48,8 @@ MAX_START_AHEAD = dt.timedelta(hours=26)
 
 # At most 63 characters, the limit of PostgreSQL; characters that every target accepts.
 _STREAM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_JWT = re.compile(r"\s*eyJ[\w-]+\.[\w-]*\.")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 def find_errors(config: dict[str, Any], schema: Mapping[str, Any]) -> list[str]:
@@ -75,11 +77,14 @@ def problems(config: Mapping[str, Any], *, now: dt.datetime) -> Iterator[str]:
 
     The types of the settings have been checked before.
     """
-    if credential_for(config, CREDENTIALS) is None:
+    federation = [*_federation_problems(config)]
+    if credential_for(config, CREDENTIALS) is None and not federation:
         yield (
             "no credential is set: set admin_api_key (Claude Console), analytics_api_key (Claude"
-            " Enterprise) or access_token (OAuth); the README describes how to create one"
+            " Enterprise), access_token (OAuth) or federation_rule_id (workload identity"
+            " federation); the README describes how to create one"
         )
+    yield from federation
     yield from _time_problems(config, now)
     if config.get("pseudonymize_users") == "hash" and not config.get("pseudonymize_key"):
         yield (
@@ -92,6 +97,20 @@ def problems(config: Mapping[str, Any], *, now: dt.datetime) -> Iterator[str]:
     for name in ("anthropic_version", "user_agent", *CREDENTIALS):
         if re.search(r"[^\x20-\x7e]", config.get(name) or ""):
             yield f"{name}: has characters that are not allowed in HTTP headers (a line break?)"
+
+
+def _federation_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    used = [name for name in (*FEDERATION_REQUIRED, "service_account_id") if config.get(name)]
+    for name in FEDERATION_REQUIRED if used else ():
+        if name not in used:
+            yield f"{name}: is required by {used[0]}; workload identity federation needs both"
+    if _JWT.match(config.get("identity_token_file") or ""):
+        yield "identity_token_file: must be the path of a file, not the token itself"
+    if used and config.get("access_token"):
+        yield (
+            f"access_token: cannot be used together with {used[0]}, which exchanges access tokens;"
+            " remove one of them"
+        )
 
 
 def _time_problems(config: Mapping[str, Any], now: dt.datetime) -> Iterator[str]:
@@ -270,6 +289,11 @@ def key_warnings(config: Mapping[str, Any]) -> Iterator[str]:
         yield "analytics_api_key looks like an Admin API key, which belongs in admin_api_key"
     if str(config.get("admin_api_key", "")).startswith("sk-ant-oat"):
         yield "admin_api_key looks like an OAuth token, which belongs in access_token"
+    if config.get(FEDERATION) and not _UUID.fullmatch(config["federation_organization_id"]):
+        yield (
+            "federation_organization_id is not a UUID; the Console shows the organization's UUID"
+            " under Settings → Organization"
+        )
 
 
 def _suggest(name: str, allowed: Iterable[str], kind: str) -> str:

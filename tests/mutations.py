@@ -46,6 +46,84 @@ class Mutation(NamedTuple):
 
 
 MUTATIONS = (
+    # -- workload identity federation
+    Mutation(
+        "an access token is used until it expires",
+        "federation",
+        "min(RENEW_BEFORE, lifetime / 2)",
+        "0",
+        "tests/unit/test_federation.py -k renewed_before_it_expires",
+    ),
+    Mutation(
+        "two threads exchange at the same time",
+        "federation",
+        "        with self._lock:\n            if self._token is None or",
+        "        if self._lock:\n            if self._token is None or",
+        "tests/unit/test_federation.py -k threads_share",
+    ),
+    Mutation(
+        "an old refusal discards a new access token",
+        "federation",
+        "if self._token == token:",
+        "if True:",
+        "tests/unit/test_federation.py -k discarded_once",
+    ),
+    Mutation(
+        "an access token is not masked",
+        "federation",
+        "REDACTION.hide({token})",
+        "pass",
+        "tests/tap/test_federation.py -k echo_of_the_access_token",
+    ),
+    Mutation(
+        "a part of the identity token is not masked",
+        "federation",
+        'REDACTION.hide({*text.split(".")[1:]})',
+        "pass",
+        "tests/tap/test_federation.py -k echo_of_the_token",
+    ),
+    Mutation(
+        "an expired identity token is sent",
+        "federation",
+        "and expires_at < now - CLOCK_LEEWAY:",
+        "and False:",
+        "tests/tap/test_federation.py -k file_that_cannot_be_used",
+    ),
+    Mutation(
+        "a refused exchange starves the other streams",
+        "federation",
+        "RunError if [*config.credentials] == [FEDERATION] else StreamError",
+        "RunError",
+        "tests/tap/test_federation.py -k leaves_the_other_streams",
+    ),
+    Mutation(
+        "a refused access token is used again",
+        "client",
+        "self._tokens.discard(secret)",
+        "pass",
+        "tests/tap/test_federation.py -k 401_is_renewed",
+    ),
+    Mutation(
+        "a large token response makes a report shorter",
+        "client",
+        "        except ResponseTooLargeError as error:\n            # Not about",
+        "        except ZeroDivisionError as error:\n            # Not about",
+        "tests/tap/test_federation.py -k is_down_is_tried_again",
+    ),
+    Mutation(
+        "a 401 of the token endpoint is not tried again",
+        "federation",
+        "if response.status == HTTPStatus.UNAUTHORIZED:",
+        "if False:",
+        "tests/tap/test_federation.py -k is_down_is_tried_again",
+    ),
+    Mutation(
+        "a token is taken before the limiter waits",
+        "session",
+        "        self._throttle.wait()\n        headers, body = content()\n",
+        "        headers, body = content()\n        self._throttle.wait()\n",
+        "tests/tap/test_session.py",
+    ),
     # -- bookmarks and windows
     Mutation(
         "the bookmark moves back",

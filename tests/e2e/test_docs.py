@@ -26,7 +26,7 @@ import yaml
 from demo.meltano import ROOT
 from simulator import claude_code
 from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY
-from tap_claude.credentials import ENTERPRISE
+from tap_claude.credentials import ENTERPRISE, OAUTH
 from tap_claude.lists import ListStream
 from tap_claude.progress import Progress
 from tap_claude.report_buckets import BucketLogStream
@@ -386,7 +386,7 @@ def test_the_page_has_each_dimension_and_filter() -> None:
 def test_the_page_of_streams_has_each_stream_with_path_keys_and_lookback() -> None:
     rows = cells_after(PAGE_OF_STREAMS, "| stream | path | keys |")
     names = {name.strip("`"): cells for name, cells in rows.items()}
-    letters = {"admin_api_key": "A", "access_token": "O", "analytics_api_key": "E"}
+    letters = dict.fromkeys(OAUTH, "O") | {"admin_api_key": "A", "analytics_api_key": "E"}
     for name, stream in {**REPORTS, **STREAMS}.items():
         if issubclass(stream, BucketLogStream):
             assert f"### {name}\n" in PAGE_OF_STREAMS
@@ -394,7 +394,8 @@ def test_the_page_of_streams_has_each_stream_with_path_keys_and_lookback() -> No
         path, keys, *more = names.pop(name)
         if name != "claude_code_model_usage":
             assert path == f"`{stream.path.replace('parent_id', 'id')}`"
-        assert keys == ", ".join(letters[credential] for credential in stream.credentials)
+        found = dict.fromkeys(letters[credential] for credential in stream.credentials)
+        assert keys == ", ".join(found)
         if not issubclass(stream, ListStream):
             assert more[0] == f"{stream.lookback_days} days"
     assert not names

@@ -19,8 +19,8 @@ import yaml
 from click.testing import CliRunner
 
 from simulator.server import ADMIN_KEY
-from tap_claude.config import SECRETS
-from tap_claude.credentials import CREDENTIALS
+from tap_claude.config import FEDERATION_REQUIRED, SECRETS
+from tap_claude.credentials import CREDENTIALS, FEDERATION
 from tap_claude.tap import TapClaude
 from tests.conftest import environment
 from tests.each import each
@@ -155,7 +155,8 @@ def test_definition_has_the_capabilities(definition: dict[str, Any]) -> None:
 
 @each_definition
 def test_definition_requires_one_of_the_credentials(definition: dict[str, Any]) -> None:
-    assert sorted(definition["settings_group_validation"]) == sorted([name] for name in CREDENTIALS)
+    groups = [[*FEDERATION_REQUIRED] if name == FEDERATION else [name] for name in CREDENTIALS]
+    assert sorted(definition["settings_group_validation"]) == sorted(groups)
 
 
 @each_definition
@@ -290,8 +291,11 @@ def test_env_example_gives_the_default(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in OWN if name not in SECRETS])
 def test_env_example_comments_out_a_legal_value(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ENV[name]["off"]
-    (value,) = shlex.split(ENV[name]["value"])
+    # The settings of federation are legal together.
+    together = (*FEDERATION_REQUIRED, "service_account_id")
+    names = together if name in together else (name,)
+    values = {f"TAP_CLAUDE_{n.upper()}": shlex.split(ENV[n]["value"])[0] for n in names}
     # A copy, because the SDK adds the variables of a .env file in a parent folder.
-    monkeypatch.setattr(os, "environ", {f"TAP_CLAUDE_{name.upper()}": value})
+    monkeypatch.setattr(os, "environ", values)
     tap = TapClaude(config={"admin_api_key": "sk-ant-admin01-x"}, parse_env_config=True)
     assert name in tap.config

@@ -21,7 +21,7 @@ import pytest
 import trustme
 
 from simulator.server import ADMIN_KEY, Fault
-from tap_claude.client import MAX_RETRY_AFTER
+from tap_claude.errors import MAX_RETRY_AFTER
 from tap_claude.session import CONNECT_TIMEOUT
 from tap_claude.tap import TapClaude
 from tests.conftest import (
@@ -107,11 +107,17 @@ class _Forwarder(BaseHTTPRequestHandler):
 
     target = ""
 
+    def do_POST(self) -> None:
+        self.do_GET()
+
     def do_GET(self) -> None:
         import requests  # noqa: PLC0415
 
         headers = {k: v for k, v in self.headers.items() if k.lower() != "host"}
-        response = requests.get(self.target + self.path, headers=headers, timeout=30)
+        sent = self.rfile.read(int(self.headers.get("content-length", 0)))
+        response = requests.request(
+            self.command, self.target + self.path, headers=headers, data=sent, timeout=30
+        )
         body = response.content
         self.send_response(response.status_code)
         self.send_header("content-length", str(len(body)))
@@ -164,6 +170,28 @@ def test_an_unknown_certificate_is_not_retried(inspected: Any, tap: Any) -> None
     assert "certificate verify failed" in error
     assert error.endswith("set REQUESTS_CA_BUNDLE to a file with the certificates to trust")
     assert "Retrying" not in run.stderr
+
+
+def test_the_token_endpoint_needs_a_certificate_too(
+    inspected: Any, tap: Any, tmp_path: Path
+) -> None:
+    url, bundle, _ = inspected
+    (tmp_path / "token").write_text("e30.e30.aGk")
+    config = {
+        "base_url": url,
+        "federation_rule_id": "fdrl_01x",
+        "federation_organization_id": "11111111-2222-3333-4444-555555555555",
+        "identity_token_file": str(tmp_path / "token"),
+    }
+    env = {"REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": ""}
+    run = tap(config=config, catalog=only(config, "users", "cost_report"), env=env)
+    (error,) = run.errors
+    assert error.startswith("cost_report: token exchange: no usable response from localhost")
+    assert error.endswith("set REQUESTS_CA_BUNDLE to a file with the certificates to trust")
+    env["REQUESTS_CA_BUNDLE"] = str(bundle)
+    run = tap(config=config, catalog=only(config, "users"), env=env)
+    assert "certificate" not in run.stderr
+    assert "token exchange: HTTP 400 invalid_grant: organization_id" in run.errors[-1]
 
 
 def test_an_error_names_a_missing_bundle(inspected: Any, tap: Any) -> None:
@@ -313,7 +341,7 @@ def test_a_server_without_responses_does_not_block_a_run_for_hours(simulate: Any
 
     session._requests.mount("http://", Adapter())  # noqa: SLF001
     with pytest.raises(TimeoutError):
-        session.get(simulator.url, {}, timeout=300, max_bytes=1000)
+        session.get(simulator.url, dict, timeout=300, max_bytes=1000)
     assert seen == [(CONNECT_TIMEOUT, 300)]
     assert CONNECT_TIMEOUT == 10
     assert MAX_RETRY_AFTER + 4 * 300 <= 1800

@@ -86,7 +86,7 @@ class Server(ThreadingHTTPServer):
     def get(self, path: str, *, timeout: float = 60, max_bytes: int = 2**23) -> ApiResponse:
         session = Session(Throttle(0), self.progress)
         url = f"http://127.0.0.1:{self.server_port}/{path}"
-        return session.get(url, {"x-api-key": "k"}, timeout=timeout, max_bytes=max_bytes)
+        return session.get(url, lambda: {"x-api-key": "k"}, timeout=timeout, max_bytes=max_bytes)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,9 @@ def test_requests_wait_for_the_throttle(server: Server) -> None:
 
     session = Session(Counting(1), server.progress)
     for _ in range(3):
-        session.get(f"http://127.0.0.1:{server.server_port}/json", {}, timeout=60, max_bytes=2**20)
+        session.get(
+            f"http://127.0.0.1:{server.server_port}/json", dict, timeout=60, max_bytes=2**20
+        )
     assert waited == [0, 1, 2]
 
 
@@ -178,7 +180,7 @@ def test_the_environment_sets_proxies_and_certificates(
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
     session = Session(Throttle(0), server.progress)
-    session.get("http://api.example/json", {}, timeout=60, max_bytes=2**20)
+    session.get("http://api.example/json", dict, timeout=60, max_bytes=2**20)
     assert server.seen[-1][0] == "http://api.example/json"
     # A loopback server is never reached through a proxy.
     server.get("json")

@@ -279,9 +279,37 @@ def test_a_variable_has_the_type_of_the_setting(
 
 def test_a_credential_is_needed() -> None:
     (line,) = errors({})
-    for name in ("admin_api_key", "analytics_api_key", "access_token"):
+    for name in ("admin_api_key", "analytics_api_key", "access_token", "federation_rule_id"):
         assert name in line
     assert errors({"admin_api_key": ""}) == [line]
+
+
+FEDERATION = {
+    "federation_rule_id": "fdrl_01x",
+    "federation_organization_id": "11111111-2222-3333-4444-555555555555",
+    "identity_token_file": "/var/run/token",
+}
+
+
+def test_the_settings_of_federation_need_each_other() -> None:
+    assert errors(FEDERATION) == errors({**FEDERATION, **KEY}) == []
+    assert errors({**FEDERATION, "service_account_id": "svac_01x"}) == []
+    for name in FEDERATION:
+        (line,) = errors({other: text for other, text in FEDERATION.items() if other != name})
+        assert line.startswith(f"{name}: is required by ")
+    missing = errors({**KEY, "service_account_id": "svac_01x"})
+    assert [line.partition(":")[0] for line in missing] == [*FEDERATION]
+
+
+def test_federation_and_an_access_token_exclude_each_other() -> None:
+    (line,) = errors({**FEDERATION, "access_token": "x"})
+    assert line.startswith("access_token: cannot be used together with federation_rule_id")
+
+
+def test_a_token_in_place_of_its_path_is_not_printed() -> None:
+    token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
+    (line,) = errors({**FEDERATION, "identity_token_file": token})
+    assert line == "identity_token_file: must be the path of a file, not the token itself"
 
 
 def test_all_errors_are_reported_together() -> None:
@@ -306,6 +334,14 @@ def test_secrets_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         ({"admin_api_key": "sk-ant-oat01-x"}, "belongs in access_token"),
         ({"analytics_api_key": "sk-ant-admin01-x"}, "belongs in admin_api_key"),
+        (
+            {
+                "federation_rule_id": "fdrl_01x",
+                "federation_organization_id": "org_01x",
+                "identity_token_file": "/var/run/token",
+            },
+            "federation_organization_id is not a UUID",
+        ),
     ],
     ids=str,
 )
@@ -377,6 +413,7 @@ def test_the_catalogue_has_the_streams_that_the_credentials_can_read() -> None:
         name: set(TapClaude(config={name: "x"}).streams)
         for name in ("admin_api_key", "access_token", "analytics_api_key")
     }
+    assert _offered(FEDERATION) == offered["access_token"]
     assert offered["admin_api_key"] == console
     assert offered["access_token"] == console | oauth
     assert offered["analytics_api_key"] == enterprise | both
