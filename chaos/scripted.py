@@ -46,6 +46,8 @@ ENDPOINTS = (
     Endpoint("analytics_users", "analytics/users", both=True),
     Endpoint("users", "organizations/users"),
     Endpoint("workspace_members", "/members"),
+    Endpoint("agent_sessions", "/v1/sessions"),
+    Endpoint("compliance_activities", "/activities"),
 )
 BYSTANDERS = ("invites", "rate_limits", "report_buckets", "workspaces")
 """Streams that are read in addition, before and after the endpoint's stream."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulator.server import ADMIN_KEY, ANALYTICS_KEY
+from simulator.server import CREDENTIALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -181,7 +181,7 @@ def output_complaints(run: Run) -> list[str]:
         found.append(f"not finished within {run.seconds:.0f} s")
     if "Traceback" in run.stderr:
         found.append("a traceback")
-    if any(key in run.stdout + run.stderr for key in (ADMIN_KEY, ANALYTICS_KEY)):
+    if any(key in run.stdout + run.stderr for key in CREDENTIALS):
         found.append("a key was printed")
     if run.stdout and not run.stdout.endswith("\n"):
         found.append("the last line of stdout is incomplete")

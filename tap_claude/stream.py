@@ -53,11 +53,11 @@ class ClaudeStream(Stream):
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
     path: ClassVar[str]
-    """Path below ``/v1/organizations/``."""
+    """Path below ``/v1/organizations/``; a path that begins with ``/`` is complete."""
     credentials: ClassVar[tuple[str, ...]] = CONSOLE
     """Credentials that may read the stream, in order of preference."""
     required_scope: ClassVar[str | None] = None
-    """Scope that an Enterprise key requires."""
+    """Scope that an Enterprise or Compliance key requires."""
     beta_headers: tuple[str, ...] = ()
     paginator: ClassVar[type[Paginator]] = Paginator
     returns_object: ClassVar[bool] = False
@@ -65,7 +65,7 @@ class ClaudeStream(Stream):
     is_legacy: ClassVar[bool] = False
     """Whether the stream requires the setting ``legacy_reports``."""
     ignored_fields: ClassVar[tuple[str, ...]] = ()
-    """Fields of the API that belong to another stream."""
+    """Fields of the API that belong to another stream, or that are content."""
     reshape: ClassVar[Callable[[Row], Iterable[Row]]] = unchanged
     """Converts a row of the API into the rows of the stream."""
 
@@ -79,7 +79,10 @@ class ClaudeStream(Stream):
         self._pseudonyms: Pseudonyms | None = None
         if run.config.pseudonymizes:
             self._pseudonyms = Pseudonyms(
-                run.config.pseudonymize_users, run.config.pseudonymize_key, self.columns.persons
+                run.config.pseudonymize_users,
+                run.config.pseudonymize_key,
+                self.columns.persons,
+                self.columns.personal_objects,
             )
         self._fast_writer: BufferedWriter | None = None
         self._left_out: list[str] = []
@@ -124,6 +127,7 @@ class ClaudeStream(Stream):
         params: Mapping[str, Any],
         *,
         path: str | None = None,
+        workspace_id: str | None = None,
         max_bytes: int = MAX_BYTES,
     ) -> Iterator[ApiPage]:
         """Yield the pages of a request. Raises `StreamError` and `RunError`."""
@@ -138,6 +142,7 @@ class ClaudeStream(Stream):
             path=path or self.path,
             organization_type=organization_type,
             credential=credential,
+            workspace_id=workspace_id,
             params=params,
             beta_headers=self.beta_headers,
             returns_object=self.returns_object,
@@ -160,12 +165,16 @@ class ClaudeStream(Stream):
     # -- records
 
     def read(self, organization_type: str, partition: Context | None) -> Iterable[Row]:
-        """Yield the records of one organization; ``partition`` is None if there is only one."""
+        """Yield the records of one organization; ``partition`` is None if there is only one.
+
+        The partition of a key that reads several workspaces one by one is a workspace.
+        """
         raise NotImplementedError
 
     @override
     def get_records(self, context: Context | None) -> Iterable[Row]:
         kind = (context or {}).get("organization_type", self.organization_types[0])
+        part = (context or {}).get("workspace_id", kind)
         progress = self.run.progress
         progress.start(self.name)
         self._select_write_path()
@@ -179,11 +188,11 @@ class ClaudeStream(Stream):
             msg = f"{self.name}: {error}"
             raise type(error)(msg) from error
         except PermissionDeniedError as error:
-            self._refuse(kind, error)
+            self._refuse(part, error)
         except OSError:
             raise  # standard output is broken
         except Exception as error:  # noqa: BLE001  # the other streams are still read
-            self._fail(kind, error)
+            self._fail(part, error)
         finally:
             progress.stop()
             self.flush()
@@ -200,7 +209,12 @@ class ClaudeStream(Stream):
         """Name the fields that rows had and the schema does not have, once each."""
         if not self.columns.unknown:
             return
-        new = self.columns.unknown - self._named_fields
+        ignored = tuple(f"{name}_" for name in self.ignored_fields)
+        new = {
+            name
+            for name in self.columns.unknown - self._named_fields
+            if not name.startswith(ignored)
+        }
         self._named_fields |= new
         self.columns.unknown.clear()
         if new:
@@ -220,23 +234,29 @@ class ClaudeStream(Stream):
         """Log a warning that names the stream."""
         self.logger.warning(f"%s: {message}", self.name, *values)  # noqa: G004
 
-    def _refuse(self, organization_type: str, error: PermissionDeniedError) -> None:
-        self.run.refusals[self.name, organization_type] = (
-            f"{self.name}: {error}. The stream needs {self.access_needed}. To leave it out, add "
-            f"'!{self.name}.*' to select, or set on_permission_error to skip."
+    def _refuse(self, part: str, error: PermissionDeniedError) -> None:
+        self.run.refusals[self.name, part] = (
+            f"{self._place(part)}: {error}. The stream needs {self.access_needed}. To leave it out,"
+            f" add '!{self.name}.*' to select, or set on_permission_error to skip."
         )
 
-    def _fail(self, organization_type: str, error: Exception) -> None:
-        """Record the error that ended the stream; the run continues with the others."""
+    def _fail(self, part: str, error: Exception) -> None:
+        """Record the error that ended the stream; the run continues with the others.
+
+        ``part`` is the kind of organization, or a workspace that is read by itself.
+        """
         text = str(error) or type(error).__name__
         if isinstance(error, RecursionError):
             text = "a row of the API is nested too deeply"
         elif isinstance(error, SchemaMismatchError) and self._pseudonyms:
             text = error.without_value
-        line = f"{self.name}: {sanitize_for_log(text)}"
-        self.run.failures[self.name, organization_type] = line
+        line = f"{self._place(part)}: {sanitize_for_log(text)}"
+        self.run.failures[self.name, part] = line
         if not self._pseudonyms:
             self.logger.debug("The stream has failed.", exc_info=error)
+
+    def _place(self, part: str) -> str:
+        return self.name if part in self.organization_types else f"{self.name}: {part}"
 
     # -- messages
 

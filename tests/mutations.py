@@ -261,7 +261,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a state may be ahead of a batch",
-        "reports",
+        "incremental",
         "if self.get_batch_config(self.config) is None:",
         "if True:",
         "tests/tap/test_cli.py -k batch_mode",
@@ -517,7 +517,7 @@ MUTATIONS = (
     Mutation(
         "a failed stream ends the run",
         "stream",
-        "            self._fail(kind, error)\n",
+        "            self._fail(part, error)\n",
         "            raise\n",
         "tests/tap/test_client.py -k odd_value",
     ),

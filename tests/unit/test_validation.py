@@ -10,6 +10,7 @@ import pytest
 from singer_sdk.exceptions import ConfigValidationError
 
 from tap_claude.config import CONFIG_SCHEMA
+from tap_claude.credentials import CREDENTIALS
 from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
 from tests.each import each
@@ -318,6 +319,7 @@ def test_the_catalogue_offers_what_the_credentials_reach() -> None:
         "analytics_summaries",
         "analytics_users",
         "effective_spend_limits",
+        "plugins",
         "rbac_group_members",
         "rbac_groups",
         "rbac_role_permissions",
@@ -326,11 +328,31 @@ def test_the_catalogue_offers_what_the_credentials_reach() -> None:
         "spend_limits",
     }
     both = {"analytics_cost", "analytics_usage", "invites", "report_buckets", "users"}
-    console = {*REPORTS, *STREAMS} - oauth - enterprise - LEGACY
-    offered = {
-        name: set(TapClaude(config={name: "x"}).streams)
-        for name in ("admin_api_key", "access_token", "analytics_api_key")
+    workspace = {
+        "agent_sessions",
+        "agents",
+        "deployments",
+        "environments",
+        "files",
+        "message_batches",
+        "models",
+        "skills",
+        "user_profiles",
     }
-    assert offered["admin_api_key"] == console
+    compliance = {"compliance_activities", "compliance_organizations"}
+    console = {*REPORTS, *STREAMS} - oauth - enterprise - LEGACY - workspace - compliance
+    offered = {name: set(TapClaude(config={name: "x"}).streams) for name in CREDENTIALS}
+    assert offered["admin_api_key"] == console | {"compliance_activities"}
     assert offered["access_token"] == console | oauth
     assert offered["analytics_api_key"] == enterprise | both
+    assert offered["workspace_api_key"] == workspace | {"report_buckets"}
+    assert offered["compliance_api_key"] == compliance | {"report_buckets"}
+
+
+def test_workspaces_need_an_id_and_a_key() -> None:
+    key = {"workspace_api_key": "sk-ant-api03-x"}
+    assert errors({**key, "agent_workspace_ids": ["wrkspc_01abc"]}) == []
+    (error,) = errors({**key, "agent_workspace_ids": ["wrkspc_01abc", "Team 1"]})
+    assert error == "agent_workspace_ids: 'Team 1' is not the id of a workspace, wrkspc_..."
+    (error,) = errors({**KEY, "agent_workspace_ids": ["wrkspc_01abc"]})
+    assert error == "agent_workspace_ids: needs workspace_api_key, the key that reads the workspaces"
