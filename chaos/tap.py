@@ -227,11 +227,13 @@ def bookmark_complaints(tables: Tables, right: Tables) -> list[str]:
             name, value = part.get("replication_key"), part.get("replication_key_value")
             if not name or not value:
                 continue
-            kind = part.get("context", part).get("organization_type")
+            # The organization or workspace that the bookmark is for.
+            place = part.get("context") or {"organization_type": part.get("organization_type")}
             due = [
                 key
                 for key, row in right.rows.get(stream, {}).items()
-                if row[name] <= value and kind in {None, row.get("organization_type")}
+                if row[name] <= value
+                and all(part in {None, row.get(column)} for column, part in place.items())
             ]
             lost = sum(key not in tables.rows.get(stream, {}) for key in due)
             if lost:

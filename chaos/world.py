@@ -14,8 +14,8 @@ from simulator.server import (
     ADMIN_KEY,
     ANALYTICS_KEY,
     COMPLIANCE_KEY,
+    PERSONAL_KEY,
     PREFIX,
-    WORKSPACE_KEY,
     Simulator,
 )
 
@@ -37,7 +37,7 @@ PAGE_SIZES = {
     "analytics/cost": 40,
     "analytics/users": 2,
     "usage_report/claude_code": 8,
-    "/v1/sessions": 3,
+    "/v1/sessions": 2,
 }
 PAGE_SIZE = 20
 HOURS = 24
@@ -81,11 +81,12 @@ def _facts(*, enterprise: bool) -> Facts:
 
 def config(url: str, *, both: bool) -> dict[str, Any]:
     """Return settings, without a lookback, so that rows are lost if a bookmark is too far."""
-    keys = {"admin_api_key": ADMIN_KEY, "workspace_api_key": WORKSPACE_KEY}
+    keys = {"admin_api_key": ADMIN_KEY, "workspace_api_key": PERSONAL_KEY}
     if both:
         keys |= {"analytics_api_key": ANALYTICS_KEY, "compliance_api_key": COMPLIANCE_KEY}
     return {
         **keys,
+        "agent_workspace_ids": _facts(enterprise=False).organization.workspaces,
         "base_url": url,
         "legacy_reports": True,
         "start_date": FIRST_DAY.isoformat(),

@@ -283,6 +283,9 @@ def _session(facts: Facts, workspace_id: str, id_: str, usage: list[Fact], now: 
         status = "rescheduling" if kind == 0 else "running"
     else:
         status = "idle" if kind < 2 else "terminated"
+    is_archived = status == "idle" and kind == 1
+    # It cannot go on, so its duration ends, too.
+    end = last if status == "terminated" or is_archived else now
     counters = [sum(f.counters[place] for f in usage if f.counters) for place in range(6)]
     listed = sum((cost.list_amount for f in usage for cost in f.costs), Decimal(0))
     cost = {"amount": str(listed.quantize(Decimal(1), ROUND_HALF_EVEN)), "currency": "USD"}
@@ -309,8 +312,7 @@ def _session(facts: Facts, workspace_id: str, id_: str, usage: list[Fact], now: 
         "resources": [],
         "stats": {
             "active_seconds": 12.5 * len(usage),
-            "duration_seconds": ((last if status == "terminated" else now) - created_at)
-            / dt.timedelta(seconds=1),
+            "duration_seconds": (end - created_at) / dt.timedelta(seconds=1),
         },
         "usage": {
             "active_seconds": 10.25 * len(usage),
@@ -330,5 +332,5 @@ def _session(facts: Facts, workspace_id: str, id_: str, usage: list[Fact], now: 
         "created_at": created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "updated_at": last.strftime("%Y-%m-%dT%H:%M:%SZ"),
         # Half of the idle ones are put away.
-        "archived_at": text_at(last + QUIET, rng) if status == "idle" and kind else None,
+        "archived_at": text_at(last + QUIET, rng) if is_archived else None,
     }
