@@ -233,7 +233,7 @@ def bookmark_complaints(tables: Tables, right: Tables) -> list[str]:
                 key
                 for key, row in right.rows.get(stream, {}).items()
                 if row[name] <= value
-                and all(part in {None, row.get(column)} for column, part in place.items())
+                and all(of in {None, row.get(column)} for column, of in place.items())
             ]
             lost = sum(key not in tables.rows.get(stream, {}) for key in due)
             if lost:

@@ -51,7 +51,7 @@ def by_id(records: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def test_sessions_that_ran_at_the_last_run_are_read_again(weeks: Simulator, tap: Any) -> None:
     """Also those that ended since, and nothing that was final."""
     rows: dict[str, Any] = {}
-    state = None
+    state: Any = None
     read_again = 0
     for days in (0, 1, 6, 20):
         weeks.stopped_clock = NOW + days * DAY

@@ -118,6 +118,40 @@ def test_addresses_in_other_text_are_replaced(value: Any, expected: Any) -> None
     assert record == {"text": json.loads(text)}
 
 
+def test_an_object_keeps_nothing_that_leads_to_a_person() -> None:
+    details = {
+        "client": "203.0.113.7:443, then [2001:db8::1], at 12:00:00 on 2026-01-02T03:04:05Z.",
+        "user_agent": "Mozilla/5.0",
+        "invited_email": "ada@example.com",
+        "nested": [{"ip": "::1", "version": "1.2", "mac": "00:1a:2b:3c:4d:5e"}],
+        "role": "admin",
+        "count": 7,
+    }
+    for mode in ("hash", "drop"):
+        record: dict[str, Any] = {"details": details, "actor_ip_address": "203.0.113.7"}
+        pseudonyms = Pseudonyms(mode, KEY, ["actor_ip_address"], ["details"])
+        pseudonyms.replace(record)
+        same = record["actor_ip_address"]
+        pseudonyms.finish(record)
+        hidden = {
+            text: pseudonym(KEY.encode(), text) if mode == "hash" else ""
+            for text in ("203.0.113.7", "2001:db8::1", "::1", "Mozilla/5.0", "ada@example.com")
+        }
+        address = hidden["203.0.113.7"]
+        assert record["details"] == {
+            "client": f"{address}:443, then [{hidden['2001:db8::1']}], at 12:00:00 on"
+            " 2026-01-02T03:04:05Z.",
+            "user_agent": hidden["Mozilla/5.0"],
+            "invited_email": hidden["ada@example.com"],
+            "nested": [{"ip": hidden["::1"], "version": "1.2", "mac": "00:1a:2b:3c:4d:5e"}],
+            "role": "admin",
+            "count": 7,
+        }
+        # An address in the object is the one in the column.
+        assert address in {same, ""}
+        assert record["actor_ip_address"] == (same if mode == "hash" else None)
+
+
 def test_ids_stay() -> None:
     record = {"id": "a@b.c", "plugin_id": "kit@plugins.io", "role_ids": ["a@b.c"], "grid": "a@b.c"}
     Pseudonyms("hash", "key", ()).replace(record)

@@ -355,4 +355,6 @@ def test_workspaces_need_an_id_and_a_key() -> None:
     (error,) = errors({**key, "agent_workspace_ids": ["wrkspc_01abc", "Team 1"]})
     assert error == "agent_workspace_ids: 'Team 1' is not the id of a workspace, wrkspc_..."
     (error,) = errors({**KEY, "agent_workspace_ids": ["wrkspc_01abc"]})
-    assert error == "agent_workspace_ids: needs workspace_api_key, the key that reads the workspaces"
+    assert (
+        error == "agent_workspace_ids: needs workspace_api_key, the key that reads the workspaces"
+    )
