@@ -174,7 +174,7 @@ class ClaudeStream(Stream):
     @override
     def get_records(self, context: Context | None) -> Iterable[Row]:
         kind = (context or {}).get("organization_type", self.organization_types[0])
-        part = (context or {}).get("workspace_id", kind)
+        workspace_id = (context or {}).get("workspace_id")
         progress = self.run.progress
         progress.start(self.name)
         self._select_write_path()
@@ -188,11 +188,11 @@ class ClaudeStream(Stream):
             msg = f"{self.name}: {error}"
             raise type(error)(msg) from error
         except PermissionDeniedError as error:
-            self._refuse(part, error)
+            self._refuse(kind, workspace_id, error)
         except OSError:
             raise  # standard output is broken
         except Exception as error:  # noqa: BLE001  # the other streams are still read
-            self._fail(part, error)
+            self._fail(kind, workspace_id, error)
         finally:
             progress.stop()
             self.flush()
@@ -234,29 +234,33 @@ class ClaudeStream(Stream):
         """Log a warning that names the stream."""
         self.logger.warning(f"%s: {message}", self.name, *values)  # noqa: G004
 
-    def _refuse(self, part: str, error: PermissionDeniedError) -> None:
-        self.run.refusals[self.name, part] = (
-            f"{self._place(part)}: {error}. The stream needs {self.access_needed}. To leave it out,"
-            f" add '!{self.name}.*' to select, or set on_permission_error to skip."
+    def _refuse(self, kind: str, workspace_id: str | None, error: PermissionDeniedError) -> None:
+        place = self._leave_out(workspace_id, str(error))
+        self.run.refusals.setdefault(
+            (self.name, kind),
+            f"{place}: {error}. The stream needs {self.access_needed}. To leave it out, add"
+            f" '!{self.name}.*' to select, or set on_permission_error to skip.",
         )
 
-    def _fail(self, part: str, error: Exception) -> None:
-        """Record the error that ended the stream; the run continues with the others.
-
-        ``part`` is the kind of organization, or a workspace that is read by itself.
-        """
+    def _fail(self, kind: str, workspace_id: str | None, error: Exception) -> None:
+        """Record the error that ended the stream; the run continues with the others."""
         text = str(error) or type(error).__name__
         if isinstance(error, RecursionError):
             text = "a row of the API is nested too deeply"
         elif isinstance(error, SchemaMismatchError) and self._pseudonyms:
             text = error.without_value
-        line = f"{self._place(part)}: {sanitize_for_log(text)}"
-        self.run.failures[self.name, part] = line
+        text = sanitize_for_log(text)
+        line = f"{self._leave_out(workspace_id, text)}: {text}"
+        self.run.failures.setdefault((self.name, kind), line)
         if not self._pseudonyms:
             self.logger.debug("The stream has failed.", exc_info=error)
 
-    def _place(self, part: str) -> str:
-        return self.name if part in self.organization_types else f"{self.name}: {part}"
+    def _leave_out(self, workspace_id: str | None, error: str) -> str:
+        """Name what failed; log each workspace, because only the first one ends the run's log."""
+        if workspace_id is None:
+            return self.name
+        self.warn("%s is left out: %s", workspace_id, error)
+        return f"{self.name}: {workspace_id}"
 
     # -- messages
 

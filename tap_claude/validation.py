@@ -85,8 +85,6 @@ def problems(config: Mapping[str, Any], *, now: dt.datetime) -> Iterator[str]:
     for id_ in config.get("agent_workspace_ids") or ():
         if not _WORKSPACE_ID.fullmatch(id_):
             yield f"agent_workspace_ids: {id_!a:.80} is not the id of a workspace, wrkspc_..."
-    if config.get("agent_workspace_ids") and not config.get("workspace_api_key"):
-        yield "agent_workspace_ids: needs workspace_api_key, the key that reads the workspaces"
     yield from _time_problems(config, now)
     if config.get("pseudonymize_users") == "hash" and not config.get("pseudonymize_key"):
         yield (
@@ -251,13 +249,15 @@ def privacy_warnings(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def key_warnings(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a warning for every key whose prefix shows that it belongs in another setting.
+    """Yield a warning for keys whose prefix shows that they belong in another setting.
 
     Personal and service-account keys are valid Admin API credentials, so they cause no warning.
     """
     for name in ("analytics_api_key", "workspace_api_key", "compliance_api_key"):
         if str(config.get(name, "")).startswith("sk-ant-admin"):
             yield f"{name} looks like an Admin API key, which belongs in admin_api_key"
+    if config.get("agent_workspace_ids") and not config.get("workspace_api_key"):
+        yield "agent_workspace_ids has no effect without workspace_api_key, which reads workspaces"
     if str(config.get("admin_api_key", "")).startswith("sk-ant-oat"):
         yield "admin_api_key looks like an OAuth token, which belongs in access_token"
 

@@ -517,7 +517,7 @@ MUTATIONS = (
     Mutation(
         "a failed stream ends the run",
         "stream",
-        "            self._fail(part, error)\n",
+        "            self._fail(kind, workspace_id, error)\n",
         "            raise\n",
         "tests/tap/test_client.py -k odd_value",
     ),

@@ -180,6 +180,7 @@ def test_a_workspace_that_is_refused_does_not_stop_the_others(
     for stream in ("agents", SESSIONS):
         assert {record["workspace_id"] for record in run.records(stream)} == {good, *others}
         assert f"{stream}: {bad}: HTTP 403 permission_error: The key may not act on" in run.stderr
+        assert f"{stream}: {bad} is left out: HTTP 403" in run.stderr
         assert len([line for line in run.errors if line.startswith(f"{stream}: ")]) == (
             policy == "fail"
         )

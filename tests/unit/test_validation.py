@@ -13,6 +13,7 @@ from tap_claude.config import CONFIG_SCHEMA
 from tap_claude.credentials import CREDENTIALS
 from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
+from tap_claude.validation import key_warnings
 from tests.each import each
 
 KEY = {"admin_api_key": "sk-ant-admin01-x"}
@@ -349,12 +350,14 @@ def test_the_catalogue_offers_what_the_credentials_reach() -> None:
     assert offered["compliance_api_key"] == compliance | {"report_buckets"}
 
 
-def test_workspaces_need_an_id_and_a_key() -> None:
+def test_workspaces_are_given_by_their_ids() -> None:
     key = {"workspace_api_key": "sk-ant-api03-x"}
     assert errors({**key, "agent_workspace_ids": ["wrkspc_01abc"]}) == []
     (error,) = errors({**key, "agent_workspace_ids": ["wrkspc_01abc", "Team 1"]})
     assert error == "agent_workspace_ids: 'Team 1' is not the id of a workspace, wrkspc_..."
-    (error,) = errors({**KEY, "agent_workspace_ids": ["wrkspc_01abc"]})
-    assert (
-        error == "agent_workspace_ids: needs workspace_api_key, the key that reads the workspaces"
-    )
+    assert list(key_warnings({**KEY, "agent_workspace_ids": ["wrkspc_01abc"]})) == [
+        "agent_workspace_ids has no effect without workspace_api_key, which reads workspaces"
+    ]
+    assert list(key_warnings({"workspace_api_key": "sk-ant-admin01-x"})) == [
+        "workspace_api_key looks like an Admin API key, which belongs in admin_api_key"
+    ]
