@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import json
 import pathlib
 import sys
 
 from simulator.facts import Facts
 from simulator.faults import FaultPlan
 from simulator.replay import Replay
-from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, Simulator
+from simulator.server import (
+    ACCESS_TOKEN,
+    ADMIN_KEY,
+    ANALYTICS_KEY,
+    COMPLIANCE_KEY,
+    PERSONAL_KEY,
+    Simulator,
+)
 
 
 def main() -> None:
@@ -82,7 +90,9 @@ def main() -> None:
     print(  # noqa: T201
         f"Serving {simulator.url}, history from {first_day}.\n"
         f"admin_api_key: {ADMIN_KEY}  analytics_api_key: {ANALYTICS_KEY}  "
-        f"access_token: {ACCESS_TOKEN}",
+        f"access_token: {ACCESS_TOKEN}\n"
+        f"workspace_api_key: {PERSONAL_KEY}  compliance_api_key: {COMPLIANCE_KEY}\n"
+        f"agent_workspace_ids: {json.dumps(facts.organization.workspaces)}",
         file=sys.stderr,
     )
     try:

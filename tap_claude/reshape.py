@@ -107,6 +107,12 @@ def with_geo_list(row: Row) -> list[Row]:
     return [row]
 
 
+def with_agent_version(row: Row) -> list[Row]:
+    """Rename ``version``: target-postgres cannot load a full table with a column of that name."""
+    rest = {name: value for name, value in row.items() if name != "version"}
+    return [{**rest, "agent_version": row.get("version")}]
+
+
 def with_details(row: Row) -> list[Row]:
     """Move the fields that only some types of activity have to ``details``.
 

@@ -38,6 +38,7 @@ from tap_claude.reshape import (
     per_limiter,
     per_model,
     with_address,
+    with_agent_version,
     with_details,
     with_geo_list,
     with_group_roles,
@@ -714,6 +715,7 @@ class Agents(AgentStream):
     name = "agents"
     path = "/v1/agents"
     ignored_fields = ("system", "tools", "mcp_servers")
+    reshape = with_agent_version
 
 
 class Deployments(AgentStream):

@@ -87,6 +87,7 @@ TYPES: dict[str, type[BaseModel]] = {
 NO_COLUMN: dict[tuple[str, str], str] = {
     ("agents", "system"): "the system prompt",
     ("agents", "tools"): "definitions of tools",
+    ("agents", "version"): "is agent_version; target-postgres has a parameter of the name version",
     ("agents", "mcp_servers"): "definitions of tools, and their URLs can contain tokens",
     ("deployments", "initial_events"): "the first messages of each session",
     ("deployments", "resources"): "contain instructions, which are prompts",
@@ -443,6 +444,9 @@ def test_what_workspaces_have_equals_what_the_official_sdk_reads(
             ids = workspaces if several else [anthropic.omit]
             rows = {row.id: row for id_ in ids for row in read(client, id_)}
             assert_equal_rows(run, stream, rows.values())
+            if stream == "agents":
+                versions = {record["id"]: record["agent_version"] for record in run.records(stream)}
+                assert versions == {id_: row.version for id_, row in rows.items()}
             if stream != "models":
                 names = {record["workspace_id"] for record in run.records(stream)}
                 assert names <= set(workspaces)
