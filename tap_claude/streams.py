@@ -690,6 +690,15 @@ class Webhooks(ListStream):
     page_size = 100
 
 
+class TelemetryDestinations(ListStream):
+    """Where telemetry is exported to (docs: manage-claude/opentelemetry)."""
+
+    name = "telemetry_destinations"
+    path = "telemetry_destinations"
+    beta_headers = ("telemetry-destinations-2026-08-11",)
+    paginator = PagePaginator
+
+
 # -- What belongs to workspaces (docs: api/beta/agents, sessions, deployments, environments)
 
 
@@ -882,6 +891,7 @@ STREAMS: dict[str, type[ReportStream | ListStream | FeedStream | BucketLogStream
         SpendLimitIncreaseRequests,
         Plugins,
         Webhooks,
+        TelemetryDestinations,
         Agents,
         Deployments,
         Environments,

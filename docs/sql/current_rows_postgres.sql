@@ -621,6 +621,20 @@ where not exists (
         and bucket.extracted_at > kept.extracted_at
 );
 
+drop view if exists current_telemetry_destinations;
+create view current_telemetry_destinations as
+select kept.*
+from telemetry_destinations as kept
+where not exists (
+    select 1
+    from report_buckets as bucket
+    where bucket.stream = 'telemetry_destinations'
+        and bucket.organization_id = kept.organization_id
+        and bucket.organization_type = kept.organization_type
+        and bucket.bucket_width = 'full'
+        and bucket.extracted_at > kept.extracted_at
+);
+
 drop view if exists current_user_profiles;
 create view current_user_profiles as
 select kept.*

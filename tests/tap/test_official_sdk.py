@@ -72,6 +72,7 @@ TYPES: dict[str, type[BaseModel]] = {
     "spend_limit_increase_requests": spend_limits.SpendLimitIncreaseRequest,
     "plugins": beta.BetaPlugin,
     "webhooks": beta.BetaOrganizationWebhookEndpoint,
+    "telemetry_destinations": beta.BetaTelemetryDestination,
     "agents": BetaManagedAgentsAgent,
     "deployments": BetaManagedAgentsDeployment,
     "environments": BetaEnvironment,
@@ -242,6 +243,7 @@ READERS: Lists = {
     "federation_issuers": lambda c: c.organization.federation.issuers.list(include_archived=True),
     "federation_rules": lambda c: c.organization.federation.rules.list(include_archived=True),
     "webhooks": lambda c: c.beta.organization.webhooks.list(limit=100),
+    "telemetry_destinations": lambda c: c.beta.organization.telemetry_destinations.list(),
 }
 
 LIFECYCLES: Any = ["active", "deprecated", "retired"]

@@ -31,6 +31,7 @@ THINGS = {
     "federation_rules.name",
     "filename",
     "group_display_name",
+    "header_names",
     "issuer_name",
     "models.display_name",
     "organization.name",
@@ -50,6 +51,7 @@ THINGS = {
     "skill_name",
     "skills.display_name",
     "target_service_account_name",
+    "telemetry_destinations.display_name",
     "webhooks.name",
     "workspaces.name",
 }
