@@ -1,7 +1,8 @@
 """Feeds: lists in order of creation, read from the bookmark on.
 
-The bookmark is the ``created_at`` of the newest row that was written, to the second. Each run reads
-the ``lookback_days`` before it again. Rows that could still change when they were written, such as
+The bookmark is the ``created_at`` of the newest row that was written, to the second, but not later
+than an hour ago, because rows can appear late. Each run reads the ``lookback_days`` before it
+again. Rows that could still change when they were written, such as
 running sessions, are read again too, however old they are: the state has the ``created_at`` of the
 oldest one. It need not list them, and rows that have changed since are found whatever they are now.
 """
@@ -32,7 +33,7 @@ OPEN_SINCE = "open_since"
 SECOND = dt.timedelta(seconds=1)
 SETTLING = dt.timedelta(days=1)
 LATE = dt.timedelta(hours=1)
-"""Time after which no row is expected to appear behind the newest one."""
+"""Time after which no row is expected to appear behind a newer one."""
 
 
 class FeedStream(IncrementalStream, RowStream):
@@ -87,6 +88,7 @@ class FeedRead:
         self._organization_type = organization_type
         self._workspace_id: str | None = (partition or {}).get("workspace_id")
         self._bookmark = Bookmark(stream, organization_type, partition, None)
+        self._now = dt.datetime.now(dt.UTC)
         self._newest: dt.datetime | None = None
         """Creation of the newest row so far."""
         self._previous = dt.datetime.min.replace(tzinfo=dt.UTC)
@@ -116,21 +118,20 @@ class FeedRead:
                     raise
                 self._stream.warn("the page cursor has expired; resuming after the last page.")
                 cursor_lost_at = start
-        self._save(window.end - LATE, window.end)
+        self._save(window.end)
 
     def _choose_range(self) -> Window | None:
         stream, config = self._stream, self._stream.run.config
-        now = dt.datetime.now(dt.UTC)
         bookmark = self._bookmark.newest()
-        if bookmark is not None and bookmark > now:
+        if bookmark is not None and bookmark > self._now:
             stream.warn(
                 "the bookmark %s is in the future (wrong clock?); using the current time instead.",
                 format_time(bookmark),
             )
-            bookmark = now
+            bookmark = self._now
         days = stream.lookback_days if config.lookback_days is None else config.lookback_days
         return read_range(
-            now=now,
+            now=self._now,
             width=SECOND,
             bookmark=bookmark,
             lookback=dt.timedelta(days=days),
@@ -160,7 +161,7 @@ class FeedRead:
                     (self._newest - first) // WIDTHS["1d"],
                 )
                 # At this point, the last record of the page has been written.
-                self._save(self._newest, self._newest)
+                self._save(self._newest)
             stream.flush()
 
     def _read_page(self, page: ApiPage, window: Window) -> Iterator[Row]:
@@ -182,7 +183,7 @@ class FeedRead:
                 self._oldest_open = moment
             yield record
 
-    def _save(self, newest: dt.datetime, read_until: dt.datetime) -> None:
+    def _save(self, read_until: dt.datetime) -> None:
         """Advance the bookmark, and store since when rows can still change."""
         if not self._bookmark.is_kept:
             return
@@ -191,5 +192,6 @@ class FeedRead:
             for part in self._bookmark.parts():
                 part.pop(OPEN_SINCE, None)
             target[OPEN_SINCE] = format_time(floor(self._oldest_open or read_until, SECOND))
+        newest = min(read_until, self._now - LATE)
         self._bookmark.advance(format_time(floor(newest, SECOND)))
         self._stream.write_state(target)
