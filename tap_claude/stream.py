@@ -112,7 +112,12 @@ class ClaudeStream(Stream):
 
         Raises `OtherOrganizationError`.
         """
-        return self.run.organizations.identify(organization_type, self.stream_state)
+        credential = self.credential(organization_type)
+        return self.run.organizations.identify(organization_type, self.stream_state, credential)
+
+    def credential(self, organization_type: str) -> str | None:
+        """Return the setting with the credential that reads the stream; None if none is set."""
+        return credential_for(self.run.config.credentials, self.credentials, organization_type)
 
     # -- pages
 
@@ -131,9 +136,7 @@ class ClaudeStream(Stream):
         max_bytes: int = MAX_BYTES,
     ) -> Iterator[ApiPage]:
         """Yield the pages of a request. Raises `StreamError` and `RunError`."""
-        credential = credential_for(
-            self.run.config.credentials, self.credentials, organization_type
-        )
+        credential = self.credential(organization_type)
         if credential is None:
             msg = f"no credential is set; the stream needs {self.access_needed}"
             raise StreamError(msg)

@@ -779,6 +779,13 @@ MUTATIONS = (
         "tests/tap/test_feeds.py -k names_its_organization",
     ),
     Mutation(
+        "a Compliance key of the parent organization ends the run",
+        "organizations",
+        "place = kind, credential in COMPLIANCE",
+        "place = kind, False",
+        "tests/tap/test_feeds.py -k names_its_organization",
+    ),
+    Mutation(
         "IP addresses stay in the details of an activity",
         "pseudonyms",
         "return _IP.sub(lambda match: self._hidden_ip(match[0]), value)",

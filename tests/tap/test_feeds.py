@@ -12,6 +12,7 @@ from chaos.world import SmallPages
 from simulator.facts import Facts
 from simulator.server import (
     ADMIN_KEY,
+    ANALYTICS_KEY,
     COMPLIANCE_KEY,
     PERSONAL_KEY,
     WORKSPACE_KEY,
@@ -231,16 +232,26 @@ def test_the_organization_is_asked_with_the_admin_key(simulate: Any, tap: Any) -
 
 
 def test_an_activity_names_its_organization(simulate: Any, tap: Any) -> None:
+    """A Compliance key can belong to the parent of the organization of the other keys."""
     simulator = simulate(days=3, now=NOW)
-    config = config_of(simulator, compliance_api_key=COMPLIANCE_KEY) | {"start_date": "2024-01-01"}
-    simulator.organization_ids["enterprise"] = "parent"
-    records = read(tap, config, ACTIVITIES).records(ACTIVITIES)
-    own = simulator.enterprise.organization.id
+    own, console = simulator.enterprise.organization.id, simulator.facts.organization.id
+    of_key = simulator.organization_id
+
+    def of_parent(headers: dict[str, str]) -> str | None:
+        return "parent" if headers["x-api-key"] == COMPLIANCE_KEY else of_key(headers)
+
+    simulator.organization_id = of_parent
+    config = config_of(
+        simulator, compliance_api_key=COMPLIANCE_KEY, analytics_api_key=ANALYTICS_KEY
+    )
+    config["start_date"] = "2024-01-01"
+    run = tap(config=config, catalog=only(config, ACTIVITIES, "rbac_groups", "users"))
+    assert run.code == 0, run.stderr
+    for stream in ("rbac_groups", "users"):
+        assert {row["organization_id"] for row in run.records(stream)} <= {own, console}
+    records = run.records(ACTIVITIES)
     named = [record for record in records if record["organization_uuid"] == own]
     assert {record["organization_id"] for record in named} == {own}
     assert {record["tagged_organization_id"] for record in named} == {f"org_01{own[:8]}"}
     signed_in = [record for record in records if record["type"] == "user_signed_in"]
-    assert {record["organization_id"] for record in signed_in} == {
-        "parent",
-        simulator.facts.organization.id,
-    }
+    assert {record["organization_id"] for record in signed_in} == {"parent", console}
