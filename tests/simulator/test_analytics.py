@@ -587,7 +587,7 @@ def matching(facts: Facts, test: Callable[[Fact], object], path: str) -> Any:
 VALUES: dict[str, Callable[[Facts], list[str]]] = {
     "actor_ids": lambda facts: [facts.organization.users[0], facts.organization.keys[3].id],
     "actor_types": lambda _: ["federated_actor", "user_actor"],
-    "agent_ids": lambda facts: [facts.cast.tasks[DEFAULT_WORKSPACE][0].agent_id],
+    "agent_ids": lambda facts: [tasks[0].agent_id for tasks in facts.cast.tasks.values()],
     "api_key_ids": lambda facts: [facts.organization.keys[3].id, ""],
     "claude_tag_categories": lambda _: ["dm", "monitoring"],
     "claude_tag_user_ids": lambda _: ["U00MEMBER"],
@@ -595,7 +595,9 @@ VALUES: dict[str, Callable[[Facts], list[str]]] = {
     "deployment_ids": lambda facts: [
         task.deployment_id for task in facts.cast.tasks[DEFAULT_WORKSPACE] if task.deployment_id
     ],
-    "environment_ids": lambda facts: [facts.cast.tasks[DEFAULT_WORKSPACE][0].environment_id],
+    "environment_ids": lambda facts: [
+        tasks[0].environment_id for tasks in facts.cast.tasks.values()
+    ],
     "inference_geos": lambda _: ["not_available"],
     "models": lambda _: ["claude-opus-4-6"],
     "products": lambda _: ["claude_code", "managed_agents_api"],
