@@ -38,6 +38,8 @@ class Endpoint(NamedTuple):
     several_buckets: bool = False
     """Whether windows of the report can be split."""
     both: bool = False
+    is_feed: bool = False
+    """Whether each page moves the bookmark."""
 
 
 ENDPOINTS = (
@@ -47,6 +49,8 @@ ENDPOINTS = (
     Endpoint("analytics_users", "analytics/users", both=True),
     Endpoint("users", "organizations/users"),
     Endpoint("workspace_members", "/members"),
+    Endpoint("agent_sessions", "/v1/sessions", is_feed=True),
+    Endpoint("compliance_activities", "/activities", is_feed=True),
 )
 BYSTANDERS = ("invites", "rate_limits", "report_buckets", "workspaces")
 """Streams that are read in addition, before and after the endpoint's stream."""
@@ -81,7 +85,9 @@ def disturbed(kind: Kind, endpoint: Endpoint) -> Result:
         more=kind.settings,
         is_impatient=kind.outlasts,
     )
-    is_permanent = kind.is_permanent and not (kind.splits and endpoint.several_buckets)
+    is_permanent = kind.is_permanent and not (
+        (kind.splits and endpoint.several_buckets) or (kind.resumes and endpoint.is_feed)
+    )
     tables = Tables()
     with world.simulator() as served:
         fault = kind.fault(endpoint.path, after=1)

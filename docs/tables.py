@@ -12,8 +12,10 @@ from typing import Any
 from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
 
-CONSOLE = {"admin_api_key", "access_token"}
-ENTERPRISE = {"analytics_api_key"}
+KINDS = {
+    "Console": {"admin_api_key", "access_token"},
+    "Enterprise": {"analytics_api_key", "compliance_api_key"},
+}
 
 
 def streams() -> None:
@@ -48,11 +50,12 @@ def settings() -> None:
 
 def _organization(credentials: tuple[str, ...]) -> str:
     found = set(credentials)
-    if found >= CONSOLE | ENTERPRISE:
-        return "Console, Enterprise"
-    if found == ENTERPRISE:
-        return "Enterprise"
-    return "Console" if found >= CONSOLE else "Console (OAuth only)"
+    kinds = [kind for kind, keys in KINDS.items() if found & keys]
+    if found == {"access_token"}:
+        return "Console (OAuth only)"
+    if found == {"workspace_api_key"}:
+        return "Workspaces"
+    return ", ".join(kinds)
 
 
 def _replication(name: str) -> str:

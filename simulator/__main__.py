@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import json
 import pathlib
 import sys
 import time
@@ -12,7 +13,14 @@ from simulator.facts import Facts
 from simulator.fault_plans import FaultPlan
 from simulator.oauth import admin_rule, identity_token
 from simulator.replay import Replay
-from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, Simulator
+from simulator.server import (
+    ACCESS_TOKEN,
+    ADMIN_KEY,
+    ANALYTICS_KEY,
+    COMPLIANCE_KEY,
+    PERSONAL_KEY,
+    Simulator,
+)
 
 
 def main() -> None:
@@ -93,7 +101,9 @@ def main() -> None:
     print(  # noqa: T201
         f"Serving {simulator.url}, history from {first_day}.\n"
         f"admin_api_key: {ADMIN_KEY}  analytics_api_key: {ANALYTICS_KEY}  "
-        f"access_token: {ACCESS_TOKEN}",
+        f"access_token: {ACCESS_TOKEN}\n"
+        f"workspace_api_key: {PERSONAL_KEY}  compliance_api_key: {COMPLIANCE_KEY}\n"
+        f"agent_workspace_ids: {json.dumps(facts.organization.workspaces)}",
         file=sys.stderr,
     )
     if args.identity_file:

@@ -105,6 +105,8 @@ class Kind:
     """Pattern of the error that ends the run. Empty: the request is retried, no data are lost."""
     splits: bool = False
     """Whether a report recovers by requesting fewer buckets, or the remaining ones."""
+    resumes: bool = False
+    """Whether a feed recovers by resuming after its last page."""
     may_recover: bool = False
     """Whether the client may also retry and get the correct response."""
     ends_run: bool = False
@@ -264,7 +266,7 @@ KINDS = (
     Kind(
         "401 in mid-run",
         lambda: _status(401, FOREVER),
-        error="HTTP 401 .*check the setting (admin|analytics)_api_key",
+        error="HTTP 401 .*check the setting \\w+_api_key",
         weight=0,
     ),
     Kind(
@@ -334,6 +336,7 @@ KINDS = (
         lambda: _expired_cursor(2),
         error="token has expired",
         splits=True,
+        resumes=True,
         weight=0,
     ),
     Kind("a value of the wrong type", lambda: _changed(changes.wrong_value), "field '"),

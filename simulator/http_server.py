@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import json
@@ -19,6 +20,7 @@ from simulator.deliveries import ORGANIZATION_HEADER, deliver
 from simulator.faults import error_body, request_id
 from simulator.oauth import MAX_BODY_BYTES, TOKEN_PATH, OAuthError
 from simulator.query import ApiError
+from simulator.routes import WORKSPACE_HEADER
 
 if TYPE_CHECKING:
     from simulator.faults import Fault
@@ -61,6 +63,8 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = -1
     organization: str | None = None
     """Organization header of the response."""
+    workspace: str | None = None
+    """Workspace header of the response."""
 
     def do_GET(self) -> None:
         """Respond to a request."""
@@ -73,6 +77,9 @@ class Handler(BaseHTTPRequestHandler):
         pairs = parse_qsl(parts.query, keep_blank_values=True)
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.organization = simulator.organization_id(headers)
+        self.workspace = None
+        with contextlib.suppress(ApiError):
+            self.workspace = simulator.workspace_of(headers)
         fault = simulator.next_fault(parts.path, pairs)
         status, more, body = self._respond(simulator, fault, parts.path, pairs, headers)
         with simulator.lock:
@@ -156,6 +163,8 @@ class Handler(BaseHTTPRequestHandler):
         # Pages of a proxy and 401 responses have no organization.
         if self.organization and status != 401 and headers["content-type"] == JSON:
             headers = {ORGANIZATION_HEADER: self.organization} | headers
+            if self.workspace:
+                headers = {WORKSPACE_HEADER: self.workspace} | headers
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("content-length", str(len(body)))

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 import datetime as dt
 import socket
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from simulator import (
-    admin_lists,
-    analytics,
-    claude_code,
-    console_reports,
-    engagement,
-    enterprise_lists,
-    enterprise_reports,
-)
+from simulator import admin_lists, enterprise_lists
 from simulator.directory import Directory
 from simulator.facts import Facts
 from simulator.faults import Fault
 from simulator.http_server import Handler, Seen, Server
 from simulator.oauth import FEDERATION_BETA, TOKEN_PATH, TokenEndpoint
-from simulator.query import ApiError, Query
+from simulator.organization import DEFAULT_WORKSPACE
+from simulator.query import ApiError, Query, invalid
+from simulator.routes import (
+    ACCESS_TOKEN,
+    ADMIN_KEY,
+    ANALYTICS_KEY,
+    COMPLIANCE_KEY,
+    CREDENTIALS,
+    ENTERPRISE,
+    PERSONAL_KEY,
+    PREFIX,
+    ROUTES,
+    SCOPES,
+    USER_MANAGEMENT,
+    WORKSPACE_HEADER,
+    WORKSPACE_KEY,
+    Response,
+    Route,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,89 +42,24 @@ if TYPE_CHECKING:
     from simulator.changes import Pairs
     from simulator.replay import Replay
 
-__all__ = ("ACCESS_TOKEN", "ADMIN_KEY", "ANALYTICS_KEY", "PREFIX", "ROUTES", "Fault", "Simulator")
+__all__ = (
+    "ACCESS_TOKEN",
+    "ADMIN_KEY",
+    "ANALYTICS_KEY",
+    "COMPLIANCE_KEY",
+    "CREDENTIALS",
+    "PERSONAL_KEY",
+    "PREFIX",
+    "ROUTES",
+    "SCOPES",
+    "WORKSPACE_KEY",
+    "Fault",
+    "Simulator",
+)
 
-PREFIX = "/v1/organizations/"
-ADMIN_KEY = "sk-ant-admin01-simulator"
-ANALYTICS_KEY = "sk-ant-api01-simulator"
-ACCESS_TOKEN = "sk-ant-oat01-simulator"  # noqa: S105
-# Kinds of credentials: A Admin key, O OAuth token, E scoped key of Claude Enterprise. T is an OAuth
-# token without the scope org:admin, from a federation rule for workspaces.
-CREDENTIALS = {ADMIN_KEY: "A", ACCESS_TOKEN: "O", ANALYTICS_KEY: "E"}
-SCOPES = {
-    "A": [],
-    "O": ["org:admin"],
-    "T": ["workspace:developer", "workspace:inference"],
-    "E": ["read:analytics", "read:members", "read:rbac_groups", "read:spend_limits"],
-}
-USER_MANAGEMENT = {"read:members", "read:rbac_groups"}
-"""Scopes whose endpoints ``read:org_audit`` may read, too."""
 OAUTH = "oauth-2025-04-20"
 """Beta header that an OAuth access token requires."""
 API_VERSIONS = ("2023-06-01", "2026-10-21")
-
-Response = dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Route:
-    """An endpoint and the credentials that may read it."""
-
-    respond: Callable[[admin_lists.ListCall], Response]
-    credentials: str
-    scopes: tuple[str, ...] = ()
-
-
-ROUTES = {
-    "usage_report/messages": Route(console_reports.usage, "AO"),
-    "cost_report": Route(console_reports.cost, "AO"),
-    "analytics/usage": Route(analytics.usage, "AOE", ("read:analytics",)),
-    "analytics/cost": Route(analytics.cost, "AOE", ("read:analytics",)),
-    "analytics/usage_report": Route(enterprise_reports.usage_report, "E", ("read:analytics",)),
-    "analytics/cost_report": Route(enterprise_reports.cost_report, "E", ("read:analytics",)),
-    "analytics/user_usage_report": Route(
-        enterprise_reports.user_usage_report, "E", ("read:analytics",)
-    ),
-    "analytics/user_cost_report": Route(
-        enterprise_reports.user_cost_report, "E", ("read:analytics",)
-    ),
-    "analytics/users": Route(engagement.users, "E", ("read:analytics",)),
-    "analytics/summaries": Route(engagement.summaries, "E", ("read:analytics",)),
-    "analytics/apps/chat/projects": Route(engagement.projects, "E", ("read:analytics",)),
-    "analytics/skills": Route(engagement.skills, "E", ("read:analytics",)),
-    "analytics/connectors": Route(engagement.connectors, "E", ("read:analytics",)),
-    "analytics/plugins": Route(engagement.plugins, "E", ("read:analytics",)),
-    "analytics/artifacts": Route(engagement.artifacts, "E", ("read:analytics",)),
-    "usage_report/claude_code": Route(claude_code.report, "AO"),
-    "rbac_groups": Route(enterprise_lists.rbac_groups, "E", ("read:rbac_groups",)),
-    "rbac_groups/{id}/members": Route(
-        enterprise_lists.rbac_group_members, "E", ("read:rbac_groups",)
-    ),
-    "rbac_roles": Route(enterprise_lists.rbac_roles, "E", ("read:members",)),
-    "rbac_roles/{id}/permissions": Route(
-        enterprise_lists.rbac_role_permissions, "E", ("read:members",)
-    ),
-    "spend_limits": Route(enterprise_lists.spend_limits, "E", ("read:spend_limits",)),
-    "spend_limits/effective": Route(
-        enterprise_lists.effective_spend_limits, "E", ("read:spend_limits",)
-    ),
-    "spend_limit_increase_requests": Route(
-        enterprise_lists.increase_requests, "E", ("read:spend_limits",)
-    ),
-    "me": Route(admin_lists.me, "AO"),
-    "workspaces": Route(admin_lists.workspaces, "AO"),
-    "workspaces/{id}/members": Route(admin_lists.workspace_members, "AO"),
-    "workspaces/{id}/rate_limits": Route(admin_lists.workspace_rate_limits, "AO"),
-    "users": Route(admin_lists.users, "AOE", ("read:members",)),
-    "invites": Route(admin_lists.invites, "AOE", ("read:members",)),
-    "api_keys": Route(admin_lists.api_keys, "AO"),
-    "rate_limits": Route(admin_lists.rate_limits, "AO"),
-    "external_keys": Route(admin_lists.external_keys, "AO"),
-    "service_accounts": Route(admin_lists.service_accounts, "O"),
-    "service_accounts/{id}/workspaces": Route(admin_lists.service_account_workspaces, "O"),
-    "federation_issuers": Route(admin_lists.federation_issuers, "O"),
-    "federation_rules": Route(admin_lists.federation_rules, "O"),
-}
 
 
 class Simulator:
@@ -165,9 +109,11 @@ class Simulator:
             "enterprise": self.enterprise.organization.id,
         }
         other = enterprise_lists.EnterpriseDirectory(self.enterprise.cast)
-        self.directories = {"A": console, "O": console, "E": other}
+        self.directories = dict.fromkeys("AOWP", console) | dict.fromkeys("EC", other)
         self.tokens = TokenEndpoint(console, lifetime=token_lifetime)
         self.latency = latency
+        self.acts_on = set(facts.organization.workspaces)
+        """Workspaces that the personal key may act on; tests may remove some."""
         self.scopes = {kind: list(scopes) for kind, scopes in SCOPES.items()}
         """Scopes by kind of credential; tests may change those of the scoped key."""
         self.stopped_clock = now
@@ -283,7 +229,7 @@ class Simulator:
         call = admin_lists.ListCall(
             query=query,
             now=self.now,
-            facts=self.enterprise if kind == "E" else self.facts,
+            facts=self.enterprise if kind in ENTERPRISE else self.facts,
             betas=frozenset(_list(headers.get("anthropic-beta", ""))),
             refuse_future=self.refuse_future,
             split_buckets=self.split_buckets,
@@ -291,8 +237,30 @@ class Simulator:
             directory=self.directories[kind],
             version=headers["anthropic-version"],
             parent=parent,
+            workspace_id=self.workspace_of(headers) or "",
         )
         return route.respond(call)
+
+    def workspace_of(self, headers: dict[str, str]) -> str | None:
+        """Return the workspace that a key acts on; None for keys without one.
+
+        Raises `ApiError` if the key may not act on the workspace of the header.
+        """
+        kind = authenticated(headers, self.tokens)
+        asked = headers.get(WORKSPACE_HEADER)
+        if kind == "W":
+            if asked not in (None, DEFAULT_WORKSPACE):
+                raise invalid(f"{WORKSPACE_HEADER}: the key belongs to another workspace")
+            return DEFAULT_WORKSPACE
+        if kind != "P":
+            return None
+        if asked is None:
+            raise invalid(f"{WORKSPACE_HEADER}: header is required for this key")
+        if asked not in self.facts.organization.workspaces:
+            raise ApiError(404, "not_found_error", f"Not found: {asked}")
+        if asked not in self.acts_on:
+            raise ApiError(403, "permission_error", f"The key may not act on {asked}")
+        return asked
 
     def _authorized(self, path: str, headers: dict[str, str]) -> tuple[Route, str, str]:
         """Return the route, the kind of the credential, and the id in the path."""
@@ -308,10 +276,11 @@ class Simulator:
         if endpoint not in ROUTES and endpoint.count("/") == 2:
             head, parent, tail = endpoint.split("/")
             endpoint = f"{head}/{{id}}/{tail}"
-        route = ROUTES.get(endpoint) if path.startswith(PREFIX) else None
+        route = None if path.startswith(f"{PREFIX}/") else ROUTES.get(endpoint)
         if route is None:
             raise ApiError(404, "not_found_error", "Not found")
-        if kind not in route.credentials or (kind == "E" and not self._in_scope(route)):
+        in_scope = kind not in ENTERPRISE or self._in_scope(kind, route)
+        if kind not in route.credentials or not in_scope:
             needed = ["org:admin"] if kind == "T" else list(route.scopes) or ["org:admin"]
             message = f"Missing required scopes. Got: {self.scopes[kind]} Needed: {needed}"
             raise ApiError(403, "permission_error", message, code="api_key_scope_missing")
@@ -325,11 +294,11 @@ class Simulator:
             kind = authenticated(headers, self.tokens)
         except ApiError:
             return None
-        return self.organization_ids["enterprise" if kind == "E" else "console"]
+        return self.organization_ids["enterprise" if kind in ENTERPRISE else "console"]
 
-    def _in_scope(self, route: Route) -> bool:
-        """Whether the scoped key of Claude Enterprise may read an endpoint."""
-        scopes = set(self.scopes["E"])
+    def _in_scope(self, kind: str, route: Route) -> bool:
+        """Whether a scoped key of Claude Enterprise may read an endpoint."""
+        scopes = set(self.scopes[kind])
         if "read:org_audit" in scopes:
             scopes |= USER_MANAGEMENT
         return scopes.issuperset(route.scopes)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,7 +17,14 @@ import backoff
 import requests
 from singer_sdk import metrics
 
-from tap_claude.credentials import FEDERATION, OAUTH, OAUTH_BETA, auth_headers
+from tap_claude.credentials import (
+    CONSOLE,
+    FEDERATION,
+    OAUTH,
+    OAUTH_BETA,
+    auth_headers,
+    credential_for,
+)
 from tap_claude.errors import (
     MAX_RETRY_AFTER,
     APIError,
@@ -38,7 +45,7 @@ from tap_claude.federation import (
     TOKEN_PATH,
     AccessTokens,
 )
-from tap_claude.pages import read_id, read_page
+from tap_claude.pages import WORKSPACE_HEADER, read_id, read_page
 from tap_claude.redaction import sanitize_for_log
 from tap_claude.response_cache import ResponseCache
 from tap_claude.session import ApiResponse, Session
@@ -84,9 +91,11 @@ class ApiRequest:
     stream: str
     """Stream name for messages and metrics."""
     path: str
-    """Path below ``/v1/organizations/``."""
+    """Path below ``/v1/organizations/``; a path that begins with ``/`` is complete."""
     organization_type: str
     credential: str
+    workspace_id: str | None = None
+    """Workspace to read, for a key that may act on several (header ``anthropic-workspace-id``)."""
     params: Mapping[str, Any] = field(default_factory=dict)
     """Query parameters. A list repeats the parameter; None omits it."""
     beta_headers: tuple[str, ...] = ()
@@ -177,7 +186,7 @@ class Client:
 
     def _send(self, request: ApiRequest, url: str) -> tuple[ApiResponse, bool]:
         """Return the response to a request, and whether it is new (not from the cache)."""
-        if kept := self._cache.get((url, request.credential)):
+        if kept := self._cache.get(_cache_key(request, url)):
             body, sent_at = kept
             return ApiResponse(HTTPStatus.OK, "OK", {}, body, sent_at), False
         timer = metrics.Timer(
@@ -240,13 +249,16 @@ class Client:
 
     def _keep(self, request: ApiRequest, url: str, response: ApiResponse) -> None:
         if request.path in self.cacheable_paths:
-            self._cache.put((url, request.credential), response.body, response.sent_at)
+            self._cache.put(_cache_key(request, url), response.body, response.sent_at)
 
     def _ask_organization(self, request: ApiRequest) -> str | None:
         """Request the id of the organization (docs: api/admin/organizations/me).
 
-        None if it is not available: Enterprise keys lack access, and a proxy may block it.
+        None if it is not available: Enterprise keys lack access, and a proxy may block it. A key of
+        a workspace lacks access too, so an Admin key is used if there is one.
         """
+        console = credential_for(self._config.credentials, CONSOLE, request.organization_type)
+        request = replace(request, credential=console or request.credential, workspace_id=None)
 
         def fetch() -> str | None:
             response, _ = self._send(request, self._url("me"))
@@ -257,7 +269,8 @@ class Client:
         return self._with_retries(request, fetch)
 
     def _url(self, path: str) -> str:
-        return f"{self._config.base_url.rstrip('/')}/v1/organizations/{path}"
+        below = path if path.startswith("/") else f"/v1/organizations/{path}"
+        return self._config.base_url.rstrip("/") + below
 
     def _headers(self, request: ApiRequest, secret: str) -> dict[str, str]:
         oauth = (OAUTH_BETA,) if request.credential in OAUTH else ()
@@ -269,6 +282,7 @@ class Client:
             "anthropic-version": self._config.anthropic_version,
             "user-agent": self._user_agent,
             **({"anthropic-beta": ",".join(betas)} if betas else {}),
+            **({WORKSPACE_HEADER: request.workspace_id} if request.workspace_id else {}),
             **auth_headers(request.credential, secret),
         }
 
@@ -381,6 +395,10 @@ def _waits() -> Generator[float, Any, None]:
             wait = max(error.retry_after, wait) if attempt else error.retry_after
         attempt += 1
         error = yield wait
+
+
+def _cache_key(request: ApiRequest, url: str) -> tuple[str, str]:
+    return f"{request.workspace_id or ''} {url}", request.credential
 
 
 def _query(params: Mapping[str, Any]) -> str:

@@ -80,6 +80,36 @@ CONFIG_SCHEMA = th.PropertiesList(
         description="Service account (svac_...) of the federation rule, if the exchange needs it.",
     ),
     th.Property(
+        "workspace_api_key",
+        th.StringType,
+        secret=True,
+        title="Workspace API key",
+        description=(
+            "API key of a workspace, or a personal or service-account key of the organization with"
+            " agent_workspace_ids. Reads agents, sessions, user profiles, models, batches, files"
+            " and skills, which an Admin API key cannot read."
+        ),
+    ),
+    th.Property(
+        "agent_workspace_ids",
+        th.ArrayType(th.StringType),
+        title="Agent workspaces",
+        description=(
+            "Workspaces that workspace_api_key reads one by one, wrkspc_... Leave it out for a key"
+            " that belongs to one workspace."
+        ),
+    ),
+    th.Property(
+        "compliance_api_key",
+        th.StringType,
+        secret=True,
+        title="Compliance access key",
+        description=(
+            "Compliance access key of a Claude Enterprise organization, created in claude.ai. Reads"
+            " compliance_activities and compliance_organizations."
+        ),
+    ),
+    th.Property(
         "organization_label",
         th.StringType,
         title="Organization label",
@@ -120,8 +150,8 @@ CONFIG_SCHEMA = th.PropertiesList(
         description=(
             "Days before the bookmark that each run reads again, because the API restates them."
             " Default, per stream: 30 for analytics_usage, analytics_cost and the legacy Enterprise"
-            " reports, 7 for messages_usage and cost_report, 3 for Claude Code and the daily"
-            " Enterprise streams. 0 is allowed."
+            " reports, 7 for messages_usage and cost_report, 3 for Claude Code, the daily"
+            " Enterprise streams and agent_sessions, 1 for compliance_activities. 0 is allowed."
         ),
     ),
     th.Property(
@@ -201,9 +231,9 @@ CONFIG_SCHEMA = th.PropertiesList(
         allowed_values=["none", "hash", "drop"],
         title="Pseudonymize users",
         description=(
-            "How names and e-mail addresses of people are written in all streams: unchanged"
-            " (none), replaced by a keyed hash that is the same in every stream (hash), or null"
-            " (drop). Ids are not changed."
+            "How names and e-mail addresses of people, IP addresses and user agents are written in"
+            " all streams: unchanged (none), replaced by a keyed hash that is the same in every"
+            " stream (hash), or null (drop). Ids are not changed."
         ),
     ),
     th.Property(
@@ -349,6 +379,10 @@ class Config:
                 identity_token_file=values["identity_token_file"],
                 service_account_id=values.get("service_account_id"),
             )
+        self.agent_workspace_ids: tuple[str, ...] = tuple(
+            dict.fromkeys(values.get("agent_workspace_ids") or ())
+        )
+        """Workspaces that ``workspace_api_key`` reads; empty for the key's own workspace."""
         self.organization_label: str | None = values.get("organization_label")
         self.bucket_width: str = values["bucket_width"]
         self.lookback_days: int | None = values.get("lookback_days")

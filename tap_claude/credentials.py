@@ -19,13 +19,18 @@ FEDERATION = "federation_rule_id"
 OAUTH = ("access_token", FEDERATION)
 CONSOLE = ("admin_api_key", *OAUTH)
 ENTERPRISE = ("analytics_api_key",)
-CREDENTIALS = (*CONSOLE, *ENTERPRISE)
+WORKSPACE = ("workspace_api_key",)
+"""Reads what belongs to workspaces: agents, sessions, files. Admin keys cannot."""
+COMPLIANCE = ("compliance_api_key",)
+CREDENTIALS = (*CONSOLE, *ENTERPRISE, *WORKSPACE, *COMPLIANCE)
 
 ORGANIZATION_TYPE = {
     "admin_api_key": "console",
     "access_token": "console",
     FEDERATION: "console",
     "analytics_api_key": "enterprise",
+    "workspace_api_key": "console",
+    "compliance_api_key": "enterprise",
 }
 
 OAUTH_BETA = "oauth-2025-04-20"
@@ -66,4 +71,8 @@ def access_needed(accepted: Iterable[str], scope: str | None) -> str:
         kinds.append("an OAuth token (access_token or federation) with the scope org:admin")
     if "analytics_api_key" in accepted:
         kinds.append(f"an Enterprise key (analytics_api_key) with the scope {scope}")
+    if "workspace_api_key" in accepted:
+        kinds.append("an API key of a workspace or of the organization (workspace_api_key)")
+    if "compliance_api_key" in accepted:
+        kinds.append(f"a Compliance access key (compliance_api_key) with the scope {scope}")
     return " or ".join(kinds)

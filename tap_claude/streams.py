@@ -10,12 +10,21 @@ from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
-from tap_claude.credentials import CONSOLE, ENTERPRISE, OAUTH
+from tap_claude.credentials import (
+    COMPLIANCE,
+    CONSOLE,
+    CREDENTIALS,
+    ENTERPRISE,
+    OAUTH,
+    WORKSPACE,
+)
+from tap_claude.feeds import FeedStream
 from tap_claude.lists import ListStream
 from tap_claude.pagination import (
     IdPaginator,
     OnePagePaginator,
     PagePaginator,
+    Paginator,
     TokenPaginator,
 )
 from tap_claude.report_buckets import BucketLogStream
@@ -32,6 +41,8 @@ from tap_claude.reshape import (
     per_limiter,
     per_model,
     with_address,
+    with_agent_version,
+    with_details,
     with_geo_list,
     with_group_roles,
     with_key_owner,
@@ -47,6 +58,7 @@ if TYPE_CHECKING:
     from tap_claude.sync_context import SyncContext
 
 FAST_MODE = "fast-mode-2026-02-01"
+MANAGED_AGENTS = "managed-agents-2026-04-01"
 
 
 class MessagesUsage(BucketReport):
@@ -682,12 +694,185 @@ class SpendLimitIncreaseRequests(SpendLimitStream):
     path = "spend_limit_increase_requests"
 
 
+class Plugins(EnterpriseStream):
+    """Plugins of the organization and of its members (docs: api/beta/organization/plugins)."""
+
+    name = "plugins"
+    path = "plugins"
+    required_scope = "read:plugins"
+    beta_headers = ("ce-plugins-2026-09-01",)
+    page_size = 100
+
+
+# -- Governance of a Console organization
+
+
+class Webhooks(ListStream):
+    """Webhook endpoints of the organization (docs: api/beta/organization/webhooks)."""
+
+    name = "webhooks"
+    path = "webhooks"
+    beta_headers = ("webhooks-2026-10-07",)
+    paginator = IdPaginator
+    page_size = 100
+
+
+class TelemetryDestinations(ListStream):
+    """Where telemetry is exported to (docs: manage-claude/opentelemetry)."""
+
+    name = "telemetry_destinations"
+    path = "telemetry_destinations"
+    beta_headers = ("telemetry-destinations-2026-08-11",)
+    paginator = PagePaginator
+
+
+# -- What belongs to workspaces (docs: api/beta/agents, sessions, deployments, environments)
+
+
+class WorkspaceStream(ListStream):
+    """Base of the lists that a workspace has, with the workspace as a column."""
+
+    credentials = WORKSPACE
+    paginator: type[Paginator] = PagePaginator
+    parent_column = "workspace_id"
+
+
+class AgentStream(WorkspaceStream):
+    """Base of the lists of Claude Managed Agents, with 100 rows per page."""
+
+    beta_headers = (MANAGED_AGENTS,)
+    page_size = 100
+    list_params = {"include_archived": "true"}
+
+
+class Agents(AgentStream):
+    """Agents, without system prompt and tools: the names of ``agent_id``."""
+
+    name = "agents"
+    path = "/v1/agents"
+    ignored_fields = ("system", "tools", "mcp_servers")
+    reshape = with_agent_version
+
+
+class Deployments(AgentStream):
+    """Deployments, without their first messages: the names of ``deployment_id``."""
+
+    name = "deployments"
+    path = "/v1/deployments"
+    ignored_fields = ("initial_events", "resources")
+
+
+SESSION_CONTENT = (
+    "title",
+    "outcome_evaluations",
+    "resources",
+    "agent_description",
+    "agent_mcp_servers",
+    "agent_multiagent",
+    "agent_skills",
+    "agent_system",
+    "agent_tools",
+)
+"""Fields of a session that repeat what people asked for, or what `Agents` has."""
+
+
+class Environments(AgentStream):
+    """Environments that agents run in: the names of ``environment_id``."""
+
+    name = "environments"
+    path = "/v1/environments"
+
+
+class AgentSessions(FeedStream):
+    """Sessions of agents: tokens, seconds and list cost, without messages."""
+
+    name = "agent_sessions"
+    path = "/v1/sessions"
+    credentials = WORKSPACE
+    beta_headers = (MANAGED_AGENTS,)
+    paginator = PagePaginator
+    list_params = {"include_archived": "true", "order": "asc"}
+    parent_column = "workspace_id"
+    lookback_days = 3
+    final_status = "terminated"
+    ignored_fields = SESSION_CONTENT
+
+
+class UserProfiles(WorkspaceStream):
+    """Customers of a reseller, or users of a product: the names of ``user_profile_id``."""
+
+    name = "user_profiles"
+    path = "/v1/user_profiles"
+    page_size = 100
+
+
+class Models(WorkspaceStream):
+    """Models of all lifecycles, with their dates (docs: api/models/list)."""
+
+    name = "models"
+    path = "/v1/models"
+    paginator = IdPaginator
+    list_params = {"lifecycle[]": ("active", "deprecated", "retired")}
+    parent_column = ""
+
+
+class MessageBatches(WorkspaceStream):
+    """Message batches: number of requests and times (docs: api/messages/batches/list)."""
+
+    name = "message_batches"
+    path = "/v1/messages/batches"
+    paginator = IdPaginator
+
+
+class Files(WorkspaceStream):
+    """Uploaded files: names, sizes and expiry, without content (docs: api/files/list)."""
+
+    name = "files"
+    path = "/v1/files"
+
+
+class Skills(WorkspaceStream):
+    """Skills of the workspace and of Anthropic: their names (docs: api/skills/list)."""
+
+    name = "skills"
+    path = "/v1/skills"
+
+
+# -- The Compliance API (docs: manage-claude/compliance-activity-feed)
+
+
+class ComplianceActivities(FeedStream):
+    """Sign-ins, invitations, and changes of keys and roles, by whom."""
+
+    name = "compliance_activities"
+    path = "/v1/compliance/activities"
+    credentials = ("admin_api_key", *COMPLIANCE)
+    required_scope = "read:compliance_activities"
+    paginator = IdPaginator
+    page_size = 5000
+    list_params = {"order": "asc"}
+    bound = "created_at.{}"
+    own_organization = "organization_uuid"
+    reshape = with_details
+
+
+class ComplianceOrganizations(ListStream):
+    """Organizations of a parent organization: the names of ``organization_id``."""
+
+    name = "compliance_organizations"
+    path = "/v1/compliance/organizations"
+    primary_keys = ("organization_id", "uuid")
+    credentials = COMPLIANCE
+    required_scope = "read:compliance_org_data"
+    paginator = TokenPaginator
+
+
 class ReportBuckets(BucketLogStream):
     """One row per bucket or full table that this run has read, including empty ones."""
 
     name = "report_buckets"
     path = ""
-    credentials = (*CONSOLE, *ENTERPRISE)
+    credentials = CREDENTIALS
 
 
 REPORTS: dict[str, type[GroupedReport]] = {
@@ -708,7 +893,7 @@ REPORTS: dict[str, type[GroupedReport]] = {
 }
 """Reports that the setting ``reports`` can be based on."""
 
-STREAMS: dict[str, type[ReportStream | ListStream | BucketLogStream]] = {
+STREAMS: dict[str, type[ReportStream | ListStream | FeedStream | BucketLogStream]] = {
     stream.name: stream
     for stream in (
         ClaudeCodeUsage,
@@ -737,6 +922,20 @@ STREAMS: dict[str, type[ReportStream | ListStream | BucketLogStream]] = {
         SpendLimits,
         EffectiveSpendLimits,
         SpendLimitIncreaseRequests,
+        Plugins,
+        Webhooks,
+        TelemetryDestinations,
+        Agents,
+        Deployments,
+        Environments,
+        AgentSessions,
+        UserProfiles,
+        Models,
+        MessageBatches,
+        Files,
+        Skills,
+        ComplianceActivities,
+        ComplianceOrganizations,
         ReportBuckets,
     )
 }

@@ -46,6 +46,7 @@ MIN_KEY_LENGTH = 16
 MAX_START_AHEAD = dt.timedelta(hours=26)
 """How far in the future ``start_date`` may be: time zones and clocks differ."""
 
+_WORKSPACE_ID = re.compile(r"wrkspc_[A-Za-z0-9_-]{1,100}", re.ASCII)
 # At most 63 characters, the limit of PostgreSQL; characters that every target accepts.
 _STREAM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _JWT = re.compile(r"\s*eyJ[\w-]+\.[\w-]*\.")
@@ -81,10 +82,14 @@ def problems(config: Mapping[str, Any], *, now: dt.datetime) -> Iterator[str]:
     if credential_for(config, CREDENTIALS) is None and not federation:
         yield (
             "no credential is set: set admin_api_key (Claude Console), analytics_api_key (Claude"
-            " Enterprise), access_token (OAuth) or federation_rule_id (workload identity"
-            " federation); the README describes how to create one"
+            " Enterprise), access_token (OAuth), federation_rule_id (workload identity federation),"
+            " workspace_api_key (a workspace) or compliance_api_key; the README describes how to"
+            " create one"
         )
     yield from federation
+    for id_ in config.get("agent_workspace_ids") or ():
+        if not _WORKSPACE_ID.fullmatch(id_):
+            yield f"agent_workspace_ids: {id_!a:.80} is not the id of a workspace, wrkspc_..."
     yield from _time_problems(config, now)
     if config.get("pseudonymize_users") == "hash" and not config.get("pseudonymize_key"):
         yield (
@@ -281,12 +286,15 @@ def privacy_warnings(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def key_warnings(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a warning for every key whose prefix shows that it belongs in another setting.
+    """Yield a warning for keys whose prefix shows that they belong in another setting.
 
     Personal and service-account keys are valid Admin API credentials, so they cause no warning.
     """
-    if str(config.get("analytics_api_key", "")).startswith("sk-ant-admin"):
-        yield "analytics_api_key looks like an Admin API key, which belongs in admin_api_key"
+    for name in ("analytics_api_key", "workspace_api_key", "compliance_api_key"):
+        if str(config.get(name, "")).startswith("sk-ant-admin"):
+            yield f"{name} looks like an Admin API key, which belongs in admin_api_key"
+    if config.get("agent_workspace_ids") and not config.get("workspace_api_key"):
+        yield "agent_workspace_ids has no effect without workspace_api_key, which reads workspaces"
     if str(config.get("admin_api_key", "")).startswith("sk-ant-oat"):
         yield "admin_api_key looks like an OAuth token, which belongs in access_token"
     if config.get(FEDERATION) and not _UUID.fullmatch(config["federation_organization_id"]):

@@ -346,7 +346,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a state may be ahead of a batch",
-        "reports",
+        "incremental",
         "if self.get_batch_config(self.config) is None:",
         "if True:",
         "tests/tap/test_cli.py -k batch_mode",
@@ -630,7 +630,7 @@ MUTATIONS = (
     Mutation(
         "a failed stream ends the run",
         "stream",
-        "            self._fail(kind, error)\n",
+        "            self._fail(kind, workspace_id, error)\n",
         "            raise\n",
         "tests/tap/test_client.py -k invalid_value_does_not_stop",
     ),
@@ -875,6 +875,70 @@ MUTATIONS = (
         "{self.requests - self._requests_before:,.0f} requests",
         "{self.requests:,.0f} requests",
         "tests/unit/test_progress.py -k the_line",
+    ),
+    # -- feeds and workspaces
+    Mutation(
+        "sessions that ran at the last run are not read again",
+        "feeds",
+        "unreported_since=self._open_since(),",
+        "unreported_since=None,",
+        "tests/tap/test_feeds.py -k ran_at_the_last_run",
+    ),
+    Mutation(
+        "a feed forgets an open session that was read before a kill",
+        "feeds",
+        "format_time(floor(self._oldest_open or read_until, SECOND))",
+        "format_time(floor(read_until, SECOND))",
+        "tests/tap/test_feeds.py -k 'ran_at_the_last_run or killed'",
+    ),
+    Mutation(
+        "a feed accepts rows in another order",
+        "feeds",
+        "self._previous <= moment < window.end",
+        "moment < window.end",
+        "tests/tap/test_feeds.py -k another_order",
+    ),
+    Mutation(
+        "the rows of a refused workspace are deleted",
+        "lists",
+        "        if refusals:\n",
+        "        if refusals and self.parent:\n",
+        "tests/tap/test_feeds.py -k refused",
+    ),
+    Mutation(
+        "another workspace is read than the one that was asked for",
+        "list_rows",
+        "page.workspace_id not in {None, workspace_id}",
+        "False",
+        "tests/tap/test_feeds.py -k workspace_of_the_response",
+    ),
+    Mutation(
+        "rows that several workspaces list are written twice",
+        "lists",
+        "if not is_shared or first == index:",
+        "if True:",
+        "tests/tap/test_official_sdk.py -k what_workspaces_have",
+    ),
+    Mutation(
+        "a sign-in's organization replaces the activity's own",
+        "list_rows",
+        "if self.own_organization and record[self.own_organization]:",
+        "if False:",
+        "tests/tap/test_feeds.py -k names_its_organization",
+    ),
+    Mutation(
+        "a Compliance key of the parent organization ends the run",
+        "organizations",
+        "place = kind, credential in COMPLIANCE",
+        "place = kind, False",
+        "tests/tap/test_feeds.py -k names_its_organization",
+    ),
+    Mutation(
+        "IP addresses stay in the details of an activity",
+        "pseudonyms",
+        "return _IP.sub(lambda match: self._hidden_ip(match[0]), value)",
+        "return value",
+        "tests/unit/test_pseudonyms.py -k leads_to_a_person",
     ),
 )
 

@@ -1,7 +1,7 @@
 """The pages agree with the code, and their statements run.
 
-Below each SQL statement of docs/finops.md and docs/adoption.md is its result for a simulated
-organization.
+Below each SQL statement of docs/finops.md, docs/adoption.md and docs/names.md is its result for a
+simulated organization.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ import yaml
 
 from demo.meltano import ROOT
 from simulator import claude_code
-from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY
-from tap_claude.credentials import ENTERPRISE, OAUTH
-from tap_claude.lists import ListStream
+from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY, COMPLIANCE_KEY, PERSONAL_KEY
+from tap_claude.credentials import CREDENTIALS as KEYS
+from tap_claude.credentials import ENTERPRISE
+from tap_claude.incremental import IncrementalStream
 from tap_claude.progress import Progress
 from tap_claude.report_buckets import BucketLogStream
 from tap_claude.streams import REPORTS, STREAMS
@@ -51,6 +52,7 @@ ADOPTION = PAGES["docs/adoption.md"]
 CREDENTIALS = PAGES["docs/credentials.md"]
 CUSTOM_REPORTS = PAGES["docs/custom-reports.md"]
 FINOPS = PAGES["docs/finops.md"]
+NAMES = PAGES["docs/names.md"]
 LOADING = PAGES["docs/loading.md"]
 PERFORMANCE = PAGES["docs/performance.md"]
 PAGE_OF_STREAMS = PAGES["docs/streams.md"]
@@ -75,7 +77,7 @@ SQL = re.compile(r"^```sql\n(.+?)^```\n", re.DOTALL | re.MULTILINE)
 EXAMPLE = re.compile(SQL.pattern + r"\n((?:^\|[^\n]+\n)+)", re.DOTALL | re.MULTILINE)
 EXAMPLES = [
     pytest.param(*example, id=f"{name}-{number}")
-    for name, page in (("finops", FINOPS), ("adoption", ADOPTION))
+    for name, page in (("finops", FINOPS), ("adoption", ADOPTION), ("names", NAMES))
     for number, example in enumerate(EXAMPLE.findall(page))
 ]
 # The statements that delete the rows that the API no longer has.
@@ -120,6 +122,9 @@ class Warehouse:
             self.simulator,
             access_token=ACCESS_TOKEN,
             analytics_api_key=ANALYTICS_KEY,
+            workspace_api_key=PERSONAL_KEY,
+            agent_workspace_ids=self.simulator.facts.organization.workspaces,
+            compliance_api_key=COMPLIANCE_KEY,
             legacy_reports=True,
             start_date=start.isoformat(),
             reports=ready_reports(),
@@ -174,13 +179,13 @@ def warehouse(
             yield made
 
 
-# -- docs/finops.md, docs/adoption.md
+# -- docs/finops.md, docs/adoption.md, docs/names.md
 
 
 @pytest.fixture(scope="module")
 def loaded(warehouse: Warehouse) -> Warehouse:
     """Load what the pages' statements read, as finops.md says."""
-    queries = [*SQL.findall(FINOPS), *SQL.findall(ADOPTION)]
+    queries = [query for page in (FINOPS, ADOPTION, NAMES) for query in SQL.findall(page)]
     used = {name for query in queries for name in re.findall(r"claude\.(\w+)", query)}
     warehouse.load("claude", tuple(used), NOW.date() - dt.timedelta(days=DAYS - 1))
     warehouse.database.commit()
@@ -199,7 +204,9 @@ def test_finops_describes_how_to_start_its_organization() -> None:
     assert f'end_date: "{NOW:%Y-%m-%dT%H:%M:%SZ}"' in FINOPS
 
 
-each_page = pytest.mark.parametrize("page", [FINOPS, ADOPTION], ids=["finops", "adoption"])
+each_page = pytest.mark.parametrize(
+    "page", [FINOPS, ADOPTION, NAMES], ids=["finops", "adoption", "names"]
+)
 
 
 @each_page
@@ -231,7 +238,8 @@ def test_the_page_names_the_streams(page: str) -> None:
 def test_each_statement_of_a_page_runs_in_a_test() -> None:
     """Those of docs/targets.md run in test_targets.py, the others here."""
     pages = {name for name, page in PAGES.items() if "```sql" in page}
-    assert pages == {"docs/adoption.md", "docs/finops.md", "docs/loading.md", "docs/targets.md"}
+    names = ("adoption", "finops", "loading", "names", "targets")
+    assert pages == {f"docs/{name}.md" for name in names}
 
 
 def test_the_page_shows_the_line_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -386,7 +394,7 @@ def test_the_page_has_each_dimension_and_filter() -> None:
 def test_the_page_of_streams_has_each_stream_with_path_keys_and_lookback() -> None:
     rows = cells_after(PAGE_OF_STREAMS, "| stream | path | keys |")
     names = {name.strip("`"): cells for name, cells in rows.items()}
-    letters = dict.fromkeys(OAUTH, "O") | {"admin_api_key": "A", "analytics_api_key": "E"}
+    letters = dict(zip(KEYS, "AOOEWC", strict=True))
     for name, stream in {**REPORTS, **STREAMS}.items():
         if issubclass(stream, BucketLogStream):
             assert f"### {name}\n" in PAGE_OF_STREAMS
@@ -396,8 +404,9 @@ def test_the_page_of_streams_has_each_stream_with_path_keys_and_lookback() -> No
             assert path == f"`{stream.path.replace('parent_id', 'id')}`"
         found = dict.fromkeys(letters[credential] for credential in stream.credentials)
         assert keys == ", ".join(found)
-        if not issubclass(stream, ListStream):
-            assert more[0] == f"{stream.lookback_days} days"
+        if issubclass(stream, IncrementalStream):
+            days = stream.lookback_days
+            assert more[0] == f"{days} day{'s' * (days > 1)}"
     assert not names
 
 

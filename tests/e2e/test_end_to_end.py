@@ -16,7 +16,14 @@ import pytest
 
 from demo.meltano import Meltano, MeltanoError
 from simulator.console_reports import DELAY
-from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, Fault
+from simulator.server import (
+    ACCESS_TOKEN,
+    ADMIN_KEY,
+    ANALYTICS_KEY,
+    COMPLIANCE_KEY,
+    PERSONAL_KEY,
+    Fault,
+)
 from tap_claude.streams import REPORTS, STREAMS
 from tests.conftest import RECENT, days_ago
 
@@ -288,6 +295,9 @@ def test_both_organizations_and_every_stream(
         "everything",
         TAP_CLAUDE_ANALYTICS_API_KEY=ANALYTICS_KEY,
         TAP_CLAUDE_ACCESS_TOKEN=ACCESS_TOKEN,
+        TAP_CLAUDE_WORKSPACE_API_KEY=PERSONAL_KEY,
+        TAP_CLAUDE_AGENT_WORKSPACE_IDS=json.dumps(simulator.facts.organization.workspaces),
+        TAP_CLAUDE_COMPLIANCE_API_KEY=COMPLIANCE_KEY,
         TAP_CLAUDE_LEGACY_REPORTS="true",
         TAP_CLAUDE_START_DATE=days_ago(50, RECENT),
         TAP_CLAUDE_END_DATE=RECENT.isoformat(),

@@ -587,21 +587,25 @@ def matching(facts: Facts, test: Callable[[Fact], object], path: str) -> Any:
 VALUES: dict[str, Callable[[Facts], list[str]]] = {
     "actor_ids": lambda facts: [facts.organization.users[0], facts.organization.keys[3].id],
     "actor_types": lambda _: ["federated_actor", "user_actor"],
-    "agent_ids": lambda facts: [facts.cast.sessions[0].agent_id],
+    "agent_ids": lambda facts: [tasks[0].agent_id for tasks in facts.cast.tasks.values()],
     "api_key_ids": lambda facts: [facts.organization.keys[3].id, ""],
     "claude_tag_categories": lambda _: ["dm", "monitoring"],
     "claude_tag_user_ids": lambda _: ["U00MEMBER"],
     "context_windows": lambda _: ["200k-1M"],
     "deployment_ids": lambda facts: [
-        s.deployment_id for s in facts.cast.sessions if s.deployment_id
+        task.deployment_id for task in facts.cast.tasks[DEFAULT_WORKSPACE] if task.deployment_id
     ],
-    "environment_ids": lambda facts: [facts.cast.sessions[0].environment_id],
+    "environment_ids": lambda facts: [
+        tasks[0].environment_id for tasks in facts.cast.tasks.values()
+    ],
     "inference_geos": lambda _: ["not_available"],
     "models": lambda _: ["claude-opus-4-6"],
     "products": lambda _: ["claude_code", "managed_agents_api"],
     "rbac_group_ids": lambda facts: [facts.cast.teams[0].id, facts.cast.teams[1].id],
     "service_tiers": lambda _: ["batch", "priority"],
-    "session_ids": lambda facts: [session.session_id for session in facts.cast.sessions[:5]],
+    "session_ids": lambda facts: [
+        task.session_id(NOW.date()) for task in facts.cast.tasks[DEFAULT_WORKSPACE]
+    ],
     "slack_channel_ids": lambda facts: facts.cast.slack_channels[:2],
     "speeds": lambda _: ["fast"],
     "user_profile_ids": lambda facts: facts.cast.user_profiles[:2],

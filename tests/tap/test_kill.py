@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from simulator.server import WORKSPACE_KEY
 from tests.conftest import RECENT, days_ago, environment, only, settings, tap_command
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 STREAMS = (
+    "agent_sessions",
+    "agents",
     "analytics_cost",
     "claude_code_model_usage",
     "claude_code_usage",
+    "compliance_activities",
+    "files",
+    "message_batches",
     "messages_usage",
     "users",
 )
@@ -38,7 +44,12 @@ def upsert(rows: Rows, messages: list[dict[str, Any]]) -> None:
 def test_killed_runs_lose_no_rows(simulate: Any, tap: Any, tmp_path: Path, kills: int) -> None:
     """A year of backfill, killed at random moments and resumed from the last STATE line."""
     simulator = simulate(days=365, now=RECENT, breadth=16)
-    config = settings(simulator, start_date=days_ago(364, RECENT), lookback_days=0)
+    config = settings(
+        simulator,
+        workspace_api_key=WORKSPACE_KEY,
+        start_date=days_ago(364, RECENT),
+        lookback_days=0,
+    )
     catalog = only(config, *STREAMS)
     whole: Rows = {}
     upsert(whole, tap(config=config, catalog=catalog).messages)

@@ -10,8 +10,10 @@ import pytest
 from singer_sdk.exceptions import ConfigValidationError
 
 from tap_claude.config import CONFIG_SCHEMA
+from tap_claude.credentials import CREDENTIALS
 from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
+from tap_claude.validation import key_warnings
 from tests.each import each
 
 KEY = {"admin_api_key": "sk-ant-admin01-x"}
@@ -400,6 +402,7 @@ def test_the_catalogue_has_the_streams_that_the_credentials_can_read() -> None:
         "analytics_summaries",
         "analytics_users",
         "effective_spend_limits",
+        "plugins",
         "rbac_group_members",
         "rbac_groups",
         "rbac_role_permissions",
@@ -408,12 +411,36 @@ def test_the_catalogue_has_the_streams_that_the_credentials_can_read() -> None:
         "spend_limits",
     }
     both = {"analytics_cost", "analytics_usage", "invites", "report_buckets", "users"}
-    console = {*REPORTS, *STREAMS} - oauth - enterprise - LEGACY
-    offered = {
-        name: set(TapClaude(config={name: "x"}).streams)
-        for name in ("admin_api_key", "access_token", "analytics_api_key")
+    workspace = {
+        "agent_sessions",
+        "agents",
+        "deployments",
+        "environments",
+        "files",
+        "message_batches",
+        "models",
+        "skills",
+        "user_profiles",
     }
+    compliance = {"compliance_activities", "compliance_organizations"}
+    console = {*REPORTS, *STREAMS} - oauth - enterprise - LEGACY - workspace - compliance
+    offered = {name: set(TapClaude(config={name: "x"}).streams) for name in CREDENTIALS}
+    assert offered["admin_api_key"] == console | {"compliance_activities"}
     assert _offered(FEDERATION) == offered["access_token"]
-    assert offered["admin_api_key"] == console
     assert offered["access_token"] == console | oauth
     assert offered["analytics_api_key"] == enterprise | both
+    assert offered["workspace_api_key"] == workspace | {"report_buckets"}
+    assert offered["compliance_api_key"] == compliance | {"report_buckets"}
+
+
+def test_workspaces_are_given_by_their_ids() -> None:
+    key = {"workspace_api_key": "sk-ant-api03-x"}
+    assert errors({**key, "agent_workspace_ids": ["wrkspc_01abc"]}) == []
+    (error,) = errors({**key, "agent_workspace_ids": ["wrkspc_01abc", "Team 1"]})
+    assert error == "agent_workspace_ids: 'Team 1' is not the id of a workspace, wrkspc_..."
+    assert list(key_warnings({**KEY, "agent_workspace_ids": ["wrkspc_01abc"]})) == [
+        "agent_workspace_ids has no effect without workspace_api_key, which reads workspaces"
+    ]
+    assert list(key_warnings({"workspace_api_key": "sk-ant-admin01-x"})) == [
+        "workspace_api_key looks like an Admin API key, which belongs in admin_api_key"
+    ]
