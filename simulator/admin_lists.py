@@ -149,10 +149,11 @@ def by_id(
     key: str = "id",
     *,
     default: int = 20,
+    least: int = 1,
     most: int = 1000,
 ) -> Row:
-    """Return the page of rows after or before an id."""
-    limit = query.integer("limit", default, 1, most)
+    """Return the page of rows after or before an id; a limit of 0 is the default."""
+    limit = query.integer("limit", default, least, most) or default
     after, before = query.text("after_id"), query.text("before_id")
     query.done()
     if after and before:

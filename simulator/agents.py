@@ -68,12 +68,18 @@ def sessions(call: ListCall) -> Row:
     rows = _created_between(query, rows, ("gt", "gte", "lt", "lte"))
     statuses = query.many("statuses", STATUSES) or STATUSES
     agent, deployment = query.text("agent_id"), query.text("deployment_id")
+    version = query.text("agent_version")
+    if not agent:
+        version = None  # applies to an agent only
+    store = query.text("memory_store_id")
     rows = [
         row
         for row in unarchived(query, rows)
         if row["status"] in statuses
         and agent in (None, row["agent"]["id"])
         and deployment in (None, row["deployment_id"])
+        and version in (None, str(row["agent"]["version"]))
+        and store is None  # no session has one
     ]
     if query.choice("order", ("asc", "desc"), "desc") == "desc":
         rows = rows[::-1]

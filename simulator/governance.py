@@ -29,6 +29,8 @@ def plugins(call: ListCall) -> Row:
     rows = created_between(_plugins(call.directory), bounds)
     kind, user = query.text("owner_type"), query.text("owner_user_id")
     market = query.text("marketplace_id")
+    if query.text("organization_id") not in (None, call.directory.organization.id):
+        raise not_found("the organization")
     rows = [
         row
         for row in rows
@@ -45,7 +47,7 @@ def webhooks(call: ListCall) -> Row:
     rows = _webhooks(call.directory)
     if call.query.choice("order", ("asc", "desc"), "desc") == "asc":
         rows = rows[::-1]
-    return by_id(call.query, rows, most=100)
+    return by_id(call.query, rows, least=0, most=100)
 
 
 def telemetry_destinations(call: ListCall) -> Row:
@@ -56,6 +58,9 @@ def telemetry_destinations(call: ListCall) -> Row:
     if len(query.many("workspace_ids")) > 100:
         raise invalid("workspace_ids[]: List should have at most 100 items")
     rows = _telemetry_destinations(call.directory)
+    known = {row["id"] for row in call.directory.workspaces}
+    if (ids := query.many("workspace_ids")) and not known.intersection(ids):
+        rows = []
     return cursor_page(query, rows, query.integer("limit", 20, 1, 1000))
 
 

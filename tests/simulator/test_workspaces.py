@@ -165,6 +165,32 @@ def test_lists_have_what_they_are_asked_for(served: Any) -> None:
     }
 
 
+def test_filters_that_the_tap_does_not_use(served: Any) -> None:
+    everything = {"include_archived": "true"}
+    sessions = rows(served, "sessions", beta=AGENTS, params=everything)
+    agent = sessions[0]["agent"]
+    of_agent = [row for row in sessions if row["agent"]["id"] == agent["id"]]
+
+    def found(**params: str) -> list[dict[str, Any]]:
+        return rows(served, "sessions", beta=AGENTS, params={**everything, **params})
+
+    assert found(agent_id=agent["id"]) == of_agent
+    assert found(agent_id=agent["id"], agent_version=str(agent["version"])) == of_agent
+    assert found(agent_id=agent["id"], agent_version="99") == []
+    assert found(agent_version="99") == sessions
+    assert found(memory_store_id="memstore_01") == []
+    key, beta, *_ = GOVERNANCE["webhooks"]
+    hooks = get(served, "organizations/webhooks", key, beta, limit=0).json()
+    assert len(hooks["data"]) == 20
+    key, beta, *_ = GOVERNANCE["plugins"]
+    other = get(served, "organizations/plugins", key, beta, organization_id="other")
+    assert other.status_code == 404
+    key, beta, *_ = GOVERNANCE["telemetry_destinations"]
+    where = "organizations/telemetry_destinations"
+    nobody = {"workspace_ids[]": "wrkspc_other"}
+    assert get(served, where, key, beta, params=nobody).json()["data"] == []
+
+
 # -- the same facts
 
 
