@@ -424,9 +424,9 @@ def test_the_catalogue_has_the_streams_that_the_credentials_can_read() -> None:
     }
     compliance = {"compliance_activities", "compliance_organizations"}
     console = {*REPORTS, *STREAMS} - oauth - enterprise - LEGACY - workspace - compliance
-    offered = {name: set(TapClaude(config={name: "x"}).streams) for name in CREDENTIALS}
+    offered = {name: _offered({name: "x"}) for name in CREDENTIALS}
     assert offered["admin_api_key"] == console | {"compliance_activities"}
-    assert _offered(FEDERATION) == offered["access_token"]
+    assert offered["federation_rule_id"] == offered["access_token"]
     assert offered["access_token"] == console | oauth
     assert offered["analytics_api_key"] == enterprise | both
     assert offered["workspace_api_key"] == workspace | {"report_buckets"}
