@@ -27,6 +27,7 @@ FEDERATION = (
     "service_account_id",
     "identity_token_file",
 )
+ERROR = re.compile(r"\[error\s*\](.+)")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 NOTHING_FOLLOWS = "echo 'Nothing follows the loads. Set after: in the list of organizations.'"
 
@@ -36,7 +37,7 @@ class ListError(ValueError):
 
 
 class LoadError(RuntimeError):
-    """A command failed. The message ends with the last error of its log."""
+    """A command failed. The message ends with the first error of its log."""
 
 
 @dataclass(frozen=True)
@@ -191,8 +192,9 @@ def run(name: str, command: str | Sequence[str], cwd: Path, environ: Mapping[str
         try:
             for line in process.stdout or ():
                 print(line, end="", flush=True)
-                if "[error" in line:
-                    error = line.strip()
+                found = ERROR.search(line)
+                if found and not error:  # what follows is only that others stop
+                    error = " ".join(found[1].split())
         except BaseException:
             process.terminate()
             raise

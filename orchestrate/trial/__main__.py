@@ -1,6 +1,6 @@
 """``python -m orchestrate.trial``: twenty organizations under Airflow, two nights.
 
-In the first night the key of one of them is revoked. Everything is in ``.orchestrate``.
+In the first night the key of the last one is revoked. Everything is in ``.orchestrate``.
 """
 
 from __future__ import annotations
@@ -79,8 +79,9 @@ def main() -> int:
         print(error)
         return 1
     print(
-        f"At most: {gauge.load_mb} MB for one load, {gauge.airflow_mb} MB for Airflow,"
-        f" {gauge.connections} connections to PostgreSQL."
+        f"At most: {gauge.load_mb} MB for one load, {gauge.airflow_mb} MB for Airflow; connections"
+        f" to PostgreSQL: {gauge.load_connections} of all loads,"
+        f" {gauge.airflow_connections} of Airflow."
     )
     print(*(f"Problem: {problem}" for problem in found), sep="\n")
     return bool(found)
@@ -96,7 +97,7 @@ def try_out(
     airflow.create_pool(nights.DAG, AT_A_TIME)
     for customer in customers:
         airflow.set_variable(customer.secret, customer.key[1])
-    revoked = customers[len(customers) // 2]
+    revoked = customers[-1]  # so that the others are loaded at the same time, before it
     airflow.set_variable(revoked.secret, f"{revoked.key[1]}-revoked")
 
     first = nights.run_night(airflow, customers, database)

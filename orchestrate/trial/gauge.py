@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 INTERVAL_SECONDS = 1
+OWN = 2
+CONNECTIONS = """
+    select
+        count(*) filter (where datname = 'airflow'),
+        count(*) filter (where datname <> 'airflow')
+    from pg_stat_activity where backend_type = 'client backend'
+"""
 LOAD = re.compile(rb"\0MELTANO_SYS_DIR_ROOT=([^\0]+)")
 SCHEDULER = re.compile(rb"\0AIRFLOW_HOME=([^\0]+)")
 
@@ -27,7 +34,9 @@ class Gauge:
         """The most that the processes of one load had together, in MB (shared pages divided)."""
         self.airflow_mb = 0
         """The most that all processes of Airflow had together."""
-        self.connections = 0
+        self.load_connections = 0
+        """The most connections to PostgreSQL that the loads had, without the trial's own two."""
+        self.airflow_connections = 0
         self._dsn = dsn
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._measure)
@@ -45,9 +54,9 @@ class Gauge:
     def _measure(self) -> None:
         with psycopg.connect(self._dsn, autocommit=True) as database:
             while not self._stopped.wait(INTERVAL_SECONDS):
-                query = "select count(*) from pg_stat_activity where client_port is not null"
-                row = database.execute(query).fetchone()
-                self.connections = max(self.connections, row[0] - 1 if row else 0)
+                (airflow, others) = database.execute(CONNECTIONS).fetchone() or (0, OWN)
+                self.airflow_connections = max(self.airflow_connections, airflow)
+                self.load_connections = max(self.load_connections, others - OWN)
                 memory: dict[bytes, int] = {}
                 for group, kilobytes in _processes():
                     memory[group] = memory.get(group, 0) + kilobytes

@@ -156,7 +156,8 @@ run.mkdir(parents=True)
 print(sys.argv[1:], sorted(path.name for path in folder.iterdir()))
 print((folder / "extractors" / "tap-claude").resolve())
 if os.environ.get("FAIL"):
-    print("2026 [error    ] messages_usage: HTTP 401")
+    print("2026 [error    ] tap-claude   messages_usage: HTTP 401")
+    print("2026 [error    ] meltano      Block run completed")
     sys.exit(3)
 """
 
@@ -195,8 +196,9 @@ def test_a_run_shares_all_but_the_run_files_with_the_project(
     assert config.read_text() == "of another run"
 
 
-def test_a_failed_run_is_an_error_with_the_last_line_of_the_log(project: Path) -> None:
-    with pytest.raises(LoadError, match=r"^acme: exit code 3\. .*messages_usage: HTTP 401$"):
+def test_a_failed_run_is_an_error_with_the_first_error_of_the_log(project: Path) -> None:
+    reason = r"^acme: exit code 3\. tap-claude messages_usage: HTTP 401$"
+    with pytest.raises(LoadError, match=reason):
         load(project, FAIL="1")
 
 
