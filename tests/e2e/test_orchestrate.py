@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+import yaml
 from filelock import FileLock
 
 from demo.meltano import AIRFLOW, ROOT, Meltano
@@ -193,3 +194,61 @@ def test_airflow_reads_the_dag(shared: Path, tmp_path: Path) -> None:
     assert tasks["fail_if_a_load_failed"]["rule"] == "one_failed"
     for last in ("after_loads", "fail_if_a_load_failed"):
         assert tasks[last]["after"] == ["load"]
+
+
+# -- the pod
+
+UNSHARE = shutil.which("unshare")
+READ_ONLY = """
+mount --bind "$1" "$2"
+mount -o remount,bind,ro "$2"
+mount -t tmpfs tmpfs "$2/.meltano/run"
+cd "$2"
+if touch .meltano/meltano.db; then echo "it is not read-only"; exit 9; fi
+shift 2
+exec "$@"
+"""
+
+
+@pytest.mark.skipif(UNSHARE is None or os.geteuid() != 0, reason="only root can mount")
+@pytest.mark.usefixtures("plugins")
+def test_a_load_needs_the_writable_folders_of_the_pod_only(
+    simulate: Any, server: Server, tmp_path: Path
+) -> None:
+    """The arguments and variables of the CronJob, in a project that is mounted read-only."""
+    manifest = yaml.safe_load((ROOT / "orchestrate/kubernetes/base/cronjob.yaml").read_text())
+    pod = manifest["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert "/project/.meltano/run" in [mount["mountPath"] for mount in container["volumeMounts"]]
+    simulator: Simulator = simulate(days=3)
+    for folder in ("project", "scratch"):
+        (tmp_path / folder).mkdir()
+    done = subprocess.run(
+        [
+            *("unshare", "--mount", "bash", "-euc", READ_ONLY, "bash", ROOT, tmp_path / "project"),
+            *(Path(sys.executable).with_name("meltano"), *container["args"]),
+        ],
+        env=environment(
+            **{each["name"]: each["value"] for each in container["env"]},
+            HOME=str(tmp_path / "scratch"),
+            TMPDIR=str(tmp_path / "scratch"),
+            MELTANO_DATABASE_URI=f"sqlite:///{tmp_path}/scratch/meltano.db",
+            MELTANO_SEND_ANONYMOUS_USAGE_STATS="false",
+            MELTANO_STATE_BACKEND_URI=f"file://{tmp_path}/states",
+            MELTANO_RUN_STATE_ID_SUFFIX="acme",
+            TAP_CLAUDE_ADMIN_API_KEY=ADMIN_KEY,
+            TAP_CLAUDE_BASE_URL=simulator.url,
+            TAP_CLAUDE__SELECT='["users.*", "cost_report.*"]',
+            TARGET_POSTGRES_SQLALCHEMY_URL=server.dsn,
+            TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA="pod",
+        ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    with psycopg.connect(server.dsn) as database:
+        found = database.execute("select count(*) from pod.users").fetchone()
+    assert found == (len(simulator.directories["A"].users),)
+    (state,) = (tmp_path / "states").rglob("state.json")
+    assert state.parent.name.endswith("acme")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -217,6 +218,36 @@ def test_a_shell_command_can_follow(tmp_path: Path, capfd: pytest.CaptureFixture
     assert "Nothing follows the loads" in capfd.readouterr().out
     with pytest.raises(LoadError, match="after: exit code 4"):
         claude_load.run("after", "true && exit 4", tmp_path, {})
+
+
+# -- docs/scale.md
+
+
+def numbers(head: str) -> list[list[float]]:
+    """Return the numbers of a table's rows; units are dropped."""
+    page = (ROOT / "docs" / "scale.md").read_text()
+    lines = page.partition(head)[2].partition("\n\n")[0].splitlines()[2:]
+    cells = [re.findall(r"\| +([\d.,]+)", line) for line in lines]
+    return [[float(cell.replace(",", "")) for cell in row] for row in cells]
+
+
+def test_the_page_extrapolates_from_what_it_says_is_measured() -> None:
+    measured = numbers("| organization | run |")
+    requests, minutes, rows, _, cpu, _ = measured[1]
+    assert [row[1] for row in measured] == [
+        pytest.approx((row[0] - 10) / 50, abs=0.051) for row in measured
+    ]
+    for many, *found in numbers("| organizations | requests |"):
+        at_a_time = found[3]
+        hours = many * minutes / 60 / at_a_time
+        cpu_hours = many * (10 + cpu) / 3600
+        assert found[:2] == [many * requests, many * rows]
+        assert found[2] == pytest.approx(cpu_hours, rel=0.1)
+        assert found[4] == pytest.approx(hours, rel=0.1)
+        assert found[5:] == [190 * at_a_time, 2 * at_a_time]
+    for many, at_a_time, *_, console, enterprise in numbers("| organizations | N |"):
+        for hours, first in ((console, measured[0]), (enterprise, measured[2])):
+            assert hours == pytest.approx(many * first[1] / 60 / at_a_time, rel=0.05)
 
 
 # -- Kubernetes
