@@ -19,6 +19,9 @@ help:  ## show this
 demo: $(INSTALLED)  ## simulator -> tap -> PostgreSQL, and a summary of the loaded data
 	@PYTHONUTF8=1 $(RUN) demo
 
+orchestrate: $(INSTALLED)  ## load twenty simulated organizations under Airflow, twice (five minutes)
+	@PYTHONUTF8=1 $(RUN) orchestrate.trial
+
 bench: $(INSTALLED) .bench/dlt/.installed .bench/airbyte/.installed  ## compare the tap with a floor and three peers (half an hour)
 	@$(RUN) bench
 
@@ -72,8 +75,8 @@ wheel:  ## build the wheel, and try it in a clean environment
 	cd build/wheel && venv/bin/python -c "import json; assert json.load(open('catalog.json'))['streams']"
 
 clean:  ## remove the environment, the demo's data and all caches
-	rm -rf $(VENV) .bench .coverage* .demo .meltano .targets .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
-	find tap_claude simulator tests demo bench chaos -name __pycache__ -exec rm -rf {} +
+	rm -rf $(VENV) .bench .coverage* .demo .meltano .orchestrate .targets .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	find tap_claude simulator tests demo bench chaos orchestrate -name __pycache__ -exec rm -rf {} +
 
 constraints:  ## pin the newest versions that pyproject.toml allows, for every Python
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && \
@@ -98,4 +101,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@.bench/$*/bin/pip install --quiet --requirement $<
 	@touch $@
 
-.PHONY: help bench demo test test-fast test-all snapshot chaos fuzz federation mutations lint docs wheel clean constraints
+.PHONY: help bench demo orchestrate test test-fast test-all snapshot chaos fuzz federation mutations lint docs wheel clean \
+	constraints

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 PLUGINS = ("tap-claude", "target-postgres")
+AIRFLOW = ("airflow",)
 # Files whose changes require a new installation.
-INSTALLED_FROM = (ROOT / "meltano.yml", ROOT / "pyproject.toml", ROOT / "constraints.txt")
+INSTALLED_FROM = {
+    PLUGINS: ("meltano.yml", "pyproject.toml", "constraints.txt"),
+    AIRFLOW: ("orchestrate/requirements-airflow.txt",),
+}
 
 # How lines of Meltano's tracebacks start.
 TRACEBACK = ("│", "╭", "╰")
@@ -29,10 +33,15 @@ class MeltanoError(Exception):
 class Meltano:
     """Meltano with its state and its log in a directory; plugins are installed in ``.meltano``."""
 
-    _stamp = ROOT / ".meltano" / "installed"
-
-    def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        settings: Mapping[str, str],
+        plugins: tuple[str, ...] = PLUGINS,
+    ) -> None:
         """Store settings, which are environment variables, in addition to the common ones."""
+        self.plugins = plugins
+        self._stamp = ROOT / ".meltano" / f"installed-{'-'.join(plugins)}"
         self.log = directory / "meltano.log"
         self.log.write_bytes(b"")
         inherited = {
@@ -54,22 +63,22 @@ class Meltano:
 
     def is_installed(self) -> bool:
         """Whether the plugins are installed from the current files."""
-        return self._stamp.is_file() and self._stamp.read_text() == _fingerprint()
+        return self._stamp.is_file() and self._stamp.read_text() == _fingerprint(self.plugins)
 
     def install(self) -> None:
         """Install the plugins, or reinstall them."""
         try:
-            self._call("install", "--clean", *PLUGINS)
+            self._call("install", "--clean", *self.plugins)
         except MeltanoError:
             # uv does not use pip's mirrors and certificates. pip has built this environment, so it
             # works with this network.
             self.environment["MELTANO_VENV_BACKEND"] = "virtualenv"
-            self._call("install", "--clean", *PLUGINS)
-        self._stamp.write_text(_fingerprint())
+            self._call("install", "--clean", *self.plugins)
+        self._stamp.write_text(_fingerprint(self.plugins))
 
     def run(self) -> None:
         """Run the pipeline, even if Meltano lists a killed run as still running."""
-        self._call("run", "--force", *PLUGINS)
+        self._call("run", "--force", *self.plugins)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start Meltano in its own process group; its output is written to the log."""
@@ -99,8 +108,8 @@ class Meltano:
             raise MeltanoError("\n".join([msg, *end]))
 
 
-def _fingerprint() -> str:
+def _fingerprint(plugins: tuple[str, ...]) -> str:
     digest = hashlib.sha256(sys.version.encode())
-    for path in INSTALLED_FROM:
-        digest.update(path.read_bytes())
+    for path in INSTALLED_FROM[plugins]:
+        digest.update((ROOT / path).read_bytes())
     return digest.hexdigest()

@@ -38,11 +38,17 @@ class Mutation(NamedTuple):
 
     name: str
     module: str
+    """Its name in the package, or the path of a module elsewhere, without ``.py``."""
     text: str
     """Source text, which occurs once in the module."""
     replacement: str
     tests: str
     """Arguments of pytest: the tests that should fail."""
+
+    @property
+    def path(self) -> str:
+        """Path of the module, relative to the root."""
+        return f"{self.module if '/' in self.module else f'{PACKAGE}/{self.module}'}.py"
 
 
 MUTATIONS = (
@@ -940,6 +946,35 @@ MUTATIONS = (
         "return value",
         "tests/unit/test_pseudonyms.py -k leads_to_a_person",
     ),
+    # -- many organizations
+    Mutation(
+        "an organization is read with the credentials of the environment",
+        "orchestrate/dags/claude_load",
+        '**dict.fromkeys((*SECRETS, *FEDERATION), ""),',
+        "",
+        "tests/tap/test_orchestrate.py -k its_own_credentials",
+    ),
+    Mutation(
+        "parallel runs share the run files",
+        "orchestrate/dags/claude_load",
+        'if entry.name != "run":',
+        "if True:",
+        "tests/tap/test_orchestrate.py -k all_but_the_run_files",
+    ),
+    Mutation(
+        "ACTIVATE_VERSION marks the rows of others in a shared schema",
+        "orchestrate/dags/claude_load",
+        "if organization.shared:",
+        "if False:",
+        "tests/tap/test_orchestrate.py -k shared_schema",
+    ),
+    Mutation(
+        "a list with a secret is accepted",
+        "orchestrate/dags/claude_load",
+        'if str(value).startswith("sk-ant-"):',
+        "if False:",
+        "tests/tap/test_orchestrate.py -k wrong_list",
+    ),
 )
 
 
@@ -956,12 +991,12 @@ def copy_to(folder: Path) -> None:
 @contextlib.contextmanager
 def broken(mutation: Mutation, folder: Path) -> Iterator[None]:
     """Break the rule in a copy. Raises ``ValueError`` if the text does not occur exactly once."""
-    path = folder / PACKAGE / f"{mutation.module}.py"
+    path = folder / mutation.path
     # Its time has a resolution of a second, so the compiled module could outlive its source.
     compiled = Path(importlib.util.cache_from_source(str(path)))
     source = path.read_text(encoding="utf-8")
     if (count := source.count(mutation.text)) != 1:
-        msg = f"the text occurs {count} times in {mutation.module}.py"
+        msg = f"the text occurs {count} times in {mutation.path}"
         raise ValueError(msg)
     try:
         path.write_text(source.replace(mutation.text, mutation.replacement), encoding="utf-8")

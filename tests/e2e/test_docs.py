@@ -236,9 +236,9 @@ def test_the_page_names_the_streams(page: str) -> None:
 
 
 def test_each_statement_of_a_page_runs_in_a_test() -> None:
-    """Those of docs/targets.md run in test_targets.py, the others here."""
+    """Some run in test_targets.py (docs/targets.md) and test_orchestrate.py, the others here."""
     pages = {name for name, page in PAGES.items() if "```sql" in page}
-    names = ("adoption", "finops", "loading", "names", "targets")
+    names = ("adoption", "finops", "loading", "many-organizations", "names", "targets")
     assert pages == {f"docs/{name}.md" for name in names}
 
 
