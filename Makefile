@@ -4,6 +4,10 @@
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	if $$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
 	then echo $$python; break; fi; done)
+# dbt 1.11 does not run on every Python that the tap runs on.
+DBT_PYTHON ?= $(shell for python in python3.13 python3.12 python3.11; do \
+	if $$python -c 'import ensurepip' 2>/dev/null; then echo $$python; exit; fi; done; \
+	echo $(PYTHON))
 NO_PYTHON = Python 3.11 or newer, with its venv module, is needed; name one with PYTHON=/path/to/python
 VENV = .venv
 RUN = $(VENV)/bin/python -m
@@ -16,7 +20,7 @@ PAGES = -P -I docs README.md docs/*.md
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-demo: $(INSTALLED)  ## simulator -> tap -> PostgreSQL, and a summary of the loaded data
+demo: $(INSTALLED)  ## simulator -> tap -> PostgreSQL -> dbt, and a summary of the marts
 	@PYTHONUTF8=1 $(RUN) demo
 
 orchestrate: $(INSTALLED)  ## load twenty simulated organizations under Airflow, twice (five minutes)
@@ -25,17 +29,20 @@ orchestrate: $(INSTALLED)  ## load twenty simulated organizations under Airflow,
 bench: $(INSTALLED) .bench/dlt/.installed .bench/airbyte/.installed  ## compare the tap with a floor and three peers (half an hour)
 	@$(RUN) bench
 
-test: $(INSTALLED)  ## run the tests, without the long ones (five minutes on two cores)
+test: $(INSTALLED) .dbt/.installed  ## run the tests, without the long ones (five minutes on two cores)
 	$(TEST) -m "not long"
 
 test-fast: $(INSTALLED)  ## run the tests that are over in a minute and need no database
 	$(TEST) -m "not slow and not long" tests/unit tests/tap
 
-test-all: $(INSTALLED)  ## run all tests, and measure the coverage
+test-all: $(INSTALLED) .dbt/.installed  ## run all tests, and measure the coverage
 	$(TEST) --cov --cov-fail-under=97
 
 snapshot: $(INSTALLED)  ## renew the catalogue that the tests compare with
 	$(RUN) pytest -q tests/tap/test_catalog.py --snapshot
+
+examples: $(INSTALLED) .dbt/.installed  ## renew the results below the SQL of docs/
+	$(RUN) pytest -q tests/e2e/test_docs.py -k shows_the_result --snapshot
 
 chaos: $(INSTALLED)  ## run the tap against every fault of the simulator (ten minutes)
 	@PYTHONUTF8=1 $(RUN) chaos
@@ -61,8 +68,10 @@ lint: $(INSTALLED)  ## check style, format, types, dependencies, spelling, workf
 	$(RUN) check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(RUN) check_jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
 	$(RUN) cogapp --check $(PAGES)
+	$(RUN) transform.generate --check
 
-docs: $(INSTALLED)  ## generate the tables of the README and docs/
+docs: $(INSTALLED)  ## generate the tables of the README and docs/, and the lists of transform/
+	$(RUN) transform.generate
 	$(RUN) cogapp -r $(PAGES)
 
 wheel:  ## build the wheel, and try it in a clean environment
@@ -75,8 +84,9 @@ wheel:  ## build the wheel, and try it in a clean environment
 	cd build/wheel && venv/bin/python -c "import json; assert json.load(open('catalog.json'))['streams']"
 
 clean:  ## remove the environment, the demo's data and all caches
-	rm -rf $(VENV) .bench .coverage* .demo .meltano .orchestrate .targets .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
-	find tap_claude simulator tests demo bench chaos orchestrate -name __pycache__ -exec rm -rf {} +
+	rm -rf $(VENV) .bench .coverage* .dbt .demo .meltano .orchestrate .targets .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist \
+		transform/target transform/logs
+	find tap_claude simulator tests demo bench chaos orchestrate transform -name __pycache__ -exec rm -rf {} +
 
 constraints:  ## pin the newest versions that pyproject.toml allows, for every Python
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && \
@@ -94,6 +104,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(RUN) pip install --quiet --editable . --group dev --constraint constraints.txt
 	@touch $@
 
+# dbt, in an environment of its own.
+.dbt/.installed: transform/requirements.txt
+	@echo "Building .dbt (about a minute, only once) ..."
+	@$(DBT_PYTHON) -m venv --clear .dbt
+	@.dbt/bin/pip install --quiet --requirement $<
+	@touch $@
+
 # The peers of the benchmark, each in an environment of its own.
 .bench/%/.installed: bench/requirements-%.txt
 	@echo "Building .bench/$* ..."
@@ -101,5 +118,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@.bench/$*/bin/pip install --quiet --requirement $<
 	@touch $@
 
-.PHONY: help bench demo orchestrate test test-fast test-all snapshot chaos fuzz federation mutations lint docs wheel clean \
+.PHONY: help bench demo orchestrate test test-fast test-all snapshot examples chaos fuzz federation mutations lint docs wheel clean \
 	constraints

@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).parents[1]
 PLUGINS = ("tap-claude", "target-postgres")
-AIRFLOW = ("airflow",)
-# Files whose changes require a new installation.
+DBT = "dbt"
+AIRFLOW = "airflow"
+# Files whose changes require a new installation of a plugin.
 INSTALLED_FROM = {
-    PLUGINS: ("meltano.yml", "pyproject.toml", "constraints.txt"),
+    DBT: ("transform/requirements.txt",),
     AIRFLOW: ("orchestrate/requirements-airflow.txt",),
-}
+} | dict.fromkeys(PLUGINS, ("meltano.yml", "pyproject.toml", "constraints.txt"))
 
 # How lines of Meltano's tracebacks start.
 TRACEBACK = ("│", "╭", "╰")
@@ -34,20 +35,18 @@ class Meltano:
     """Meltano with its state and its log in a directory; plugins are installed in ``.meltano``."""
 
     def __init__(
-        self,
-        directory: Path,
-        settings: Mapping[str, str],
-        plugins: tuple[str, ...] = PLUGINS,
+        self, directory: Path, settings: Mapping[str, str], plugins: Sequence[str] = PLUGINS
     ) -> None:
         """Store settings, which are environment variables, in addition to the common ones."""
         self.plugins = plugins
-        self._stamp = ROOT / ".meltano" / f"installed-{'-'.join(plugins)}"
         self.log = directory / "meltano.log"
         self.log.write_bytes(b"")
         inherited = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("MELTANO_", "TAP_CLAUDE_", "TARGET_POSTGRES_"))
+            if not name.startswith(
+                ("CLAUDE_DBT_", "DBT_", "MELTANO_", "TAP_CLAUDE_", "TARGET_POSTGRES_")
+            )
         }
         self.environment = inherited | {
             "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
@@ -63,22 +62,31 @@ class Meltano:
 
     def is_installed(self) -> bool:
         """Whether the plugins are installed from the current files."""
-        return self._stamp.is_file() and self._stamp.read_text() == _fingerprint(self.plugins)
+        return not self._missing()
 
     def install(self) -> None:
-        """Install the plugins, or reinstall them."""
+        """Install the plugins that are not installed, or not from the current files."""
+        missing = self._missing()
         try:
-            self._call("install", "--clean", *self.plugins)
+            self._call("install", "--clean", *missing)
         except MeltanoError:
             # uv does not use pip's mirrors and certificates. pip has built this environment, so it
             # works with this network.
             self.environment["MELTANO_VENV_BACKEND"] = "virtualenv"
-            self._call("install", "--clean", *self.plugins)
-        self._stamp.write_text(_fingerprint(self.plugins))
+            self._call("install", "--clean", *missing)
+        for plugin in missing:
+            _stamp(plugin).write_text(_fingerprint(plugin))
 
-    def run(self) -> None:
+    def run(self, *steps: str) -> None:
         """Run the pipeline, even if Meltano lists a killed run as still running."""
-        self._call("run", "--force", *self.plugins)
+        self._call("run", "--force", *(steps or PLUGINS))
+
+    def _missing(self) -> list[str]:
+        return [
+            plugin
+            for plugin in self.plugins
+            if not _stamp(plugin).is_file() or _stamp(plugin).read_text() != _fingerprint(plugin)
+        ]
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start Meltano in its own process group; its output is written to the log."""
@@ -108,8 +116,12 @@ class Meltano:
             raise MeltanoError("\n".join([msg, *end]))
 
 
-def _fingerprint(plugins: tuple[str, ...]) -> str:
+def _stamp(plugin: str) -> Path:
+    return ROOT / ".meltano" / f"installed-{plugin}"
+
+
+def _fingerprint(plugin: str) -> str:
     digest = hashlib.sha256(sys.version.encode())
-    for path in INSTALLED_FROM[plugins]:
-        digest.update((ROOT / path).read_bytes())
+    for name in INSTALLED_FROM[plugin]:
+        digest.update((ROOT / name).read_bytes())
     return digest.hexdigest()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import re
 import shlex
 import shutil
@@ -38,7 +39,7 @@ class Mutation(NamedTuple):
 
     name: str
     module: str
-    """Its name in the package, or the path of a module elsewhere, without ``.py``."""
+    """A module of the tap, or the path of another file."""
     text: str
     """Source text, which occurs once in the module."""
     replacement: str
@@ -46,9 +47,9 @@ class Mutation(NamedTuple):
     """Arguments of pytest: the tests that should fail."""
 
     @property
-    def path(self) -> str:
-        """Path of the module, relative to the root."""
-        return f"{self.module if '/' in self.module else f'{PACKAGE}/{self.module}'}.py"
+    def file(self) -> str:
+        """Path of the file that is broken."""
+        return self.module if "/" in self.module else f"{PACKAGE}/{self.module}.py"
 
 
 MUTATIONS = (
@@ -949,31 +950,60 @@ MUTATIONS = (
     # -- many organizations
     Mutation(
         "an organization is read with the credentials of the environment",
-        "orchestrate/dags/claude_load",
+        "orchestrate/dags/claude_load.py",
         '**dict.fromkeys((*SECRETS, *FEDERATION), ""),',
         "",
         "tests/tap/test_orchestrate.py -k its_own_credentials",
     ),
     Mutation(
         "parallel runs share the run files",
-        "orchestrate/dags/claude_load",
+        "orchestrate/dags/claude_load.py",
         'if entry.name != "run":',
         "if True:",
         "tests/tap/test_orchestrate.py -k all_but_the_run_files",
     ),
     Mutation(
         "ACTIVATE_VERSION marks the rows of others in a shared schema",
-        "orchestrate/dags/claude_load",
+        "orchestrate/dags/claude_load.py",
         "if organization.shared:",
         "if False:",
         "tests/tap/test_orchestrate.py -k shared_schema",
     ),
     Mutation(
         "a list with a secret is accepted",
-        "orchestrate/dags/claude_load",
+        "orchestrate/dags/claude_load.py",
         'if str(value).startswith("sk-ant-"):',
         "if False:",
         "tests/tap/test_orchestrate.py -k wrong_list",
+    ),
+    # -- the marts
+    Mutation(
+        "deleted rows of a report are cost",
+        "transform/macros/claude_stage.sql",
+        "    and (last_reads.read_at is null or last_reads.read_at <= versions.extracted_at)\n",
+        "",
+        "tests/e2e/test_dbt_package.py -k nothing_is_loaded",
+    ),
+    Mutation(
+        "every version of a row counts",
+        "transform/macros/claude_stage.sql",
+        "where claude_version = 1",
+        "where claude_version > 0",
+        "tests/e2e/test_dbt_package.py -k nothing_is_loaded",
+    ),
+    Mutation(
+        "money is rounded",
+        "transform/macros/claude_types.sql",
+        "'money': 'decimal(38, 18)'",
+        "'money': 'decimal(38, 6)'",
+        "tests/e2e/test_dbt_package.py -k nothing_is_loaded",
+    ),
+    Mutation(
+        "a weekend is forecast as any day",
+        "transform/models/intermediate/int_claude__forecasts.sql",
+        "coalesce(by_weekday.total / by_weekday.days, overall.mean)",
+        "overall.mean",
+        "tests/e2e/test_dbt_package.py -k nothing_is_loaded",
     ),
 )
 
@@ -991,12 +1021,12 @@ def copy_to(folder: Path) -> None:
 @contextlib.contextmanager
 def broken(mutation: Mutation, folder: Path) -> Iterator[None]:
     """Break the rule in a copy. Raises ``ValueError`` if the text does not occur exactly once."""
-    path = folder / mutation.path
+    path = folder / mutation.file
     # Its time has a resolution of a second, so the compiled module could outlive its source.
     compiled = Path(importlib.util.cache_from_source(str(path)))
     source = path.read_text(encoding="utf-8")
     if (count := source.count(mutation.text)) != 1:
-        msg = f"the text occurs {count} times in {mutation.path}"
+        msg = f"the text occurs {count} times in {mutation.file}"
         raise ValueError(msg)
     try:
         path.write_text(source.replace(mutation.text, mutation.replacement), encoding="utf-8")
@@ -1019,6 +1049,7 @@ def run_tests(tests: str, folder: Path) -> tuple[int | None, str]:
             text=True,
             timeout=TIMEOUT,
             check=False,
+            env=os.environ | {"TESTS_DBT": str(ROOT / ".dbt")},
         )
     except subprocess.TimeoutExpired:
         return None, ""

@@ -1,7 +1,7 @@
 """The pages agree with the code, and their statements run.
 
-Below each SQL statement of docs/finops.md, docs/adoption.md and docs/names.md is its result for a
-simulated organization.
+Below each SQL statement of docs/finops.md, docs/adoption.md, docs/names.md and docs/marts.md is its
+result for a simulated organization. With --snapshot, the results are written instead.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from tap_claude.report_buckets import BucketLogStream
 from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
 from tests.conftest import environment, file_options, only, settings, simulated
+from tests.e2e.dbt import Dbt, install
 from tests.each import each
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ CUSTOM_REPORTS = PAGES["docs/custom-reports.md"]
 FINOPS = PAGES["docs/finops.md"]
 NAMES = PAGES["docs/names.md"]
 LOADING = PAGES["docs/loading.md"]
+MARTS = PAGES["docs/marts.md"]
 PERFORMANCE = PAGES["docs/performance.md"]
 PAGE_OF_STREAMS = PAGES["docs/streams.md"]
 
@@ -75,9 +77,16 @@ TARGET = ROOT / ".meltano" / "loaders" / "target-postgres" / "venv" / "bin" / "t
 SQL = re.compile(r"^```sql\n(.+?)^```\n", re.DOTALL | re.MULTILINE)
 # A statement and the result below it.
 EXAMPLE = re.compile(SQL.pattern + r"\n((?:^\|[^\n]+\n)+)", re.DOTALL | re.MULTILINE)
+SHOWN = {"finops": FINOPS, "adoption": ADOPTION, "names": NAMES, "marts": MARTS}
+"""Pages that show results."""
 EXAMPLES = [
-    pytest.param(*example, id=f"{name}-{number}")
-    for name, page in (("finops", FINOPS), ("adoption", ADOPTION), ("names", NAMES))
+    pytest.param(name, *example, id=f"{name}-{number}")
+    for name, page in (
+        ("finops", FINOPS),
+        ("adoption", ADOPTION),
+        ("names", NAMES),
+        ("marts", MARTS),
+    )
     for number, example in enumerate(EXAMPLE.findall(page))
 ]
 # The statements that delete the rows that the API no longer has.
@@ -183,12 +192,14 @@ def warehouse(
 
 
 @pytest.fixture(scope="module")
-def loaded(warehouse: Warehouse) -> Warehouse:
-    """Load what the pages' statements read, as finops.md says."""
-    queries = [query for page in (FINOPS, ADOPTION, NAMES) for query in SQL.findall(page)]
-    used = {name for query in queries for name in re.findall(r"claude\.(\w+)", query)}
-    warehouse.load("claude", tuple(used), NOW.date() - dt.timedelta(days=DAYS - 1))
+def loaded(warehouse: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+    """Load all streams and build the marts, as finops.md says."""
+    streams = {*REPORTS, *STREAMS, *(report["name"] for report in ready_reports())}
+    warehouse.load("claude", tuple(streams), NOW.date() - dt.timedelta(days=DAYS - 1))
     warehouse.database.commit()
+    install()
+    dbt = Dbt(tmp_path_factory.mktemp("dbt"))
+    dbt.run("run", target="postgres", CLAUDE_DBT_HOST=warehouse.server.host)
     return warehouse
 
 
@@ -205,7 +216,7 @@ def test_finops_describes_how_to_start_its_organization() -> None:
 
 
 each_page = pytest.mark.parametrize(
-    "page", [FINOPS, ADOPTION, NAMES], ids=["finops", "adoption", "names"]
+    "page", [FINOPS, ADOPTION, NAMES, MARTS], ids=["finops", "adoption", "names", "marts"]
 )
 
 
@@ -219,12 +230,23 @@ def test_the_page_uses_no_clock(page: str) -> None:
     assert not [query for query in SQL.findall(page) if re.search(r"\bnow\(|\bcurrent_", query)]
 
 
-@pytest.mark.parametrize(("query", "result"), EXAMPLES)
-def test_the_page_shows_the_result(loaded: Warehouse, query: str, result: str) -> None:
+@pytest.mark.parametrize(("name", "query", "result"), EXAMPLES)
+def test_the_page_shows_the_result(
+    loaded: Warehouse, request: pytest.FixtureRequest, name: str, query: str, result: str
+) -> None:
     cursor = loaded.execute(query)
     assert cursor.description
     head = [column.name for column in cursor.description]
-    assert [head, *([*map(shown, row)] for row in cursor.fetchall())] == table(result)
+    found = [head, *([*map(shown, row)] for row in cursor.fetchall())]
+    if request.config.getoption("--snapshot") and found != table(result):
+        page = ROOT / "docs" / f"{name}.md"
+        lines = [f"| {' | '.join(row)} |" for row in found]
+        new = "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:], ""])
+        page.write_text(
+            page.read_text().replace(query + "```\n\n" + result, query + "```\n\n" + new)
+        )
+    else:
+        assert found == table(result)
 
 
 @each_page
@@ -238,7 +260,7 @@ def test_the_page_names_the_streams(page: str) -> None:
 def test_each_statement_of_a_page_runs_in_a_test() -> None:
     """Some run in test_targets.py (docs/targets.md) and test_orchestrate.py, the others here."""
     pages = {name for name, page in PAGES.items() if "```sql" in page}
-    names = ("adoption", "finops", "loading", "many-organizations", "names", "targets")
+    names = ("adoption", "finops", "loading", "many-organizations", "marts", "names", "targets")
     assert pages == {f"docs/{name}.md" for name in names}
 
 

@@ -25,7 +25,7 @@ def names_of_tests(path: str) -> list[str]:
 
 @each("mutation", MUTATIONS)
 def test_each_mutation_changes_one_place_and_names_a_test(mutation: Mutation) -> None:
-    source = (ROOT / mutation.path).read_text(encoding="utf-8")
+    source = (ROOT / mutation.file).read_text(encoding="utf-8")
     assert source.count(mutation.text) == 1
     ast.parse(source.replace(mutation.text, mutation.replacement))
 

@@ -1,0 +1,1 @@
+{{ claude.claude_stage('cost_by_team') }}

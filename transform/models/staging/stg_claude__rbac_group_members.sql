@@ -1,0 +1,1 @@
+{{ claude.claude_stage('rbac_group_members') }}

@@ -1,0 +1,1 @@
+{{ claude.claude_stage('service_account_workspaces') }}

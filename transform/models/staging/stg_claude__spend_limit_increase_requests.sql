@@ -1,0 +1,1 @@
+{{ claude.claude_stage('spend_limit_increase_requests') }}

@@ -1,0 +1,1 @@
+{{ claude.claude_stage('usage_by_tier') }}

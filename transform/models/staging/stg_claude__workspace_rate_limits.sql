@@ -1,0 +1,1 @@
+{{ claude.claude_stage('workspace_rate_limits') }}
