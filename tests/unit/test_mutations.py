@@ -27,7 +27,8 @@ def names_of_tests(path: str) -> list[str]:
 def test_each_mutation_changes_one_place_and_names_a_test(mutation: Mutation) -> None:
     source = (ROOT / mutation.file).read_text(encoding="utf-8")
     assert source.count(mutation.text) == 1
-    ast.parse(source.replace(mutation.text, mutation.replacement))
+    if mutation.file.endswith(".py"):
+        ast.parse(source.replace(mutation.text, mutation.replacement))
 
     target, *selection = shlex.split(mutation.tests)
     path, _, name = target.partition("::")
