@@ -211,7 +211,7 @@ def test_a_project_of_somebody_else_takes_the_package_by_git(both: Path, tmp_pat
     (project / "packages.yml").write_text(packages.replace(address, clone.as_uri()))
     dbt = Dbt(tmp_path / "dbt")
     dbt.run("deps", target="duckdb", package=project)
-    path = tmp_path / "own.duckdb"
+    path = tmp_path / "theirs.duckdb"
     shutil.copy(both, path)
     env: dict[str, Any] = {"CLAUDE_DBT_PATH": str(path), "CLAUDE_DBT_SCHEMA": "own"}
     dbt.run("run", target="duckdb", package=project, **env)
