@@ -23,7 +23,7 @@ help:  ## show this
 demo: $(INSTALLED)  ## simulator -> tap -> PostgreSQL -> dbt, and a summary of the marts
 	@PYTHONUTF8=1 $(RUN) demo
 
-orchestrate: $(INSTALLED)  ## load twenty simulated organizations under Airflow, twice (five minutes)
+orchestrate: $(INSTALLED)  ## load twenty simulated organizations under Airflow, twice (six minutes)
 	@PYTHONUTF8=1 $(RUN) orchestrate.trial
 
 bench: $(INSTALLED) .bench/dlt/.installed .bench/airbyte/.installed  ## compare the tap with a floor and three peers (half an hour)

@@ -244,7 +244,7 @@ def test_the_page_extrapolates_from_what_it_says_is_measured() -> None:
         assert found[:2] == [many * requests, many * rows]
         assert found[2] == pytest.approx(cpu_hours, rel=0.1)
         assert found[4] == pytest.approx(hours, rel=0.1)
-        assert found[5:] == [190 * at_a_time, 2 * at_a_time]
+        assert found[5:] == [320 * at_a_time, 10 * at_a_time]
     for many, at_a_time, *_, console, enterprise in numbers("| organizations | N |"):
         for hours, first in ((console, measured[0]), (enterprise, measured[2])):
             assert hours == pytest.approx(many * first[1] / 60 / at_a_time, rel=0.05)
