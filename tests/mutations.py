@@ -356,7 +356,7 @@ MUTATIONS = (
         "records",
         "into[name] = right if left is None else left",
         "into[name] = None",
-        "tests/unit/test_records.py -k merging",
+        "tests/unit/test_buckets.py",
     ),
     Mutation(
         "amounts of rows with one key overwrite each other",
