@@ -609,7 +609,7 @@ MUTATIONS = (
         "client",
         "if error.retry_after is not None:",
         "if False:",
-        "tests/tap/test_client.py -k retry_after_is_followed",
+        "tests/unit/test_client.py -k longer_retry_after",
     ),
     Mutation(
         "a slow request is not split",
