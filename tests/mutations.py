@@ -223,6 +223,48 @@ MUTATIONS = (
         "return None",
         "tests/unit/test_windows.py",
     ),
+    Mutation(
+        "the size of earlier responses is ignored",
+        "windows",
+        "return max(1, min(self._most, self._target_bytes // self._bucket_bytes))",
+        "return self._most",
+        "tests/tap/test_reports.py -k pages_grow",
+    ),
+    Mutation(
+        "a window that is too large is not split",
+        "windows",
+        "return buckets > 1",
+        "return False",
+        "tests/tap/test_prefetch.py -k too_large",
+    ),
+    Mutation(
+        "the day that the API names as its newest is ignored",
+        "report_read",
+        "if stream.names_newest_day and (newest := _newest_day(error, window, self._range)):",
+        "if stream.names_newest_day and (newest := None):",
+        "tests/tap/test_enterprise.py -k decides_which_day",
+    ),
+    Mutation(
+        "any report ends at a day that an error names",
+        "report_read",
+        "if stream.names_newest_day and (newest := _newest_day(error, window, self._range)):",
+        "if newest := _newest_day(error, window, self._range):",
+        "tests/tap/test_reports.py -k about_available_data",
+    ),
+    Mutation(
+        "an API that refuses the future ends a report",
+        "report_read",
+        "if window.end <= self._now or not _refuses_future(error):",
+        "if True:",
+        "tests/tap/test_reports.py -k end_in_the_future",
+    ),
+    Mutation(
+        "a full table has a bookmark",
+        "bookmarks",
+        'self.is_kept = stream.replication_method == "INCREMENTAL"',
+        "self.is_kept = True",
+        "tests/unit/test_bookmarks.py -k full_table",
+    ),
     # -- report_buckets
     Mutation(
         "the state does not have the unreported buckets",
@@ -338,6 +380,27 @@ MUTATIONS = (
         "tests/tap/test_pagination.py -k continues_on",
     ),
     Mutation(
+        "rows out of order are accepted",
+        "report_kinds",
+        "if moment < start or moment >= window.end or (moment - window.start) % self.width:",
+        "if False:",
+        "tests/tap/test_analytics.py -k out_of_order_or_range",
+    ),
+    Mutation(
+        "days of a series out of order are accepted",
+        "report_kinds",
+        "if start < due or end > window.end or (start - window.start) % self.width:",
+        "if False:",
+        "tests/tap/test_enterprise.py -k series_that_is_out_of_order",
+    ),
+    Mutation(
+        "unordered rows of another window are dropped",
+        "report_kinds",
+        "                if start not in rows:\n                    raise _out_of_order(start)",
+        "                if start not in rows:\n                    continue",
+        "tests/tap/test_enterprise.py -k unordered_row",
+    ),
+    Mutation(
         "buckets are held until the end of a page",
         "report_kinds",
         "            yield from map(self._complete, reading.release())\n            reading.hold(",
@@ -352,6 +415,13 @@ MUTATIONS = (
         "tests/tap/test_claude_code.py -k hour",
     ),
     Mutation(
+        "a truncated bucket causes no warning",
+        "report_kinds",
+        "if limit is not None and len(rows) >= limit and not self._has_warned_of_limit:",
+        "if False:",
+        "tests/tap/test_enterprise.py -k truncated",
+    ),
+    Mutation(
         "a state may be ahead of a batch",
         "incremental",
         "if self.get_batch_config(self.config) is None:",
@@ -364,6 +434,13 @@ MUTATIONS = (
         "records",
         "into[name] = left + right",
         "into[name] = right",
+        "tests/unit/test_buckets.py",
+    ),
+    Mutation(
+        "a null erases a sum",
+        "records",
+        "into[name] = right if left is None else left",
+        "into[name] = None",
         "tests/unit/test_buckets.py",
     ),
     Mutation(
@@ -388,6 +465,13 @@ MUTATIONS = (
         "tests/unit/test_records.py -k 64_bits",
     ),
     Mutation(
+        "a boolean is an integer",
+        "records",
+        "if isinstance(value, int) and not isinstance(value, bool):",
+        "if isinstance(value, int):",
+        "tests/unit/test_records.py -k wrong_type",
+    ),
+    Mutation(
         "every currency is dollars",
         "records",
         'record[currency] == "USD"',
@@ -409,11 +493,39 @@ MUTATIONS = (
         "tests/unit/test_buckets.py",
     ),
     Mutation(
+        "dollars are cut at the last decimal",
+        "money",
+        "decimal.ROUND_HALF_EVEN",
+        "decimal.ROUND_DOWN",
+        "tests/unit/test_money.py",
+    ),
+    Mutation(
+        "amounts keep their exponent",
+        "money",
+        'return format(decimal.Decimal(value), "f") if match["exponent"] else value',
+        "return value",
+        "tests/unit/test_records.py -k exponent",
+    ),
+    Mutation(
+        "dollar columns lose their scale",
+        "money",
+        'spec |= {"precision": DECIMAL_PRECISION, "scale": DECIMAL_SCALE}',
+        "pass",
+        "tests/tap/test_schemas.py",
+    ),
+    Mutation(
         "the organization is not part of the key",
         "row_keys",
         "common = _encode([stream, *organization, starting_at, bucket_width])",
         "common = _encode([stream, starting_at, bucket_width])",
         "tests/tap/test_organizations.py -k share_no_key",
+    ),
+    Mutation(
+        "the bucket is not part of the key",
+        "row_keys",
+        "common = _encode([stream, *organization, starting_at, bucket_width])",
+        "common = _encode([stream, *organization])",
+        "tests/unit/test_row_keys.py -k equal_only",
     ),
     Mutation(
         "the key depends on the order of dimensions",
@@ -428,6 +540,13 @@ MUTATIONS = (
         'key_columns = (*CLAUDE_CODE_IDENTITY, "model", "estimated_cost_currency")',
         'key_columns = (*CLAUDE_CODE_IDENTITY, "model")',
         "tests/tap/test_claude_code.py -k currencies",
+    ),
+    Mutation(
+        "a renamed person has another key",
+        "streams",
+        '            "actor_user_id",\n            "actor_service_account_id",\n',
+        '            "actor_name",\n            "actor_service_account_id",\n',
+        "tests/tap/test_analytics.py -k renamed_or_deleted",
     ),
     Mutation(
         "archived and default workspaces are missing",
@@ -508,6 +627,27 @@ MUTATIONS = (
         "tests/unit/test_pagination.py -k repeated_cursor",
     ),
     Mutation(
+        "a page without paging fields is the last one",
+        "pagination",
+        "if page.has_more is None and page.next_page is msgspec.UNSET:",
+        "if False:",
+        "tests/unit/test_pagination.py -k paging_fields",
+    ),
+    Mutation(
+        "a list without next_page is complete",
+        "pagination",
+        'msg = "a page has no next_page; it may not be the last page"',
+        "return None",
+        "tests/unit/test_pagination.py -k paging_fields",
+    ),
+    Mutation(
+        "a list without has_more is complete",
+        "pagination",
+        'msg = "a page has no has_more; it may not be the last page"',
+        "return None",
+        "tests/unit/test_pagination.py -k lists_with_ids",
+    ),
+    Mutation(
         "two large pages are held",
         "prefetch",
         "fetches_next = not marker and eager(item)",
@@ -520,6 +660,13 @@ MUTATIONS = (
         "lost_cursor=has_cursor and status in {HTTPStatus.BAD_REQUEST, HTTPStatus.GONE},",
         "lost_cursor=False,",
         "tests/tap/test_analytics.py -k lost_cursor",
+    ),
+    Mutation(
+        "an expired cursor ends a list",
+        "lists",
+        "if not error.lost_cursor:",
+        "if True:",
+        "tests/tap/test_bucket_log.py -k repeated_rows",
     ),
     Mutation(
         "an empty filter is dropped",
@@ -541,6 +688,20 @@ MUTATIONS = (
         "wait = max(error.retry_after, wait) if attempt else error.retry_after",
         "wait = error.retry_after",
         "tests/unit/test_client.py -k followed_only_once",
+    ),
+    Mutation(
+        "retry-after is ignored",
+        "client",
+        "if error.retry_after is not None:",
+        "if False:",
+        "tests/unit/test_client.py -k longer_retry_after",
+    ),
+    Mutation(
+        "a slow request is not split",
+        "client",
+        "if error.is_slow and request.is_splittable:",
+        "if False:",
+        "tests/tap/test_client.py -k slow_request",
     ),
     Mutation(
         "a certificate error is retried",
@@ -612,6 +773,13 @@ MUTATIONS = (
         "if True:",
         "tests/unit/test_throttle.py -k burst",
     ),
+    Mutation(
+        "requests do not wait for the throttle",
+        "session",
+        "        self._throttle.wait()\n",
+        "",
+        "tests/unit/test_session.py -k throttle",
+    ),
     # -- refusals and failures
     Mutation(
         "the page of a firewall is a refusal",
@@ -663,6 +831,13 @@ MUTATIONS = (
         "tests/tap/test_directory.py -k one_refused_parent",
     ),
     Mutation(
+        "a list that no parent has is an empty table",
+        "lists",
+        "if len(refusals) == len(parent_ids):",
+        "if False:",
+        "tests/tap/test_directory.py -k missing_for_all_parents",
+    ),
+    Mutation(
         "a table without a parent's rows is activated",
         "lists",
         "        else:\n            self._end_table(organization_type, row_count=len(keys))",
@@ -681,6 +856,13 @@ MUTATIONS = (
         "stream",
         'first record, see `lists`."""\n        return False',
         'first record."""\n        return super().emit_activate_version_messages',
+        "tests/tap/test_directory.py -k activated_after_its_last_row",
+    ),
+    Mutation(
+        "ACTIVATE_VERSION cannot be turned off",
+        "lists",
+        "if self.run.config.emits_activate_version:",
+        "if True:",
         "tests/tap/test_directory.py -k activated_after_its_last_row",
     ),
     # -- organizations and credentials
@@ -711,6 +893,13 @@ MUTATIONS = (
         "if name in configured and organization_type in {None, ORGANIZATION_TYPE[name]}:",
         "if name in configured:",
         "tests/tap/test_organizations.py -k person_in_two",
+    ),
+    Mutation(
+        "the token is used instead of the Admin key",
+        "credentials",
+        'CONSOLE = ("admin_api_key", "access_token")',
+        'CONSOLE = ("access_token", "admin_api_key")',
+        "tests/tap/test_reports.py -k token_is_used",
     ),
     # -- settings and state
     Mutation(
@@ -763,6 +952,20 @@ MUTATIONS = (
         "tests/tap/test_engagement.py -k one_chain_of_requests",
     ),
     Mutation(
+        "filters do not reach the API",
+        "report_kinds",
+        "            **self.filter_params(),\n",
+        "",
+        "tests/tap/test_reports.py -k filters_reach",
+    ),
+    Mutation(
+        "the beta header of a dimension is not sent",
+        "report_kinds",
+        "self.beta_headers = (*self.beta_headers, *sorted(needed))",
+        "self.beta_headers = self.beta_headers",
+        "tests/tap/test_reports.py -k custom_reports_are_separate",
+    ),
+    Mutation(
         "a grouped engagement report is requested without its groups",
         "report_kinds",
         '"group_by[]": list(self.spec.group_by),',
@@ -787,6 +990,13 @@ MUTATIONS = (
         "more dimensions than the API accepts are allowed",
         "validation",
         "if len(counted) > declared.max_group_by:",
+        "if False:",
+        "tests/unit/test_validation.py -k wrong_settings",
+    ),
+    Mutation(
+        "a custom report takes the name of another stream",
+        "validation",
+        "if name.lower() in names:",
         "if False:",
         "tests/unit/test_validation.py -k wrong_settings",
     ),
@@ -827,6 +1037,20 @@ MUTATIONS = (
         "tests/tap/test_surroundings.py -k catalogue_lacks",
     ),
     Mutation(
+        "unknown fields are left out without a warning",
+        "stream",
+        "new = self.columns.unknown - self._named_fields",
+        "new: set[str] = set()",
+        "tests/tap/test_enterprise.py -k unknown_products",
+    ),
+    Mutation(
+        "a run that a signal ended is a success",
+        "tap",
+        "sys.exit(128 + number)",
+        "sys.exit(0)",
+        "tests/tap/test_cli.py -k signals",
+    ),
+    Mutation(
         "secrets are logged",
         "redaction",
         'text = text.replace(secret, "***")',
@@ -848,6 +1072,13 @@ MUTATIONS = (
         "tests/tap/test_client.py -k wherever_text_is_printed",
     ),
     Mutation(
+        "escape sequences are logged",
+        "redaction",
+        'return re.sub(r"[^\\x20-\\x7e]", lambda match: ascii(match[0])[1:-1], line)[:300]',
+        "return line[:300]",
+        "tests/tap/test_client.py -k secrets_and_escapes",
+    ),
+    Mutation(
         "a person has two pseudonyms",
         "pseudonyms",
         'unicodedata.normalize("NFKC", text).strip().casefold()',
@@ -861,6 +1092,20 @@ MUTATIONS = (
         "if True:",
         "tests/unit/test_pseudonyms.py -k other_text",
     ),
+    Mutation(
+        "dropped people keep their pseudonyms",
+        "pseudonyms",
+        "if self.drops:",
+        "if False:",
+        "tests/tap/test_pseudonyms.py -k name_or_an_address",
+    ),
+    Mutation(
+        "ids are replaced by pseudonyms",
+        "pseudonyms",
+        "if value.__class__ in {str, dict, list} and not _ID.fullmatch(name):",
+        "if value.__class__ in {str, dict, list}:",
+        "tests/unit/test_pseudonyms.py -k ids",
+    ),
     # -- the other commands
     Mutation(
         "a difference between reports is ignored",
@@ -868,6 +1113,20 @@ MUTATIONS = (
         "if left != right:",
         "if False:",
         "tests/tap/test_reconcile.py -k difference_is_shown",
+    ),
+    Mutation(
+        "a day that can still grow is a difference",
+        "reconcile",
+        "matches &= is_open or abs(left - right) <= limit",
+        "matches &= abs(left - right) <= limit",
+        "tests/tap/test_reconcile.py -k incomplete_days",
+    ),
+    Mutation(
+        "credits are compared with charges",
+        "reconcile",
+        'if row.get("cost_type"):',
+        "if True:",
+        "tests/tap/test_reconcile.py -k everything_agrees",
     ),
     Mutation(
         "the views mix organizations",

@@ -524,7 +524,7 @@ def test_an_end_in_the_future_may_be_refused(simulate: Any, tap: Any) -> None:
 
 def test_a_400_about_available_data_is_an_error_for_other_reports(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=40, now=NOW)
-    message = "starting_at: data is available from 2026-03-01 on"
+    message = "starting_at: the newest available day is 2026-03-15"
     body = {"type": "error", "error": {"type": "invalid_request_error", "message": message}}
     simulator.faults.append(Fault(400, path="cost_report", body=json.dumps(body)))
     config = settings(simulator, start_date=days_ago(30, NOW))
