@@ -1,0 +1,82 @@
+{# What FOCUS meters: the cost type and token type of a charge, and how its quantity is counted.
+   `counter` is the usage column with the quantity; without one, the API reports no quantity. #}
+{% macro claude_focus_meters() %}
+{% set tokens = {'cost_type': 'tokens', 'unit': 'Tokens', 'pricing_unit': '1000000 Tokens', 'size': 1000000} %}
+{% do return([
+    dict(tokens, token_type='uncached_input_tokens', counter='uncached_input_tokens',
+        meter='Input Tokens', direction='Input'),
+    dict(tokens, token_type='cache_read_input_tokens', counter='cache_read_input_tokens',
+        meter='Cache Read Input Tokens', direction='Input', cache='Read'),
+    dict(tokens, token_type='cache_creation.ephemeral_5m_input_tokens',
+        counter='cache_creation_ephemeral_5m_input_tokens',
+        meter='Cache Write 5m Input Tokens', direction='Input', cache='Write 5m'),
+    dict(tokens, token_type='cache_creation.ephemeral_1h_input_tokens',
+        counter='cache_creation_ephemeral_1h_input_tokens',
+        meter='Cache Write 1h Input Tokens', direction='Input', cache='Write 1h'),
+    dict(tokens, token_type='output_tokens', counter='output_tokens',
+        meter='Output Tokens', direction='Output'),
+    {'cost_type': 'web_search', 'counter': 'web_search_requests', 'meter': 'Web Searches',
+        'unit': 'Requests', 'pricing_unit': '1000 Requests', 'size': 1000},
+    {'cost_type': 'code_execution', 'counter': 'code_execution_runs', 'meter': 'Code Executions',
+        'unit': 'Runs', 'pricing_unit': 'Runs', 'size': 1},
+    {'cost_type': 'session_usage', 'meter': 'Agent Sessions'},
+]) %}
+{% endmacro %}
+
+
+{# The meters as a relation, for a join. #}
+{% macro claude_focus_meter_rows() -%}
+{%- for meter in claude.claude_focus_meters() %}
+select
+    {%- for name in ('cost_type', 'token_type', 'counter', 'meter', 'unit', 'pricing_unit', 'direction', 'cache') %}
+    cast({{ "'" ~ meter[name] ~ "'" if name in meter else 'null' }} as {{ claude.claude_type('text') }}) as {{ name }},
+    {%- endfor %}
+    cast({{ meter.size or 'null' }} as {{ claude.claude_type('bigint') }}) as size
+{{ 'union all' if not loop.last }}
+{%- endfor %}
+{%- endmacro %}
+
+
+{# amount * size / quantity with 18 digits after the point, rounded towards zero. Quantities are
+   whole numbers. DuckDB divides decimals as floats, so it divides integers here. #}
+{% macro claude_unit_price(amount, size, quantity) -%}
+{{ adapter.dispatch('claude_unit_price', 'claude')(amount, size, quantity) }}
+{%- endmacro %}
+
+{% macro default__claude_unit_price(amount, size, quantity) -%}
+cast({{ amount }} * {{ size }} / {{ quantity }} as {{ claude.claude_type('money') }})
+{%- endmacro %}
+
+{% macro postgres__claude_unit_price(amount, size, quantity) -%}
+cast(
+    div({{ amount }} * 1000000000000000000 * {{ size }}, {{ quantity }}) * 0.000000000000000001
+    as {{ claude.claude_type('money') }}
+)
+{%- endmacro %}
+
+{% macro duckdb__claude_unit_price(amount, size, quantity) -%}
+cast(
+    cast(
+        cast(replace(cast({{ amount }} as varchar), '.', '') as hugeint) * {{ size }}
+        // cast({{ quantity }} as hugeint)
+        as decimal(38, 0)
+    ) * 0.000000000000000001
+    as {{ claude.claude_type('money') }}
+)
+{%- endmacro %}
+
+
+{# A text as a JSON string. chr(92) is the backslash, which adapters quote in different ways. #}
+{% macro claude_json_string(text) -%}
+'"' || replace(replace({{ text }}, chr(92), chr(92) || chr(92)), '"', chr(92) || '"') || '"'
+{%- endmacro %}
+
+
+{# A hash of columns; null is not the empty text. #}
+{% macro claude_focus_key(columns) -%}
+{%- set parts = [] -%}
+{%- for column in columns -%}
+    {%- do parts.append("coalesce(cast(" ~ column ~ " as " ~ claude.claude_type('text') ~ "), '(null)')") -%}
+{%- endfor -%}
+{{ dbt.hash(parts | join(" || '|' || ")) }}
+{%- endmacro %}
