@@ -52,7 +52,7 @@ cast({{ column }} as {{ claude.claude_type(type) }})
 {%- endmacro %}
 
 {% macro duckdb__claude_cast(column, type, loaded) -%}
-{%- if type == 'json' and loaded not in ('', 'varchar', 'json') -%}
+{%- if type == 'json' and loaded not in ('', 'json') and 'char' not in loaded -%}
 cast(to_json({{ column }}) as varchar)
 {%- else -%}
 {{ claude.default__claude_cast(column, type, loaded) }}
