@@ -5,6 +5,12 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	if $$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
 	then echo $$python; break; fi; done)
 NO_PYTHON = Python 3.11 or newer, with its venv module, is needed; name one with PYTHON=/path/to/python
+# FOCUS' validator needs numpy 1.26, so exactly this Python; it may be one of pyenv that is not in use.
+PYTHON_312 ?= $(shell for python in python3.12 python3 \
+	$$(ls -d $$HOME/.pyenv/versions/3.12*/bin/python3 2>/dev/null); do \
+	if $$python -c 'import ensurepip, sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null; \
+	then echo $$python; break; fi; done)
+NO_PYTHON_312 = make focus: Python 3.12, with its venv module, is needed; name one with PYTHON_312=/path/to/python3.12
 VENV = .venv
 RUN = $(VENV)/bin/python -m
 INSTALLED = $(VENV)/.installed
@@ -21,6 +27,9 @@ demo: $(INSTALLED)  ## simulator -> tap -> PostgreSQL, and a summary of the load
 
 bench: $(INSTALLED) .bench/dlt/.installed .bench/airbyte/.installed  ## compare the tap with a floor and three peers (half an hour)
 	@$(RUN) bench
+
+focus: .focus/.installed $(INSTALLED) .dbt/.installed  ## build the FOCUS table from the simulator, and validate it (two minutes)
+	@PYTHONUTF8=1 $(RUN) focus
 
 test: $(INSTALLED)  ## run the tests, without the long ones (five minutes on two cores)
 	$(TEST) -m "not long"
@@ -69,8 +78,8 @@ wheel:  ## build the wheel, and try it in a clean environment
 	cd build/wheel && venv/bin/python -c "import json; assert json.load(open('catalog.json'))['streams']"
 
 clean:  ## remove the environment, the demo's data and all caches
-	rm -rf $(VENV) .bench .coverage* .dbt .demo .meltano .targets .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist transform/target transform/logs
-	find tap_claude simulator tests demo bench chaos transform -name __pycache__ -exec rm -rf {} +
+	rm -rf $(VENV) .bench .coverage* .dbt .demo .focus .meltano .targets .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist transform/target transform/logs
+	find tap_claude simulator tests demo bench chaos focus transform -name __pycache__ -exec rm -rf {} +
 
 constraints:  ## pin the newest versions that pyproject.toml allows, for every Python
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && \
@@ -95,6 +104,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@.dbt/bin/pip install --quiet --requirement $<
 	@touch $@
 
+# FOCUS' validator, in an environment of its own.
+.focus/.installed: transform/requirements-focus.txt
+	@$(if $(PYTHON_312),,$(error $(NO_PYTHON_312)))
+	@echo "Building .focus (about a minute, only once) ..."
+	@$(PYTHON_312) -m venv --clear .focus
+	@.focus/bin/pip install --quiet --requirement $<
+	@touch $@
+
 # The peers of the benchmark, each in an environment of its own.
 .bench/%/.installed: bench/requirements-%.txt
 	@echo "Building .bench/$* ..."
@@ -102,4 +119,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@.bench/$*/bin/pip install --quiet --requirement $<
 	@touch $@
 
-.PHONY: help bench demo test test-fast test-all snapshot chaos fuzz mutations lint docs wheel clean constraints
+.PHONY: help bench demo focus test test-fast test-all snapshot chaos fuzz mutations lint docs wheel clean constraints

@@ -35,9 +35,11 @@ EXCEPTIONS: Mapping[str, str] = {
 }
 """Rules that may fail, with the reason. At most two."""
 
-_TOTALS = re.compile(r"^Total: (\d+) \| Pass: (\d+) \| Fail: (\d+) \| Skipped: (\d+)$", re.M)
-_RULE = re.compile(r"^\S+ ([\w-]+): (PASS|FAIL|SKIPPED)\b(.*)$", re.M)
-_FAILURE = re.compile(r"^- ([\w-]+): (.*)$", re.M)
+_TOTALS = re.compile(
+    r"^Total: (\d+) \| Pass: (\d+) \| Fail: (\d+) \| Skipped: (\d+)$", re.MULTILINE
+)
+_RULE = re.compile(r"^\S+ ([\w-]+): (PASS|FAIL|SKIPPED)\b(.*)$", re.MULTILINE)
+_FAILURE = re.compile(r"^- ([\w-]+): (.*)$", re.MULTILINE)
 
 
 class ValidatorError(Exception):

@@ -72,10 +72,49 @@ cast(
 {%- endmacro %}
 
 
-{# A hash of columns; null is not the empty text. #}
-{% macro claude_focus_key(columns) -%}
+{# What distinguishes a charge, with types. `line` is the text of a line without a type of cost. #}
+{% macro claude_focus_grain() %}
+{% set grain = {} %}
+{% for column in [
+    'organization_type', 'organization_id', 'starting_at', 'ending_at', 'actor_type', 'actor_id',
+    'api_key_id', 'workspace_id', 'product', 'model', 'service_tier', 'context_window',
+    'inference_geo', 'speed', 'cost_type', 'token_type', 'line',
+] %}
+{% do grain.update({column: 'timestamp' if column in ('starting_at', 'ending_at') else 'text'}) %}
+{% endfor %}
+{% do return(grain) %}
+{% endmacro %}
+
+
+{# The columns of a part of the charges: those that are given, as a map from name to expression, and
+   nulls for the others. #}
+{% macro claude_focus_columns(given) -%}
+{%- set measures = {
+    'amount_usd': 'money', 'list_amount_usd': 'money', 'quantity': 'bigint', 'is_complete': 'boolean',
+} -%}
+{%- for column, type in dict(claude.claude_focus_grain(), **measures).items() %}
+{{ given[column] if column in given else claude.claude_null(type) }} as {{ column }}{{ '' if loop.last else ',' }}
+{%- endfor %}
+{%- endmacro %}
+
+
+{# How much a row of a usage report has of a meter. #}
+{% macro claude_focus_quantity(code_execution_runs=none) -%}
+case meters.counter
+    {%- for meter in claude.claude_focus_meters() if meter.cost_type in ('tokens', 'web_search') %}
+    when '{{ meter.counter }}' then {{ meter.counter }}
+    {%- endfor %}
+    {%- if code_execution_runs %}
+    when 'code_execution_runs' then {{ code_execution_runs }}
+    {%- endif %}
+end
+{%- endmacro %}
+
+
+{# A hash of the columns of the grain; null is not the empty text. #}
+{% macro claude_focus_key() -%}
 {%- set parts = [] -%}
-{%- for column in columns -%}
+{%- for column in claude.claude_focus_grain() -%}
     {%- do parts.append("coalesce(cast(" ~ column ~ " as " ~ claude.claude_type('text') ~ "), '(null)')") -%}
 {%- endfor -%}
 {{ dbt.hash(parts | join(" || '|' || ")) }}

@@ -1,23 +1,34 @@
-{#- One row per charge: what the API reports of its cost and of its quantity, brought together by a
-    sum over the columns that distinguish charges, so that nothing is lost or counted twice. -#}
+{#- One row per charge. Cost and quantities come from different reports. A sum over all columns that
+    distinguish charges brings them together, so that nothing is lost or counted twice. -#}
 {%- set by_tier = var('claude_focus_by_tier') -%}
 {%- set cost = ref('stg_claude__cost_by_tier') if by_tier else ref('stg_claude__analytics_cost') -%}
-{%- set usage = ref('stg_claude__usage_by_tier') if by_tier else ref('stg_claude__analytics_usage') -%}
-{%- set report = ref('stg_claude__cost_report') -%}
-{%- set messages = ref('stg_claude__messages_usage') -%}
-{%- set organization = ['organization_type', 'organization_id'] -%}
-{%- set dimensions = [
-    'actor_type', 'actor_user_id', 'actor_service_account_id', 'actor_api_key_id', 'actor_subject',
-    'product', 'model', 'workspace_id', 'api_key_id',
-    'service_tier', 'context_window', 'inference_geo', 'speed',
+{%- set used = ref('stg_claude__usage_by_tier') if by_tier else ref('stg_claude__analytics_usage') -%}
+{%- set grain = claude.claude_focus_grain() | list | join(', ') -%}
+{%- set own = {} -%}
+{%- for column in [
+    'starting_at', 'ending_at', 'actor_type', 'api_key_id', 'workspace_id', 'product', 'model',
+    'service_tier', 'context_window', 'inference_geo', 'speed', 'is_complete',
 ] -%}
-{%- set grain = organization + ['starting_at', 'ending_at'] + dimensions + ['cost_type', 'token_type', 'line'] -%}
-{%- set names = ['organization_label', 'actor_name', 'actor_email_address'] -%}
+    {%- do own.update({column: column}) -%}
+{%- endfor -%}
+{%- do own.update({
+    'organization_type': 'facts.organization_type',
+    'organization_id': 'facts.organization_id',
+    'actor_id': claude.claude_actor_id(),
+}) -%}
+{%- set metered = {'cost_type': 'meters.cost_type', 'token_type': 'meters.token_type'} -%}
+{%- set midnight = dbt.date_trunc('day', 'starting_at') -%}
+{%- set of_report = {
+    'organization_type': own.organization_type,
+    'organization_id': own.organization_id,
+    'workspace_id': 'workspace_id',
+    'is_complete': 'is_complete',
+} -%}
 with meters as (
     {{ claude.claude_focus_meter_rows() | indent(4) }}
 ),
 
-{# For these days analytics_cost is the usage on the bill. For all others cost_report is. -#}
+{# On these days the usage is that of analytics_cost, on all others that of cost_report. -#}
 analytics_days as (
     select
         organization_type,
@@ -34,145 +45,102 @@ report_days as (
         organization_id,
         cast(min(starting_at) as date) as first_day,
         cast(max(starting_at) as date) as last_day
-    from {{ report }}
+    from {{ ref('stg_claude__cost_report') }}
     group by organization_type, organization_id
 ),
 
 analytics_charges as (
     select
-        {%- for column in organization + ['starting_at', 'ending_at'] + dimensions + names + ['cost_type', 'token_type'] %}
-        {{ column }},
-        {%- endfor %}
-        {{ claude.claude_null('text') }} as line,
-        amount_usd,
-        list_amount_usd,
-        {{ claude.claude_null('bigint') }} as quantity,
-        case when amount_usd is null or list_amount_usd is null then 1 else 0 end as without_usd,
-        is_complete
-    from {{ cost }}
+        {{ claude.claude_focus_columns(dict(
+            own, cost_type='cost_type', token_type='token_type',
+            amount_usd='amount_usd', list_amount_usd='list_amount_usd'
+        )) | indent(8) }}
+    from {{ cost }} as facts
 ),
 
 analytics_quantities as (
     select
-        {%- for column in organization %}
-        usage.{{ column }},
-        {%- endfor %}
-        {%- for column in ['starting_at', 'ending_at'] + dimensions + names %}
-        {{ column }},
-        {%- endfor %}
-        meters.cost_type,
-        meters.token_type,
-        {{ claude.claude_null('text') }} as line,
-        {{ claude.claude_null('money') }} as amount_usd,
-        {{ claude.claude_null('money') }} as list_amount_usd,
-        case meters.counter
-            {%- for meter in claude.claude_focus_meters() if meter.cost_type in ('tokens', 'web_search') %}
-            when '{{ meter.counter }}' then {{ meter.counter }}
-            {%- endfor %}
-            {# The API reports runs as requests without a product, a model and tokens. -#}
-            when 'code_execution_runs' then
-                case when product is null and model is null and total_tokens = 0 then requests end
-        end as quantity,
-        0 as without_usd,
-        is_complete
-    from {{ usage }} as usage
+        {# The API counts runs as requests without a product, a model and tokens. -#}
+        {{ claude.claude_focus_columns(dict(
+            own, quantity=claude.claude_focus_quantity(
+                'case when product is null and model is null and total_tokens = 0 then requests end'
+            ), **metered
+        )) | indent(8) }}
+    from {{ used }} as facts
     inner join analytics_days
-        on usage.organization_type = analytics_days.organization_type
-        and usage.organization_id = analytics_days.organization_id
-        and cast(usage.starting_at as date) between analytics_days.first_day and analytics_days.last_day
+        on facts.organization_type = analytics_days.organization_type
+        and facts.organization_id = analytics_days.organization_id
+        and cast(starting_at as date) between first_day and last_day
     cross join meters
 ),
 
 report_charges as (
     select
-        {%- for column in organization %}
-        report.{{ column }},
-        {%- endfor %}
-        starting_at,
-        ending_at,
-        {%- for column in dimensions + names %}
-        {{ column if column in ('model', 'workspace_id', 'service_tier', 'context_window', 'organization_label') else claude.claude_null('text') }} as {{ column }},
-        {%- endfor %}
-        cost_type,
-        token_type,
-        case when cost_type is null then description end as line,
-        amount_usd,
-        amount_usd as list_amount_usd,
-        {{ claude.claude_null('bigint') }} as quantity,
-        case when amount_usd is null then 1 else 0 end as without_usd,
-        is_complete
-    from {{ report }} as report
+        {{ claude.claude_focus_columns(dict(
+            of_report, starting_at='starting_at', ending_at='ending_at', model='model',
+            service_tier='service_tier', context_window='context_window',
+            cost_type='cost_type', token_type='token_type',
+            line="case when cost_type is null then coalesce(description, 'Credit') end",
+            amount_usd='amount_usd', list_amount_usd='amount_usd'
+        )) | indent(8) }}
+    from {{ ref('stg_claude__cost_report') }} as facts
     left join analytics_days
-        on report.organization_type = analytics_days.organization_type
-        and report.organization_id = analytics_days.organization_id
+        on facts.organization_type = analytics_days.organization_type
+        and facts.organization_id = analytics_days.organization_id
     where cost_type is null
-        or analytics_days.first_day is null
-        or cast(starting_at as date) not between analytics_days.first_day and analytics_days.last_day
+        or first_day is null
+        or cast(starting_at as date) not between first_day and last_day
 ),
 
 report_quantities as (
     select
-        {%- for column in organization %}
-        messages.{{ column }},
-        {%- endfor %}
-        {# Lines of cost_report are always days. -#}
-        cast({{ dbt.date_trunc('day', 'starting_at') }} as {{ claude.claude_type('timestamp') }}) as starting_at,
-        cast({{ dbt.dateadd('day', 1, dbt.date_trunc('day', 'starting_at')) }} as {{ claude.claude_type('timestamp') }}) as ending_at,
-        {%- for column in dimensions + names %}
-        {# Only lines about tokens name these. -#}
-        {{
-            'case when meters.cost_type = \'tokens\' then ' ~ column ~ ' end' if column in ('model', 'service_tier', 'context_window')
-            else column if column in ('workspace_id', 'organization_label')
-            else claude.claude_null('text')
-        }} as {{ column }},
-        {%- endfor %}
-        meters.cost_type,
-        meters.token_type,
-        {{ claude.claude_null('text') }} as line,
-        {{ claude.claude_null('money') }} as amount_usd,
-        {{ claude.claude_null('money') }} as list_amount_usd,
-        case meters.counter
-            {%- for meter in claude.claude_focus_meters() if meter.cost_type in ('tokens', 'web_search') %}
-            when '{{ meter.counter }}' then {{ meter.counter }}
-            {%- endfor %}
-        end as quantity,
-        0 as without_usd,
-        is_complete
-    from {{ messages }} as messages
+        {# Buckets of cost_report are days, and only its lines about tokens name a model. -#}
+        {{ claude.claude_focus_columns(dict(
+            of_report,
+            starting_at='cast(' ~ midnight ~ ' as ' ~ claude.claude_type('timestamp') ~ ')',
+            ending_at='cast(' ~ dbt.dateadd('day', 1, midnight) ~ ' as ' ~ claude.claude_type('timestamp') ~ ')',
+            model="case when meters.cost_type = 'tokens' then model end",
+            service_tier="case when meters.cost_type = 'tokens' then service_tier end",
+            context_window="case when meters.cost_type = 'tokens' then context_window end",
+            quantity=claude.claude_focus_quantity(), **metered
+        )) | indent(8) }}
+    from {{ ref('stg_claude__messages_usage') }} as facts
     inner join report_days
-        on messages.organization_type = report_days.organization_type
-        and messages.organization_id = report_days.organization_id
-        and cast(messages.starting_at as date) between report_days.first_day and report_days.last_day
+        on facts.organization_type = report_days.organization_type
+        and facts.organization_id = report_days.organization_id
+        and cast(starting_at as date) between report_days.first_day and report_days.last_day
     left join analytics_days
-        on messages.organization_type = analytics_days.organization_type
-        and messages.organization_id = analytics_days.organization_id
+        on facts.organization_type = analytics_days.organization_type
+        and facts.organization_id = analytics_days.organization_id
     cross join meters
     where analytics_days.first_day is null
         or cast(starting_at as date) not between analytics_days.first_day and analytics_days.last_day
 ),
 
 parts as (
-    select * from analytics_charges
+    select parts.*, case when amount_usd is null or list_amount_usd is null then 1 else 0 end as without_usd
+    from (
+        select * from analytics_charges
+        union all
+        select * from report_charges
+    ) as parts
     union all
-    select * from analytics_quantities where quantity > 0
-    union all
-    select * from report_charges
-    union all
-    select * from report_quantities where quantity > 0
+    select parts.*, 0 as without_usd
+    from (
+        select * from analytics_quantities
+        union all
+        select * from report_quantities
+    ) as parts
+    where quantity > 0
 )
 
 select
-    {{ claude.claude_focus_key(grain) }} as charge_id,
-    {%- for column in grain %}
-    {{ column }},
-    {%- endfor %}
-    {%- for column in names %}
-    max({{ column }}) as {{ column }},
-    {%- endfor %}
-    {# Null, which a test reports, if a line of the bill is not in USD. -#}
-    case when sum(without_usd) = 0 then cast(coalesce(sum(amount_usd), 0) as {{ claude.claude_type('money') }}) end as amount_usd,
-    case when sum(without_usd) = 0 then cast(coalesce(sum(list_amount_usd), 0) as {{ claude.claude_type('money') }}) end as list_amount_usd,
-    cast(sum(quantity) as {{ claude.claude_type('bigint') }}) as quantity,
-    min(case when is_complete then 1 else 0 end) = 1 as is_complete
+    {{ claude.claude_focus_key() }} as charge_id,
+    {{ grain }},
+    {# Null if the cost is not in USD. A test reports it. -#}
+    case when sum(without_usd) = 0 then {{ claude.claude_sum('coalesce(amount_usd, 0)', 'money') }} end as amount_usd,
+    case when sum(without_usd) = 0 then {{ claude.claude_sum('coalesce(list_amount_usd, 0)', 'money') }} end as list_amount_usd,
+    {{ claude.claude_sum('quantity', 'bigint') }} as quantity,
+    {{ claude.claude_all('is_complete') }} as is_complete
 from parts
-group by {{ grain | join(', ') }}
+group by {{ grain }}

@@ -6,9 +6,8 @@ with meters as (
 charges as (
     select
         charges.*,
-        coalesce(actor_user_id, actor_service_account_id, actor_api_key_id, actor_subject) as actor_id,
         case
-            when charges.cost_type is not null then 'Usage'
+            when line is null then 'Usage'
             when amount_usd <= 0 then 'Credit'
             else 'Adjustment'
         end as category,
@@ -17,7 +16,7 @@ charges as (
         coalesce(meters.meter, charges.token_type, charges.cost_type) as meter,
         {# Without a quantity from the API, a charge counts as one. -#}
         case
-            when charges.cost_type is null then null
+            when line is not null then null
             when quantity > 0 and meters.unit is not null then quantity
             else 1
         end as units,
@@ -33,12 +32,12 @@ charges as (
 named as (
     select
         charges.*,
-        coalesce(organization.name, charges.organization_label, charges.organization_id) as organization_name,
+        coalesce(organizations.organization_name, charges.organization_id) as organization_name,
         coalesce(workspaces.name, charges.workspace_id) as workspace_name,
         workspaces.tags as workspace_tags,
         api_keys.name as api_key_name,
-        coalesce(users.name, service_accounts.name, own_keys.name, charges.actor_name) as current_actor_name,
-        coalesce(users.email, charges.actor_email_address) as current_actor_email,
+        actors.actor_name,
+        actors.actor_email_address,
         coalesce(model, cost_type) || '/' || coalesce(token_type, cost_type) as sku_id,
         {{ claude.claude_unit_price('amount_usd', 'size', 'units') }} as unit_price,
         {{ claude.claude_unit_price('list_amount_usd', 'size', 'units') }} as list_unit_price,
@@ -53,24 +52,22 @@ named as (
             as {{ claude.claude_type('ratio') }}
         ) as pricing_quantity
     from charges
-    left join {{ ref('stg_claude__organization') }} as organization
-        on charges.organization_id = organization.organization_id
-        and charges.organization_type = organization.organization_type
-    left join {{ ref('stg_claude__workspaces') }} as workspaces
-        on charges.organization_id = workspaces.organization_id
-        and charges.workspace_id = workspaces.id
+    left join {{ ref('int_claude__organizations') }} as organizations
+        on charges.organization_type = organizations.organization_type
+        and charges.organization_id = organizations.organization_id
+    left join {{ ref('int_claude__actors') }} as actors
+        on charges.organization_type = actors.organization_type
+        and charges.organization_id = actors.organization_id
+        and charges.actor_type = actors.actor_type
+        and charges.actor_id = actors.actor_id
     left join {{ ref('stg_claude__api_keys') }} as api_keys
-        on charges.organization_id = api_keys.organization_id
+        on charges.organization_type = api_keys.organization_type
+        and charges.organization_id = api_keys.organization_id
         and charges.api_key_id = api_keys.id
-    left join {{ ref('stg_claude__api_keys') }} as own_keys
-        on charges.organization_id = own_keys.organization_id
-        and charges.actor_api_key_id = own_keys.id
-    left join {{ ref('stg_claude__users') }} as users
-        on charges.organization_id = users.organization_id
-        and charges.actor_user_id = users.id
-    left join {{ ref('stg_claude__service_accounts') }} as service_accounts
-        on charges.organization_id = service_accounts.organization_id
-        and charges.actor_service_account_id = service_accounts.id
+    left join {{ ref('stg_claude__workspaces') }} as workspaces
+        on charges.organization_type = workspaces.organization_type
+        and charges.organization_id = workspaces.organization_id
+        and charges.workspace_id = workspaces.id
 )
 
 select
@@ -92,7 +89,7 @@ select
     ending_at as {{ q('ChargePeriodEnd') }},
     category as {{ q('ChargeCategory') }},
     {{ claude.claude_null('text') }} as {{ q('ChargeClass') }},
-    case when category = 'Usage' then coalesce(model || ' ', '') || meter else coalesce(line, 'Credit') end as {{ q('ChargeDescription') }},
+    case when category = 'Usage' then coalesce(model || ' ', '') || meter else line end as {{ q('ChargeDescription') }},
     case when category = 'Usage' then 'Usage-Based' else 'One-Time' end as {{ q('ChargeFrequency') }},
     consumed_quantity as {{ q('ConsumedQuantity') }},
     case when category = 'Usage' then unit end as {{ q('ConsumedUnit') }},
@@ -154,8 +151,8 @@ select
     speed as {{ q('x_Speed') }},
     actor_type as {{ q('x_ActorType') }},
     actor_id as {{ q('x_ActorId') }},
-    current_actor_name as {{ q('x_ActorName') }},
-    current_actor_email as {{ q('x_ActorEmail') }},
+    actor_name as {{ q('x_ActorName') }},
+    actor_email_address as {{ q('x_ActorEmail') }},
     api_key_id as {{ q('x_ApiKeyId') }},
     api_key_name as {{ q('x_ApiKeyName') }}
 from named
