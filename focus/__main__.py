@@ -70,10 +70,12 @@ def run(directory: Path) -> int:
         with psycopg.connect(server.dsn) as database:
             billed, rows = database.execute(
                 f'select sum("BilledCost"), count(*) from {SCHEMA}.claude_focus'.encode()
-            ).fetchone() or (None, 0)
+            ).fetchone() or (Decimal(), 0)
             data = export(database, directory)
         expected = bill(simulator, first_day)
-    print(f"BilledCost of {rows:,} rows: {billed:f} USD; in the simulator: {expected:f} USD.")
+    print(
+        f"BilledCost of {rows:,} rows: {billed.normalize():f} USD; in the simulator: {expected:f} USD."
+    )
     print("focus-validator ...", flush=True)
     results = validate(ENVIRONMENT, data)
     print(*summary(results), sep="\n")
