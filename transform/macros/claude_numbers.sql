@@ -57,3 +57,49 @@ end
     'web_search_requests', 'requests',
 ]) %}
 {% endmacro %}
+
+
+{# The values of a column as one text, in their order. #}
+{% macro claude_list(column) -%}
+{{ adapter.dispatch('claude_list', 'claude')(column) }}
+{%- endmacro %}
+
+{% macro default__claude_list(column) -%}
+string_agg({{ column }}, ', ' order by {{ column }})
+{%- endmacro %}
+
+{% macro postgres__claude_list(column) -%}
+string_agg({{ column }}, ', ' order by {{ column }} collate "C")
+{%- endmacro %}
+
+{% macro snowflake__claude_list(column) -%}
+listagg({{ column }}, ', ') within group (order by {{ column }})
+{%- endmacro %}
+
+{% macro databricks__claude_list(column) -%}
+array_join(array_sort(collect_list({{ column }})), ', ')
+{%- endmacro %}
+
+
+{# The exact median of a column per group, and the number of rows of the group: `weeks`. Databases
+   have it as a double, or not as an aggregate. #}
+{% macro claude_medians(relation, groups, column, name) %}
+select
+    {{ groups | join(', ') }}, weeks,
+    cast(sum({{ column }} * times) * 0.5 as {{ claude.claude_type('money') }}) as {{ name }}
+from (
+    select
+        middle.*,
+        case when 2 * place = weeks + 1 then 2 else 1 end as times
+    from (
+        select
+            {{ groups | join(', ') }}, {{ column }},
+            row_number() over (partition by {{ groups | join(', ') }} order by {{ column }})
+                as place,
+            count(*) over (partition by {{ groups | join(', ') }}) as weeks
+        from {{ relation }}
+    ) as middle
+    where 2 * place between weeks and weeks + 2
+) as halves
+group by {{ groups | join(', ') }}, weeks
+{% endmacro %}
