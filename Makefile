@@ -28,6 +28,9 @@ demo: $(INSTALLED)  ## simulator -> tap -> PostgreSQL, and a summary of the load
 bench: $(INSTALLED) .bench/dlt/.installed .bench/airbyte/.installed  ## compare the tap with a floor and three peers (half an hour)
 	@$(RUN) bench
 
+bench-marts: $(INSTALLED) .dbt/.installed  ## measure dbt on a year of 2,000 and of 20,000 rows a day (an hour)
+	@$(RUN) bench.marts
+
 focus: .focus/.installed $(INSTALLED) .dbt/.installed  ## build the FOCUS table from the simulator, and validate it (two minutes)
 	@PYTHONUTF8=1 $(RUN) focus
 
@@ -119,4 +122,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@.bench/$*/bin/pip install --quiet --requirement $<
 	@touch $@
 
-.PHONY: help bench demo focus test test-fast test-all snapshot chaos fuzz mutations lint docs wheel clean constraints
+.PHONY: help bench bench-marts demo focus test test-fast test-all snapshot chaos fuzz mutations lint docs wheel clean constraints

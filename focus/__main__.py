@@ -73,9 +73,8 @@ def run(directory: Path) -> int:
             ).fetchone() or (Decimal(), 0)
             data = export(database, directory)
         expected = bill(simulator, first_day)
-    print(
-        f"BilledCost of {rows:,} rows: {billed.normalize():f} USD; in the simulator: {expected:f} USD."
-    )
+    print(f"BilledCost of {rows:,} rows: {billed.normalize():f} USD;", end=" ")
+    print(f"in the simulator: {expected.normalize():f} USD.")
     print("focus-validator ...", flush=True)
     results = validate(ENVIRONMENT, data)
     print(*summary(results), sep="\n")
