@@ -1,0 +1,93 @@
+"""dbt on the package in transform/, in the environment that the Makefile builds for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from demo.meltano import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+PACKAGE = ROOT / "transform"
+BIN = ROOT / ".dbt" / "bin"
+MARTS = (
+    "claude_anomalies",
+    "claude_api_keys",
+    "claude_budgets",
+    "claude_code_people",
+    "claude_cost",
+    "claude_daily",
+    "claude_forecast",
+    "claude_models",
+    "claude_people",
+    "claude_reconciliation",
+    "claude_teams",
+    "claude_usage",
+    "claude_workspaces",
+)
+
+
+def install() -> None:
+    """Build the environment of dbt, if it is not there or not up to date."""
+    with FileLock(ROOT / ".dbt.lock"):
+        subprocess.run(["make", "--silent", ".dbt/.installed"], cwd=ROOT, check=True)
+
+
+@dataclass
+class Dbt:
+    """Runs dbt with the profiles of the package. What it writes goes to a folder."""
+
+    folder: Path
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    """Variables of all runs: with others, dbt reads the whole package again."""
+
+    def run(self, *command: str, target: str, package: Path = PACKAGE, **env: str) -> str:
+        """Run a command of dbt; return what it printed."""
+        done = self.attempt(*command, target=target, package=package, **env)
+        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+        return done.stdout
+
+    def attempt(
+        self, *command: str, target: str, package: Path = PACKAGE, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command of dbt that may fail."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return subprocess.run(
+            [
+                str(BIN / "dbt"),
+                "--no-use-colors",
+                *command,
+                "--project-dir",
+                str(package),
+                "--profiles-dir",
+                str(PACKAGE),
+                "--target-path",
+                str(self.folder / target),
+                "--log-path",
+                str(self.folder / "logs"),
+                "--vars",
+                json.dumps(dict(self.variables)),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder,
+            env=_environment() | {"DBT_TARGET": target} | env,
+        )
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without anybody's settings of dbt."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("DBT_", "CLAUDE_DBT_", "COVERAGE_PROCESS"))
+    }
