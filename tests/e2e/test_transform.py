@@ -248,9 +248,7 @@ def load_postgres(customer: Customer, server: Server, database: str, folder: Pat
 
 
 def build(dbt: Dbt, server: Server, database: str, *command: str) -> None:
-    dbt.run(
-        *command, target="postgres", CLAUDE_DBT_HOST=server.host, CLAUDE_DBT_DBNAME=database
-    )
+    dbt.run(*command, target="postgres", CLAUDE_DBT_HOST=server.host, CLAUDE_DBT_DBNAME=database)
 
 
 def create_database(server: Server, name: str) -> None:
@@ -326,6 +324,29 @@ def test_each_mart_comes_to_what_has_happened(built: Built) -> None:
                 where {condition} and organization_type in {(*kinds, "")} group by 1
             """
             assert dict(database.execute(query).fetchall()) == expected, (name, mart, column)
+
+
+@pytest.mark.slow
+def test_the_focus_table_is_the_bill(built: Built) -> None:
+    """The bill of a Console organization has credits; reports of Claude Enterprise have none."""
+    expected = {}
+    for customer in built.customers:
+        for facts in customer.organizations:
+            found = truth(facts)
+            billed = found["cost" if facts.enterprise else "bill"]
+            expected[facts.organization.id] = (billed, found["list"], found["tokens"])
+    for name, database in built.databases.items():
+        query = """
+            select
+                "BillingAccountId",
+                sum("BilledCost"),
+                sum(case when "ChargeCategory" = 'Usage' then "ListCost" end),
+                sum(case when "ConsumedUnit" = 'Tokens' then "ConsumedQuantity" end)
+            from claude_marts.claude_focus
+            group by 1
+        """
+        found = {id_: tuple(sums) for id_, *sums in database.execute(query).fetchall()}
+        assert found == expected, name
 
 
 @pytest.mark.slow
