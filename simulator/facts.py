@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DAY = dt.timedelta(days=1)
+SATURDAY = 5
 SILENCE_DAYS = 45
 SILENCE_AFTER_DAYS = 60
 RESTATED_DAYS = 30
@@ -112,9 +113,11 @@ class Facts:
         breadth: int = 24,
         enterprise: bool = False,
         shared_people: bool = False,
+        weekends: float = 1,
     ) -> None:
-        """Create a history; ``breadth`` is the number of facts per weekday.
+        """Create a history; ``breadth`` is the number of facts per day.
 
+        On Saturdays and Sundays, the number of facts is multiplied by ``weekends``.
         With ``shared_people``, the people, workspaces and keys do not depend on the seed: two
         organizations with different seeds have the same ids, but different UUIDs and usage.
         """
@@ -124,6 +127,7 @@ class Facts:
         self.breadth = breadth
         self.enterprise = enterprise
         self.shared_people = shared_people
+        self.weekends = weekends
         self.revision = 0
         """Increasing it restates the last 30 days: values change, rows are added and removed."""
         self.organization = Organization(
@@ -164,7 +168,8 @@ class Facts:
         rng = random.Random(f"{self.seed}:{date}")
         # A separate random source, so that the data of the older reports do not change.
         more = random.Random(f"attribution:{self.seed}:{date}")
-        facts = [self._usage(rng, more, date) for _ in range(self.breadth)]
+        breadth = round(self.breadth * (self.weekends if date.weekday() >= SATURDAY else 1))
+        facts = [self._usage(rng, more, date) for _ in range(breadth)]
         facts += [self._other(rng, more, date) for _ in range(rng.randint(1, 3))]
         if revision:
             facts = self._restated(facts, date, revision)

@@ -53,7 +53,7 @@ cast(date_trunc('month', {{ day }}) as date)
 {%- endmacro %}
 
 {% macro bigquery__claude_month(day) -%}
-date_trunc({{ day }}, month)
+cast(date_trunc({{ day }}, month) as date)
 {%- endmacro %}
 
 
@@ -70,8 +70,9 @@ cast(extract(isodow from {{ day }}) as integer)
 dayofweekiso({{ day }})
 {%- endmacro %}
 
+{# BigQuery's own weeks start on Sunday. 1 January 2001 was a Monday. #}
 {% macro bigquery__claude_weekday(day) -%}
-mod(extract(dayofweek from {{ day }}) + 5, 7) + 1
+(mod(date_diff({{ day }}, date '2001-01-01', day), 7) + 1)
 {%- endmacro %}
 
 {% macro databricks__claude_weekday(day) -%}

@@ -1,4 +1,5 @@
-{# Types of the adapters. dbt.type_numeric() is not used: numeric(28, 6) would round money. #}
+{# Types of the adapters. dbt.type_numeric() is not used: numeric(28, 6) would round money. `ratio` is
+   for quotients, `cents` for squares of dollars. #}
 {% macro claude_type(name) -%}
 {{ adapter.dispatch('claude_type', 'claude')(name) }}
 {%- endmacro %}
@@ -7,7 +8,7 @@
 {{ {
     'text': 'varchar', 'json': 'varchar', 'bigint': 'bigint', 'boolean': 'boolean',
     'double': 'double precision', 'timestamp': 'timestamp', 'date': 'date',
-    'money': 'decimal(38, 18)', 'ratio': 'decimal(28, 6)',
+    'money': 'decimal(38, 18)', 'ratio': 'decimal(28, 6)', 'cents': 'decimal(18, 2)',
 }[name] }}
 {%- endmacro %}
 
@@ -20,7 +21,7 @@
 {{ {
     'text': 'string', 'json': 'string', 'bigint': 'int64', 'boolean': 'bool',
     'double': 'float64', 'timestamp': 'datetime', 'date': 'date',
-    'money': 'bignumeric', 'ratio': 'numeric',
+    'money': 'bignumeric', 'ratio': 'numeric', 'cents': 'numeric',
 }[name] }}
 {%- endmacro %}
 

@@ -26,7 +26,7 @@ history as (
     select
         spans.organization_type, spans.organization_id, spans.series_id,
         {{ claude.claude_weekday('series.day') }} as weekday,
-        cast(series.amount_usd as decimal(18, 2)) as dollars
+        cast(round(series.amount_usd, 2) as {{ claude.claude_type('cents') }}) as dollars
     from spans
     join {{ ref('int_claude__series') }} as series
         on spans.organization_type = series.organization_type

@@ -67,9 +67,12 @@ known as (
 ),
 
 ids as (
-    select organization_type, organization_id, person_id from known
-    union
-    select organization_type, organization_id, id from {{ ref('stg_claude__users') }}
+    select distinct organization_type, organization_id, person_id
+    from (
+        select organization_type, organization_id, person_id from known
+        union all
+        select organization_type, organization_id, id from {{ ref('stg_claude__users') }}
+    ) as known_or_member
 )
 
 select

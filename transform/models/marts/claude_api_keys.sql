@@ -3,9 +3,12 @@ with totals as (
 ),
 
 ids as (
-    select organization_type, organization_id, id from totals
-    union
-    select organization_type, organization_id, id from {{ ref('stg_claude__api_keys') }}
+    select distinct organization_type, organization_id, id
+    from (
+        select organization_type, organization_id, id from totals
+        union all
+        select organization_type, organization_id, id from {{ ref('stg_claude__api_keys') }}
+    ) as used_or_listed
 ),
 
 keys as (

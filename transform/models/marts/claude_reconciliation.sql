@@ -18,9 +18,12 @@ bill as (
 ),
 
 days as (
-    select organization_type, organization_id, day from analytics
-    union
-    select organization_type, organization_id, day from bill
+    select distinct organization_type, organization_id, day
+    from (
+        select organization_type, organization_id, day from analytics
+        union all
+        select organization_type, organization_id, day from bill
+    ) as either
 )
 
 select

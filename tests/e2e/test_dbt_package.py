@@ -1,0 +1,207 @@
+"""The dbt package as its users meet it: one credential, other warehouses, a project of their own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+
+from demo.meltano import ROOT
+from tests.e2e.dbt import BIN, MARTS, PACKAGE, Dbt, install
+from tests.e2e.raw_tables import load
+from tests.e2e.test_transform import (
+    build,
+    connect,
+    create_database,
+    load_postgres,
+    make_customer,
+    messages,
+    rows,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from demo.postgres import Server
+    from tests.e2e.test_transform import Customer
+
+# What stands in the way of a connection: nothing of it is used.
+OFFLINE = {"BIGQUERY_METHOD": "oauth-secrets"}
+# Marts that one kind of organization leaves empty.
+ENTERPRISE_ONLY = {"claude_teams"}
+CONSOLE_ONLY = {"claude_api_keys", "claude_workspaces", "claude_reconciliation"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    install()
+    return tmp_path_factory.mktemp("package")
+
+
+@pytest.fixture(scope="module")
+def dbt(folder: Path) -> Dbt:
+    return Dbt(folder / "dbt", {"claude_schema": "claude_a"})
+
+
+@pytest.fixture(scope="module")
+def customers(folder: Path) -> dict[str, Customer]:
+    """One with both credentials, and one with each of them, in the schema claude_a."""
+    made = {
+        name: make_customer(number, folder)
+        for number, name in enumerate(("both", "console", "enterprise"))
+    }
+    for customer in made.values():
+        customer.schema = "claude_a"
+    return made
+
+
+def load_duckdb(customer: Customer, path: Path) -> None:
+    with duckdb.connect(str(path)) as database:
+        for run in customer.runs:
+            load(database, customer.schema, messages(run))
+
+
+@pytest.fixture(scope="module")
+def both(customers: dict[str, Customer], folder: Path, dbt: Dbt) -> Path:
+    """Return the database of the customer with both credentials, with its marts."""
+    path = folder / "both.duckdb"
+    load_duckdb(customers["both"], path)
+    dbt.run("run", target="duckdb", CLAUDE_DBT_PATH=str(path))
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["console", "enterprise"])
+def test_one_credential_is_enough(
+    kind: str, customers: dict[str, Customer], server: Server, folder: Path, dbt: Dbt
+) -> None:
+    customer, name = customers[kind], f"only_{kind}"
+    path = folder / f"{name}.duckdb"
+    load_duckdb(customer, path)
+    dbt.run("build", target="duckdb", CLAUDE_DBT_PATH=str(path))
+    create_database(server, name)
+    load_postgres(customer, server, name, folder)
+    build(dbt, server, name, "run")
+    with duckdb.connect(str(path), read_only=True) as replaced, connect(server, name) as postgres:
+        found = {mart: rows(replaced, mart) for mart in MARTS}
+        assert {mart: rows(postgres, mart) for mart in MARTS} == found
+    empty = {mart for mart in MARTS if len(found[mart]) == 1} - {"claude_anomalies"}
+    # Without limits of the API, and without budgets, a Console organization has none.
+    assert empty == (CONSOLE_ONLY if kind == "enterprise" else {*ENTERPRISE_ONLY, "claude_budgets"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dialect", ["snowflake", "bigquery"])
+def test_the_compiled_sql_of_other_warehouses_gives_the_same_rows(
+    dialect: str, both: Path, tmp_path: Path
+) -> None:
+    """It is compiled without a connection, and run in DuckDB as SQLGlot translates it."""
+    path = tmp_path / "other.duckdb"
+    shutil.copy(both, path)
+    with duckdb.connect(str(path)) as database:
+        tables = [
+            name
+            for (name,) in database.execute(
+                "select table_name from information_schema.tables where table_schema = 'claude_a'"
+            ).fetchall()
+        ]
+        variables = {"claude_schema": "claude_a", "claude_tables": tables}
+        Dbt(tmp_path, variables).run(
+            *("compile", "--no-introspect", "--no-populate-cache"),
+            target=dialect,
+            CLAUDE_DBT_SCHEMA="other_marts",
+            SNOWFLAKE_DATABASE="other",
+            BIGQUERY_PROJECT="other",
+            **OFFLINE,
+        )
+        transpile = [str(ROOT / "tests" / "e2e" / "transpile.py"), str(tmp_path / dialect), dialect]
+        printed = subprocess.run(
+            [str(BIN / "python"), *transpile], capture_output=True, text=True, check=True
+        ).stdout
+        database.execute("set timezone = 'UTC'")
+        database.execute("create schema other_marts")
+        for model in json.loads(printed):
+            name = f"{model['schema']}.{model['name']}"
+            database.execute(f"create {model['materialized']} {name} as {model['sql']}")
+        for mart in MARTS:
+            assert rows(database, mart, "other_marts") == rows(database, mart), mart
+
+
+@pytest.mark.slow
+def test_every_column_of_a_mart_is_described(both: Path, dbt: Dbt) -> None:
+    manifest = json.loads((dbt.folder / "duckdb" / "manifest.json").read_text())
+    with duckdb.connect(str(both), read_only=True) as database:
+        for mart in MARTS:
+            node = manifest["nodes"][f"model.claude.{mart}"]
+            described = [name for name, column in node["columns"].items() if column["description"]]
+            assert node["description"], mart
+            assert described == list(rows(database, mart)[0]), mart
+
+
+@pytest.mark.slow
+def test_dbt_says_how_fresh_the_tables_are(both: Path, dbt: Dbt) -> None:
+    fresh = dbt.run("source", "freshness", target="duckdb", CLAUDE_DBT_PATH=str(both))
+    assert "PASS freshness of claude.report_buckets" in fresh
+    with duckdb.connect(str(both)) as database:
+        database.execute("create schema stale")
+        database.execute(
+            "create table stale.report_buckets as select * replace"
+            " ('2026-01-01T00:00:00Z' as extracted_at) from claude_a.report_buckets"
+        )
+    stale = Dbt(dbt.folder / "stale", {"claude_schema": "stale"}).attempt(
+        "source", "freshness", target="duckdb", CLAUDE_DBT_PATH=str(both)
+    )
+    assert stale.returncode == 1
+    assert "ERROR STALE freshness of claude.report_buckets" in stale.stdout
+
+
+PROJECT = """\
+name: somebody_else
+version: 1.0.0
+profile: claude
+models:
+  somebody_else: {+materialized: table}
+vars:
+  claude:
+    claude_schema: claude_a
+"""
+MODEL = """\
+select organization_name, day, amount_usd from {{ ref('claude_daily') }}
+"""
+
+
+@pytest.mark.slow
+def test_a_project_of_somebody_else_takes_the_package_by_git(both: Path, tmp_path: Path) -> None:
+    """As docs/marts.md says, with a clone in place of the address."""
+    page = (ROOT / "docs" / "marts.md").read_text()
+    packages = page.split("```yaml\n# packages.yml\n")[1].split("```")[0]
+    clone = tmp_path / "clone"
+    shutil.copytree(PACKAGE, clone / "transform", ignore=shutil.ignore_patterns("target", "logs"))
+    git = ("git", "-c", "user.name=test", "-c", "user.email=test@example.com")
+    for arguments in (
+        ("init", "--quiet", "--initial-branch=main"),
+        ("add", "--all"),
+        ("commit", "--quiet", "--message=package"),
+    ):
+        subprocess.run([*git, *arguments], cwd=clone, check=True)
+    project = tmp_path / "project"
+    (project / "models").mkdir(parents=True)
+    (project / "dbt_project.yml").write_text(PROJECT)
+    (project / "models" / "spend.sql").write_text(MODEL)
+    address = "https://github.com/tap-claude/tap-claude.git"
+    assert packages.count(address) == 1
+    (project / "packages.yml").write_text(packages.replace(address, clone.as_uri()))
+    dbt = Dbt(tmp_path / "dbt")
+    dbt.run("deps", target="duckdb", package=project)
+    path = tmp_path / "own.duckdb"
+    shutil.copy(both, path)
+    env: dict[str, Any] = {"CLAUDE_DBT_PATH": str(path), "CLAUDE_DBT_SCHEMA": "own"}
+    dbt.run("run", target="duckdb", package=project, **env)
+    with duckdb.connect(str(path), read_only=True) as database:
+        for mart in MARTS:
+            assert rows(database, mart, "own") == rows(database, mart), mart
+        assert len(rows(database, "spend", "own")) == len(rows(database, "claude_daily"))
