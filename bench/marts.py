@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 DBT = ROOT / ".dbt" / "bin" / "dbt"
 ROWS_PER_DAY = 2000
 SCHEMA = "claude_marts"
+MEMORY = "8GB"
+"""Limit of DuckDB, which otherwise takes most of the machine's memory, and writes less to disk."""
 SECONDS = 0.2
 """Between two looks at the memory."""
 
@@ -81,7 +83,16 @@ def engine(name: str, directory: Path) -> Iterator[Engine]:
     """Start an empty database."""
     if name == "duckdb":
         path = str(directory / "bench.duckdb")
-        environment = {"DBT_TARGET": "duckdb", "CLAUDE_DBT_PATH": path}
+        profile = {
+            "type": "duckdb",
+            "path": path,
+            "schema": SCHEMA,
+            "threads": 4,
+            "settings": {"memory_limit": MEMORY, "temp_directory": str(directory / "spilled")},
+        }
+        profiles = {"claude": {"target": "duckdb", "outputs": {"duckdb": profile}}}
+        (directory / "profiles.yml").write_text(json.dumps(profiles))
+        environment = {"DBT_PROFILES_DIR": str(directory)}
         yield Engine(lambda: duckdb.connect(path), DUCKDB, environment)
         return
     with postgres(directory / "postgres") as server:

@@ -38,6 +38,7 @@ class Mutation(NamedTuple):
 
     name: str
     module: str
+    """Module of the package, or a path of another file in the repository."""
     text: str
     """Source text, which occurs once in the module."""
     replacement: str
@@ -728,6 +729,35 @@ MUTATIONS = (
         "{self.requests:,.0f} requests",
         "tests/unit/test_progress.py -k the_line",
     ),
+    # -- FOCUS
+    Mutation(
+        "every failure of the validator is expected",
+        "focus/validator.py",
+        "in self.failed.items() if rule not in EXCEPTIONS",
+        "in self.failed.items() if False",
+        "tests/unit/test_focus.py -k failures_are_noticed",
+    ),
+    Mutation(
+        "the validator's totals are believed",
+        "focus/validator.py",
+        'or (counted["PASS"], counted["FAIL"], counted["SKIPPED"]) != (passed, failed, skipped)',
+        "",
+        "tests/unit/test_focus.py -k contradict_each_other",
+    ),
+    Mutation(
+        "a validator that checks nothing has passed",
+        "focus/validator.py",
+        "if not passed:",
+        "if False:",
+        "tests/unit/test_focus.py -k checks_nothing",
+    ),
+    Mutation(
+        "most rules of FOCUS are skipped",
+        "focus/validator.py",
+        """f"--applicability-criteria={','.join(CRITERIA)}",""",
+        "",
+        "tests/unit/test_focus.py -k runs_in_its_own_folder",
+    ),
 )
 
 
@@ -744,12 +774,13 @@ def copy_to(folder: Path) -> None:
 @contextlib.contextmanager
 def broken(mutation: Mutation, folder: Path) -> Iterator[None]:
     """Break the rule in a copy. Raises ``ValueError`` if the text does not occur exactly once."""
-    path = folder / PACKAGE / f"{mutation.module}.py"
+    is_path = "/" in mutation.module
+    path = folder / (mutation.module if is_path else f"{PACKAGE}/{mutation.module}.py")
     # Its time has a resolution of a second, so the compiled module could outlive its source.
     compiled = Path(importlib.util.cache_from_source(str(path)))
     source = path.read_text(encoding="utf-8")
     if (count := source.count(mutation.text)) != 1:
-        msg = f"the text occurs {count} times in {mutation.module}.py"
+        msg = f"the text occurs {count} times in {path.name}"
         raise ValueError(msg)
     try:
         path.write_text(source.replace(mutation.text, mutation.replacement), encoding="utf-8")

@@ -43,6 +43,8 @@ REPORTS = [
 ]
 CONSOLE_REPORTS = ["cost_report", "messages_usage", "workspaces", "organization"]
 
+PAGE = (ROOT / "docs" / "focus.md").read_text()
+
 Row = tuple[Any, ...]
 
 
@@ -194,6 +196,9 @@ def test_quantities_times_prices_are_costs_and_every_charge_has_a_key(loaded: Lo
     ((rows, keys, has_tags),) = loaded.rows(counts)
     assert rows == keys > 1000
     assert has_tags
+    # The statement of the page.
+    statement = PAGE.partition("```sql\n")[2].partition("```")[0]
+    assert sum(row[-1] for row in loaded.rows(statement)) == sum(loaded.sums("BilledCost").values())
     # The API does not count sessions.
     units: dict[str | None, str | None] = dict(
         loaded.rows('select distinct "x_CostType", "ConsumedUnit" from FOCUS')
