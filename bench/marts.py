@@ -88,7 +88,7 @@ def engine(name: str, directory: Path) -> Iterator[Engine]:
             "path": path,
             "schema": SCHEMA,
             "threads": 4,
-            "settings": {"memory_limit": MEMORY, "temp_directory": str(directory / "spilled")},
+            "settings": {"memory_limit": MEMORY},
         }
         profiles = {"claude": {"target": "duckdb", "outputs": {"duckdb": profile}}}
         (directory / "profiles.yml").write_text(json.dumps(profiles))

@@ -345,8 +345,8 @@ def test_the_focus_table_is_the_bill(built: Built) -> None:
             from claude_marts.claude_focus
             group by 1
         """
-        found = {id_: tuple(sums) for id_, *sums in database.execute(query).fetchall()}
-        assert found == expected, name
+        sums = {id_: tuple(of) for id_, *of in database.execute(query).fetchall()}
+        assert sums == expected, name
 
 
 @pytest.mark.slow
