@@ -4,6 +4,10 @@
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	if $$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
 	then echo $$python; break; fi; done)
+# dbt 1.11 does not run on every Python that the tap runs on.
+DBT_PYTHON ?= $(shell for python in python3.13 python3.12 python3.11; do \
+	if $$python -c 'import ensurepip' 2>/dev/null; then echo $$python; exit; fi; done; \
+	echo $(PYTHON))
 NO_PYTHON = Python 3.11 or newer, with its venv module, is needed; name one with PYTHON=/path/to/python
 # FOCUS' validator needs numpy 1.26, so exactly this Python; it may be one of pyenv that is not in use.
 PYTHON_312 ?= $(shell for python in python3.12 python3 \
@@ -22,7 +26,7 @@ PAGES = -P -I docs README.md docs/*.md
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-demo: $(INSTALLED)  ## simulator -> tap -> PostgreSQL, and a summary of the loaded data
+demo: $(INSTALLED)  ## simulator -> tap -> PostgreSQL -> dbt, and a summary of the marts
 	@PYTHONUTF8=1 $(RUN) demo
 
 bench: $(INSTALLED) .bench/dlt/.installed .bench/airbyte/.installed  ## compare the tap with a floor and three peers (half an hour)
@@ -34,17 +38,20 @@ bench-marts: $(INSTALLED) .dbt/.installed  ## measure dbt on a year of 2,000 and
 focus: .focus/.installed $(INSTALLED) .dbt/.installed  ## build the FOCUS table from the simulator, and validate it (two minutes)
 	@PYTHONUTF8=1 $(RUN) focus
 
-test: $(INSTALLED)  ## run the tests, without the long ones (five minutes on two cores)
+test: $(INSTALLED) .dbt/.installed  ## run the tests, without the long ones (five minutes on two cores)
 	$(TEST) -m "not long"
 
 test-fast: $(INSTALLED)  ## run the tests that are over in a minute and need no database
 	$(TEST) -m "not slow and not long" tests/unit tests/tap
 
-test-all: $(INSTALLED)  ## run all tests, and measure the coverage
+test-all: $(INSTALLED) .dbt/.installed  ## run all tests, and measure the coverage
 	$(TEST) --cov --cov-fail-under=97
 
 snapshot: $(INSTALLED)  ## renew the catalogue that the tests compare with
 	$(RUN) pytest -q tests/tap/test_catalog.py --snapshot
+
+examples: $(INSTALLED) .dbt/.installed  ## renew the results below the SQL of docs/
+	$(RUN) pytest -q tests/e2e/test_docs.py -k shows_the_result --snapshot
 
 chaos: $(INSTALLED)  ## run the tap against every fault of the simulator (ten minutes)
 	@PYTHONUTF8=1 $(RUN) chaos
@@ -67,8 +74,10 @@ lint: $(INSTALLED)  ## check style, format, types, dependencies, spelling, workf
 	$(RUN) check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(RUN) check_jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
 	$(RUN) cogapp --check $(PAGES)
+	$(RUN) transform.generate --check
 
-docs: $(INSTALLED)  ## generate the tables of the README and docs/
+docs: $(INSTALLED)  ## generate the tables of the README and docs/, and the lists of transform/
+	$(RUN) transform.generate
 	$(RUN) cogapp -r $(PAGES)
 
 wheel:  ## build the wheel, and try it in a clean environment
@@ -103,7 +112,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 # dbt, in an environment of its own.
 .dbt/.installed: transform/requirements.txt
 	@echo "Building .dbt (about a minute, only once) ..."
-	@$(PYTHON) -m venv --clear .dbt
+	@$(DBT_PYTHON) -m venv --clear .dbt
 	@.dbt/bin/pip install --quiet --requirement $<
 	@touch $@
 
@@ -122,4 +131,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@.bench/$*/bin/pip install --quiet --requirement $<
 	@touch $@
 
-.PHONY: help bench bench-marts demo focus test test-fast test-all snapshot chaos fuzz mutations lint docs wheel clean constraints
+.PHONY: help bench bench-marts demo focus test test-fast test-all snapshot examples chaos fuzz mutations lint docs wheel clean constraints

@@ -1,4 +1,4 @@
-"""``python -m demo``: from a simulated organization to Claude spend in PostgreSQL.
+"""``python -m demo``: from a simulated organization to marts of Claude spend in PostgreSQL.
 
 Data, bookmarks and logs are stored in ``.demo`` and plugins in ``.meltano``, so that a second run
 continues where the first one ended.
@@ -20,7 +20,7 @@ import psycopg
 import requests
 
 from demo import report
-from demo.meltano import ROOT, Meltano, MeltanoError
+from demo.meltano import DBT, PLUGINS, ROOT, Meltano, MeltanoError
 from demo.postgres import postgres
 
 if TYPE_CHECKING:
@@ -50,7 +50,13 @@ def main() -> int:
                 "TAP_CLAUDE_START_DATE": first_day.isoformat(),
                 "TAP_CLAUDE_REQUESTS_PER_MINUTE": "0",  # the limit is for the real API
                 "TARGET_POSTGRES_SQLALCHEMY_URL": server.dsn,
+                "DBT_TARGET": "postgres",
+                "CLAUDE_DBT_HOST": server.host,
+                "CLAUDE_DBT_PORT": str(server.port),
+                "CLAUDE_DBT_USER": server.user,
+                "CLAUDE_DBT_DBNAME": server.database,
             },
+            (*PLUGINS, DBT),
         )
         with psycopg.connect(server.dsn, autocommit=True, options="-c timezone=UTC") as database:
             try:
@@ -66,7 +72,7 @@ def demonstrate(
     """Run the pipeline and print the results; return 1 if a row or a cent is wrong."""
     before = {table: report.count(database, table) for table in report.TABLES}
     if not meltano.is_installed():
-        print("meltano install tap-claude target-postgres (first run only) ...", flush=True)
+        print("meltano install tap-claude target-postgres dbt (first run only) ...", flush=True)
         meltano.install()
     print("meltano run tap-claude target-postgres ...", flush=True)
     started = dt.datetime.now(dt.UTC)
@@ -74,11 +80,15 @@ def demonstrate(
     seconds = (dt.datetime.now(dt.UTC) - started).total_seconds()
     asked = _get(f"{url}/_simulator/stats")["requests"]
 
+    print("meltano run dbt:build ...", flush=True)
+    meltano.run(f"{DBT}:build")
+
     landed = [report.landed(database, table, started, before[table]) for table in report.TABLES]
     print("", *report.spend_per_day(database), sep="\n")
     print("", *report.spend_per_model(database), sep="\n")
     print("", *report.spend_per_workspace(database), sep="\n")
     print("", *report.claude_code_per_person(database), sep="\n")
+    print("", *report.forecast(database), sep="\n")
     print("", *report.tables(landed), "", sep="\n")
 
     start = dt.datetime.combine(first_day, dt.time())

@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).parents[1]
 PLUGINS = ("tap-claude", "target-postgres")
+DBT = "dbt"
 # Files whose changes require a new installation.
-INSTALLED_FROM = (ROOT / "meltano.yml", ROOT / "pyproject.toml", ROOT / "constraints.txt")
+INSTALLED_FROM = tuple(
+    ROOT / name
+    for name in ("meltano.yml", "pyproject.toml", "constraints.txt", "transform/requirements.txt")
+)
 
 # How lines of Meltano's tracebacks start.
 TRACEBACK = ("│", "╭", "╰")
@@ -29,16 +33,19 @@ class MeltanoError(Exception):
 class Meltano:
     """Meltano with its state and its log in a directory; plugins are installed in ``.meltano``."""
 
-    _stamp = ROOT / ".meltano" / "installed"
-
-    def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, directory: Path, settings: Mapping[str, str], plugins: Sequence[str] = PLUGINS
+    ) -> None:
         """Store settings, which are environment variables, in addition to the common ones."""
+        self.plugins = plugins
         self.log = directory / "meltano.log"
         self.log.write_bytes(b"")
         inherited = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("MELTANO_", "TAP_CLAUDE_", "TARGET_POSTGRES_"))
+            if not name.startswith(
+                ("CLAUDE_DBT_", "DBT_", "MELTANO_", "TAP_CLAUDE_", "TARGET_POSTGRES_")
+            )
         }
         self.environment = inherited | {
             "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
@@ -54,22 +61,32 @@ class Meltano:
 
     def is_installed(self) -> bool:
         """Whether the plugins are installed from the current files."""
-        return self._stamp.is_file() and self._stamp.read_text() == _fingerprint()
+        return not self._missing()
 
     def install(self) -> None:
-        """Install the plugins, or reinstall them."""
+        """Install the plugins that are not installed, or not from the current files."""
+        missing = self._missing()
         try:
-            self._call("install", "--clean", *PLUGINS)
+            self._call("install", "--clean", *missing)
         except MeltanoError:
             # uv does not use pip's mirrors and certificates. pip has built this environment, so it
             # works with this network.
             self.environment["MELTANO_VENV_BACKEND"] = "virtualenv"
-            self._call("install", "--clean", *PLUGINS)
-        self._stamp.write_text(_fingerprint())
+            self._call("install", "--clean", *missing)
+        for plugin in missing:
+            _stamp(plugin).write_text(_fingerprint())
 
-    def run(self) -> None:
+    def run(self, *steps: str) -> None:
         """Run the pipeline, even if Meltano lists a killed run as still running."""
-        self._call("run", "--force", *PLUGINS)
+        self._call("run", "--force", *(steps or PLUGINS))
+
+    def _missing(self) -> list[str]:
+        current = _fingerprint()
+        return [
+            plugin
+            for plugin in self.plugins
+            if not _stamp(plugin).is_file() or _stamp(plugin).read_text() != current
+        ]
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start Meltano in its own process group; its output is written to the log."""
@@ -97,6 +114,10 @@ class Meltano:
             end = [line for line in lines if not line.startswith(TRACEBACK)][-25:]
             msg = f"meltano {' '.join(arguments)} failed. The end of {self.log}:"
             raise MeltanoError("\n".join([msg, *end]))
+
+
+def _stamp(plugin: str) -> Path:
+    return ROOT / ".meltano" / f"installed-{plugin}"
 
 
 def _fingerprint() -> str:

@@ -34,56 +34,49 @@ LANDED = """
         min({window}::timestamp) filter (where extracted_at >= %(started)s)
     from claude.{table}
 """
+# What the marts of transform/ answer.
 SPEND_PER_DAY = """
-    select starting_at::date as day, sum(amount_usd)
-    from claude.cost_report
+    select day, sum(amount_usd)
+    from claude_marts.claude_daily
+    where amount_usd <> 0
     group by day
     order by day desc
     limit %(days)s
 """
 SPEND_PER_MODEL = """
-    with usage as (
-        select
-            model,
-            sum(
-                uncached_input_tokens + cache_read_input_tokens
-                + cache_creation_ephemeral_5m_input_tokens
-                + cache_creation_ephemeral_1h_input_tokens + output_tokens
-            ) as tokens
-        from claude.messages_usage
-        group by model
-    )
-    select coalesce(model, description), sum(amount_usd), max(tokens)
-    from claude.cost_report left join usage using (model)
-    group by 1
+    select
+        coalesce(model, 'other than tokens'), sum(amount_usd),
+        case when model is not null then sum(total_tokens) end
+    from claude_marts.claude_models
+    group by model
     order by 2 desc
 """
 SPEND_PER_WORKSPACE = """
-    select coalesce(name, 'Default') as workspace, sum(amount_usd)
-    from claude.cost_report left join claude.workspaces on workspaces.id = workspace_id
-    group by workspace
+    select workspace_name, amount_usd
+    from claude_marts.claude_workspaces
+    where amount_usd <> 0
     order by 2 desc
 """
 CLAUDE_CODE_PER_PERSON = """
-    with cost as (
-        select actor_email_address, sum(estimated_cost_usd) as dollars
-        from claude.claude_code_model_usage
-        group by actor_email_address
-    )
     select
-        users.name, max(dollars), sum(num_sessions), sum(lines_of_code_added),
+        person_name, sum(estimated_cost_usd), sum(num_sessions), sum(lines_of_code_added),
         sum(commits_by_claude_code)
-    from claude.claude_code_usage
-    join claude.users on users.email = actor_email_address
-    left join cost using (actor_email_address)
-    group by users.name
-    order by 2 desc nulls last
+    from claude_marts.claude_code_people
+    where person_type = 'user_actor' and num_sessions > 0
+    group by organization_id, person_id, person_name
+    order by 2 desc
     limit %(people)s
 """
+FORECAST = """
+    select month, amount_usd, forecast_amount_usd, forecast_low_amount_usd, forecast_high_amount_usd
+    from claude_marts.claude_forecast
+    order by month desc
+    limit 1
+"""
 BILLED = """
-    select trim_scale(sum(amount_usd))
-    from claude.cost_report
-    where starting_at >= %(start)s and ending_at <= %(end)s
+    select trim_scale(sum(cost_report_amount_usd))
+    from claude_marts.claude_reconciliation
+    where day >= %(start)s and day < %(end)s
 """
 
 
@@ -151,7 +144,7 @@ def spend_per_day(connection: Connection) -> Iterator[str]:
 
 
 def spend_per_model(connection: Connection) -> Iterator[str]:
-    """Yield the spend per model, or per invoice item for costs without a model."""
+    """Yield the spend per model, and that of costs without a model."""
     models = connection.execute(SPEND_PER_MODEL).fetchall()
     yield f"{'Spend per model':30}{'USD':>14}{'million tokens':>16}"
     for (model, dollars, tokens), bar in zip(models, _bars(models), strict=True):
@@ -175,6 +168,14 @@ def claude_code_per_person(connection: Connection) -> Iterator[str]:
         CLAUDE_CODE_PER_PERSON, {"people": PEOPLE}
     ).fetchall():
         yield f"{name:30}{dollars or 0:14,.2f}" + "".join(f"{number:10,}" for number in numbers)
+
+
+def forecast(connection: Connection) -> Iterator[str]:
+    """Yield the spend of the newest month so far, and what it will come to."""
+    for month, spent, expected, low, high in connection.execute(FORECAST).fetchall():
+        yield f"{month:%Y-%m}: {spent:,.2f} USD so far."
+        if expected is not None and low is not None:
+            yield f"Forecast of the month: {expected:,.2f} USD, from {low:,.2f} to {high:,.2f}."
 
 
 def _bars(rows: Sequence[tuple[Any, ...]]) -> Iterator[str]:

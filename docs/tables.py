@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
@@ -44,6 +47,15 @@ def settings() -> None:
         default = setting.get("default")
         text = default if isinstance(default, str) else json.dumps(default)
         _row(f"`{name}`", "" if default is None else f"`{text}`", setting["description"])
+
+
+def marts() -> None:
+    """Print the marts of the dbt package with their descriptions."""
+    page = Path(__file__).parents[1] / "transform" / "models" / "marts" / "_marts.yml"
+    _row("mart", "content")
+    _row("---", "---")
+    for model in yaml.safe_load(page.read_text("utf-8"))["models"]:
+        _row(f"`{model['name']}`", model["description"].strip())
 
 
 def _organization(credentials: tuple[str, ...]) -> str:

@@ -36,7 +36,9 @@ RECENT = _BASE + _STEP * ((dt.datetime.now(dt.UTC) - _BASE) // _STEP)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--snapshot", action="store_true", help="write tests/tap/catalog.json instead of comparing"
+        "--snapshot",
+        action="store_true",
+        help="write tests/tap/catalog.json, and the results in docs/, instead of comparing",
     )
 
 

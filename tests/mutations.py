@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import re
 import shlex
 import shutil
@@ -38,12 +39,17 @@ class Mutation(NamedTuple):
 
     name: str
     module: str
-    """Module of the package, or a path of another file in the repository."""
+    """A module of the tap, or the path of another file."""
     text: str
     """Source text, which occurs once in the module."""
     replacement: str
     tests: str
     """Arguments of pytest: the tests that should fail."""
+
+    @property
+    def file(self) -> str:
+        """Path of the file that is broken."""
+        return self.module if "/" in self.module else f"{PACKAGE}/{self.module}.py"
 
 
 MUTATIONS = (
@@ -729,7 +735,57 @@ MUTATIONS = (
         "{self.requests:,.0f} requests",
         "tests/unit/test_progress.py -k the_line",
     ),
+    # -- the marts
+    Mutation(
+        "deleted rows of a report are cost",
+        "transform/macros/claude_stage.sql",
+        "    and (last_reads.read_at is null or last_reads.read_at <= versions.extracted_at)\n",
+        "",
+        "tests/e2e/test_dbt_package.py -k nothing_is_loaded",
+    ),
+    Mutation(
+        "every version of a row counts",
+        "transform/macros/claude_stage.sql",
+        "where claude_version = 1",
+        "where claude_version > 0",
+        "tests/e2e/test_dbt_package.py -k nothing_is_loaded",
+    ),
+    Mutation(
+        "money is rounded",
+        "transform/macros/claude_types.sql",
+        "'money': 'decimal(38, 18)'",
+        "'money': 'decimal(38, 6)'",
+        "tests/e2e/test_dbt_package.py -k nothing_is_loaded",
+    ),
+    Mutation(
+        "a weekend is forecast as any day",
+        "transform/models/intermediate/int_claude__forecasts.sql",
+        "coalesce(by_weekday.total / by_weekday.days, overall.mean)",
+        "overall.mean",
+        "tests/e2e/test_dbt_package.py -k nothing_is_loaded",
+    ),
     # -- FOCUS
+    Mutation(
+        "the bill has the cost of both reports",
+        "transform/models/intermediate/int_claude__focus_charges.sql",
+        "    where cost_type is null\n        or first_day is null",
+        "    where true\n        or first_day is null",
+        "tests/e2e/test_focus.py -k quantities_times_prices",
+    ),
+    Mutation(
+        "small quantities are lost",
+        "transform/models/intermediate/int_claude__focus_charges.sql",
+        "where quantity > 0",
+        "where quantity > 5000",
+        "tests/e2e/test_focus.py -k quantities_times_prices",
+    ),
+    Mutation(
+        "a price is that of one token",
+        "transform/models/marts/claude_focus.sql",
+        "claude_unit_price('list_amount_usd', 'size', 'units')",
+        "claude_unit_price('list_amount_usd', '1', 'units')",
+        "tests/e2e/test_focus.py -k quantities_times_prices",
+    ),
     Mutation(
         "every failure of the validator is expected",
         "focus/validator.py",
@@ -774,13 +830,12 @@ def copy_to(folder: Path) -> None:
 @contextlib.contextmanager
 def broken(mutation: Mutation, folder: Path) -> Iterator[None]:
     """Break the rule in a copy. Raises ``ValueError`` if the text does not occur exactly once."""
-    is_path = "/" in mutation.module
-    path = folder / (mutation.module if is_path else f"{PACKAGE}/{mutation.module}.py")
+    path = folder / mutation.file
     # Its time has a resolution of a second, so the compiled module could outlive its source.
     compiled = Path(importlib.util.cache_from_source(str(path)))
     source = path.read_text(encoding="utf-8")
     if (count := source.count(mutation.text)) != 1:
-        msg = f"the text occurs {count} times in {path.name}"
+        msg = f"the text occurs {count} times in {mutation.file}"
         raise ValueError(msg)
     try:
         path.write_text(source.replace(mutation.text, mutation.replacement), encoding="utf-8")
@@ -803,6 +858,7 @@ def run_tests(tests: str, folder: Path) -> tuple[int | None, str]:
             text=True,
             timeout=TIMEOUT,
             check=False,
+            env=os.environ | {"TESTS_DBT": str(ROOT / ".dbt")},
         )
     except subprocess.TimeoutExpired:
         return None, ""

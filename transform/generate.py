@@ -1,6 +1,6 @@
 """Generate the package's lists of tables and columns from the tap's catalogue.
 
-``python transform/generate.py`` writes them, ``--check`` fails if they are not up to date.
+``python -m transform.generate`` writes them, ``--check`` fails if they are not up to date.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TYPES = {
 }
 
 SOURCE = """\
-# Generated from tap_claude/schemas: python transform/generate.py
+# Generated from tap_claude/schemas: python -m transform.generate
 sources:
 - name: claude
   description: What the Singer target has loaded. A table that is missing is empty.
@@ -94,7 +94,7 @@ def _list(value: Any) -> list[Any]:
 
 def macro(found: dict[str, dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of the macro that returns the tables."""
-    yield "{# Generated from tap_claude/schemas: python transform/generate.py #}"
+    yield "{# Generated from tap_claude/schemas: python -m transform.generate #}"
     yield "{% macro claude_tables() %}"
     yield "{% do return({"
     for name, table in found.items():
@@ -150,7 +150,7 @@ def main() -> int:
         if path not in made
     ]
     if stale:
-        print("Not up to date, run python transform/generate.py:", *stale, sep="\n  ")
+        print("Not up to date, run python -m transform.generate:", *stale, sep="\n  ")
     return len(stale) > 0
 
 

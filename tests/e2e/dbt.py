@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
@@ -14,10 +15,11 @@ from demo.meltano import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 PACKAGE = ROOT / "transform"
-BIN = ROOT / ".dbt" / "bin"
+OTHER_ENVIRONMENT = os.environ.get("TESTS_DBT")
+"""An environment that is used as it is: tests.mutations runs copies of this repository."""
+BIN = Path(OTHER_ENVIRONMENT or ROOT / ".dbt") / "bin"
 MARTS = (
     "claude_anomalies",
     "claude_api_keys",
@@ -38,6 +40,8 @@ MARTS = (
 
 def install() -> None:
     """Build the environment of dbt, if it is not there or not up to date."""
+    if OTHER_ENVIRONMENT:
+        return
     with FileLock(ROOT / ".dbt.lock"):
         subprocess.run(["make", "--silent", ".dbt/.installed"], cwd=ROOT, check=True)
 
@@ -70,10 +74,6 @@ class Dbt:
                 str(package),
                 "--profiles-dir",
                 str(PACKAGE),
-                "--target-path",
-                str(self.folder / target),
-                "--log-path",
-                str(self.folder / "logs"),
                 "--vars",
                 json.dumps(dict(self.variables)),
             ],
@@ -81,7 +81,13 @@ class Dbt:
             text=True,
             check=False,
             cwd=self.folder,
-            env=_environment() | {"DBT_TARGET": target} | env,
+            env=_environment()
+            | {
+                "DBT_LOG_PATH": str(self.folder / "logs"),
+                "DBT_TARGET": target,
+                "DBT_TARGET_PATH": str(self.folder / target),
+            }
+            | env,
         )
 
 

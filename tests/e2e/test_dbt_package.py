@@ -1,16 +1,21 @@
-"""The dbt package as its users meet it: one credential, other warehouses, a project of their own."""
+"""The dbt package with one credential, in other warehouses and in projects of somebody else."""
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
+import yaml
 
 from demo.meltano import ROOT
+from tests.conftest import environment
 from tests.e2e.dbt import BIN, MARTS, PACKAGE, Dbt, install
 from tests.e2e.raw_tables import load
 from tests.e2e.test_transform import (
@@ -24,13 +29,11 @@ from tests.e2e.test_transform import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from demo.postgres import Server
     from tests.e2e.test_transform import Customer
 
-# What stands in the way of a connection: nothing of it is used.
-OFFLINE = {"BIGQUERY_METHOD": "oauth-secrets"}
 # Marts that one kind of organization leaves empty.
 ENTERPRISE_ONLY = {"claude_teams"}
 CONSOLE_ONLY = {"claude_api_keys", "claude_workspaces", "claude_reconciliation"}
@@ -48,15 +51,16 @@ def dbt(folder: Path) -> Dbt:
 
 
 @pytest.fixture(scope="module")
-def customers(folder: Path) -> dict[str, Customer]:
-    """One with both credentials, and one with each of them, in the schema claude_a."""
-    made = {
-        name: make_customer(number, folder)
-        for number, name in enumerate(("both", "console", "enterprise"))
-    }
-    for customer in made.values():
+def customers(folder: Path) -> Callable[[str], Customer]:
+    """Return a customer with both credentials, or with one of them."""
+
+    @functools.cache
+    def read(kinds: str) -> Customer:
+        customer = make_customer(("both", "console", "enterprise").index(kinds), folder)
         customer.schema = "claude_a"
-    return made
+        return customer
+
+    return read
 
 
 def load_duckdb(customer: Customer, path: Path) -> None:
@@ -66,20 +70,30 @@ def load_duckdb(customer: Customer, path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def both(customers: dict[str, Customer], folder: Path, dbt: Dbt) -> Path:
+def both(customers: Callable[[str], Customer], folder: Path, dbt: Dbt) -> Path:
     """Return the database of the customer with both credentials, with its marts."""
     path = folder / "both.duckdb"
-    load_duckdb(customers["both"], path)
+    load_duckdb(customers("both"), path)
     dbt.run("run", target="duckdb", CLAUDE_DBT_PATH=str(path))
     return path
 
 
 @pytest.mark.slow
+def test_it_builds_where_nothing_is_loaded_yet(folder: Path, dbt: Dbt) -> None:
+    """And its unit tests pass, which need no rows."""
+    built = dbt.run("build", target="duckdb", CLAUDE_DBT_PATH=str(folder / "empty.duckdb"))
+    for test in yaml.safe_load((PACKAGE / "models" / "_unit_tests.yml").read_text())["unit_tests"]:
+        assert f"PASS {test['model']}::{test['name']}" in built
+    with duckdb.connect(str(folder / "empty.duckdb"), read_only=True) as database:
+        assert [mart for mart in MARTS if len(rows(database, mart)) > 1] == []
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["console", "enterprise"])
 def test_one_credential_is_enough(
-    kind: str, customers: dict[str, Customer], server: Server, folder: Path, dbt: Dbt
+    kind: str, customers: Callable[[str], Customer], server: Server, folder: Path, dbt: Dbt
 ) -> None:
-    customer, name = customers[kind], f"only_{kind}"
+    customer, name = customers(kind), f"only_{kind}"
     path = folder / f"{name}.duckdb"
     load_duckdb(customer, path)
     dbt.run("build", target="duckdb", CLAUDE_DBT_PATH=str(path))
@@ -113,10 +127,10 @@ def test_the_compiled_sql_of_other_warehouses_gives_the_same_rows(
         Dbt(tmp_path, variables).run(
             *("compile", "--no-introspect", "--no-populate-cache"),
             target=dialect,
+            BIGQUERY_METHOD="oauth-secrets",
+            BIGQUERY_PROJECT="other",
             CLAUDE_DBT_SCHEMA="other_marts",
             SNOWFLAKE_DATABASE="other",
-            BIGQUERY_PROJECT="other",
-            **OFFLINE,
         )
         transpile = [str(ROOT / "tests" / "e2e" / "transpile.py"), str(tmp_path / dialect), dialect]
         printed = subprocess.run(
@@ -197,7 +211,7 @@ def test_a_project_of_somebody_else_takes_the_package_by_git(both: Path, tmp_pat
     (project / "packages.yml").write_text(packages.replace(address, clone.as_uri()))
     dbt = Dbt(tmp_path / "dbt")
     dbt.run("deps", target="duckdb", package=project)
-    path = tmp_path / "own.duckdb"
+    path = tmp_path / "theirs.duckdb"
     shutil.copy(both, path)
     env: dict[str, Any] = {"CLAUDE_DBT_PATH": str(path), "CLAUDE_DBT_SCHEMA": "own"}
     dbt.run("run", target="duckdb", package=project, **env)
@@ -205,3 +219,48 @@ def test_a_project_of_somebody_else_takes_the_package_by_git(both: Path, tmp_pat
         for mart in MARTS:
             assert rows(database, mart, "own") == rows(database, mart), mart
         assert len(rows(database, "spend", "own")) == len(rows(database, "claude_daily"))
+
+
+@pytest.mark.slow
+def test_meltano_builds_the_marts(both: Path, tmp_path: Path) -> None:
+    """In somebody else's project, which has the definition of this one's utility and job."""
+    here = yaml.safe_load((ROOT / "meltano.yml").read_text())
+    (utility,) = here["plugins"]["utilities"]
+    (job,) = here["jobs"]
+    assert job["tasks"] == ["tap-claude target-postgres dbt:build"]
+    # Not installed again, which takes a minute.
+    assert utility.pop("pip_url") == "-r transform/requirements.txt"
+    utility["executable"] = str(BIN / "dbt")
+    project = {
+        "project_id": "somebody-else",
+        "default_environment": "dev",
+        "environments": [{"name": "dev"}],
+        "send_anonymous_usage_stats": False,
+        "plugins": {"utilities": [utility]},
+        "jobs": [{"name": "build", "tasks": ["dbt:build"]}],
+    }
+    (tmp_path / "meltano.yml").write_text(yaml.safe_dump(project))
+    shutil.copytree(PACKAGE, tmp_path / "transform")
+    variables = tmp_path / "transform" / "dbt_project.yml"
+    text = variables.read_text()
+    assert "  claude_schema: claude\n" in text
+    variables.write_text(text.replace("claude_schema: claude\n", "claude_schema: claude_a\n"))
+    path = tmp_path / "meltano.duckdb"
+    shutil.copy(both, path)
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("meltano")), "run", "--no-install", "build"],
+        cwd=tmp_path,
+        env=environment(
+            CLAUDE_DBT_PATH=str(path),
+            CLAUDE_DBT_SCHEMA="by_meltano",
+            DBT_TARGET="duckdb",
+            MELTANO_CLI_DISABLE_VERSION_CHECK="true",
+        ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    with duckdb.connect(str(path), read_only=True) as database:
+        for mart in MARTS:
+            assert rows(database, mart, "by_meltano") == rows(database, mart), mart

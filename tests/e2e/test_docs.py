@@ -1,7 +1,7 @@
 """What the pages say, held to the code, and what they tell users to run, run.
 
-Below each SQL statement of docs/finops.md and docs/adoption.md is what it gives for a simulated
-organization.
+Below each SQL statement of docs/finops.md, docs/adoption.md and docs/marts.md is what it gives for
+a simulated organization. With --snapshot, the results are written instead.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from tap_claude.report_buckets import BucketLogStream
 from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
 from tests.conftest import environment, only, settings, simulated
+from tests.e2e.dbt import Dbt, install
 from tests.each import each
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ CREDENTIALS = PAGES["docs/credentials.md"]
 CUSTOM_REPORTS = PAGES["docs/custom-reports.md"]
 FINOPS = PAGES["docs/finops.md"]
 LOADING = PAGES["docs/loading.md"]
+MARTS = PAGES["docs/marts.md"]
 PERFORMANCE = PAGES["docs/performance.md"]
 PAGE_OF_STREAMS = PAGES["docs/streams.md"]
 
@@ -74,8 +76,8 @@ SQL = re.compile(r"^```sql\n(.+?)^```\n", re.DOTALL | re.MULTILINE)
 # A statement, and its result right below it.
 EXAMPLE = re.compile(SQL.pattern + r"\n((?:^\|[^\n]+\n)+)", re.DOTALL | re.MULTILINE)
 EXAMPLES = [
-    pytest.param(*example, id=f"{name}-{number}")
-    for name, page in (("finops", FINOPS), ("adoption", ADOPTION))
+    pytest.param(name, *example, id=f"{name}-{number}")
+    for name, page in (("finops", FINOPS), ("adoption", ADOPTION), ("marts", MARTS))
     for number, example in enumerate(EXAMPLE.findall(page))
 ]
 # The statements that delete the rows that the API no longer has.
@@ -180,12 +182,14 @@ def warehouse(
 
 
 @pytest.fixture(scope="module")
-def loaded(warehouse: Warehouse) -> Warehouse:
-    """Load what the pages' statements read, as finops.md says."""
-    queries = [*SQL.findall(FINOPS), *SQL.findall(ADOPTION)]
-    used = {name for query in queries for name in re.findall(r"claude\.(\w+)", query)}
-    warehouse.load("claude", tuple(used), NOW.date() - dt.timedelta(days=DAYS - 1))
+def loaded(warehouse: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+    """Load all streams and build the marts, as finops.md says."""
+    streams = {*REPORTS, *STREAMS, *(report["name"] for report in ready_reports())}
+    warehouse.load("claude", tuple(streams), NOW.date() - dt.timedelta(days=DAYS - 1))
     warehouse.database.commit()
+    install()
+    dbt = Dbt(tmp_path_factory.mktemp("dbt"))
+    dbt.run("run", target="postgres", CLAUDE_DBT_HOST=warehouse.server.host)
     return warehouse
 
 
@@ -201,7 +205,9 @@ def test_finops_says_how_to_get_its_organization() -> None:
     assert f'end_date: "{NOW:%Y-%m-%dT%H:%M:%SZ}"' in FINOPS
 
 
-each_page = pytest.mark.parametrize("page", [FINOPS, ADOPTION], ids=["finops", "adoption"])
+each_page = pytest.mark.parametrize(
+    "page", [FINOPS, ADOPTION, MARTS], ids=["finops", "adoption", "marts"]
+)
 
 
 @each_page
@@ -214,12 +220,23 @@ def test_the_page_asks_for_no_clock(page: str) -> None:
     assert not [query for query in SQL.findall(page) if re.search(r"\bnow\(|\bcurrent_", query)]
 
 
-@pytest.mark.parametrize(("query", "result"), EXAMPLES)
-def test_the_page_shows_the_result(loaded: Warehouse, query: str, result: str) -> None:
+@pytest.mark.parametrize(("name", "query", "result"), EXAMPLES)
+def test_the_page_shows_the_result(
+    loaded: Warehouse, request: pytest.FixtureRequest, name: str, query: str, result: str
+) -> None:
     cursor = loaded.execute(query)
     assert cursor.description
     head = [column.name for column in cursor.description]
-    assert [head, *([*map(shown, row)] for row in cursor.fetchall())] == table(result)
+    found = [head, *([*map(shown, row)] for row in cursor.fetchall())]
+    if request.config.getoption("--snapshot") and found != table(result):
+        page = ROOT / "docs" / f"{name}.md"
+        lines = [f"| {' | '.join(row)} |" for row in found]
+        new = "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:], ""])
+        page.write_text(
+            page.read_text().replace(query + "```\n\n" + result, query + "```\n\n" + new)
+        )
+    else:
+        assert found == table(result)
 
 
 @each_page
@@ -233,8 +250,13 @@ def test_the_page_names_the_streams(page: str) -> None:
 def test_each_statement_of_a_page_runs_in_a_test() -> None:
     """Those of docs/targets.md and docs/focus.md run in the tests of these, the others here."""
     pages = {name for name, page in PAGES.items() if "```sql" in page}
-    names = ("adoption", "finops", "focus", "loading", "targets")
-    assert pages == {f"docs/{name}.md" for name in names}
+    shown_with_results = {"docs/adoption.md", "docs/finops.md", "docs/marts.md"}
+    assert pages == {
+        *shown_with_results,
+        "docs/focus.md",
+        "docs/loading.md",
+        "docs/targets.md",
+    }
 
 
 def test_the_page_shows_the_line_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,8 +69,8 @@ def costs(number: int) -> dict[dt.date, Decimal]:
 
 
 def raw_rows(months: dict[int, dict[dt.date, Decimal]]) -> Iterator[dict[str, Any]]:
-    """Yield Singer messages: each month once per day of AFTER_DAYS, as an organization of its own."""
-    schema = {"properties": dict.fromkeys(COLUMNS, {})}
+    """Yield Singer messages: per month and number of AFTER_DAYS, an organization of its own."""
+    schema: dict[str, Any] = {"properties": {name: {} for name in COLUMNS}}
     yield {
         "type": "SCHEMA",
         "stream": "analytics_cost",
@@ -108,13 +108,13 @@ def test_four_of_five_months_end_within_the_range(tmp_path: Path) -> None:
         "run", "--select", "+claude_forecast", target="duckdb", CLAUDE_DBT_PATH=str(path)
     )
     with duckdb.connect(str(path), read_only=True) as database:
-        forecasts = dict(
-            (id_, (low, high))
+        forecasts = {
+            id_: (low, high)
             for id_, low, high in database.execute(
                 "select organization_id, forecast_low_amount_usd, forecast_high_amount_usd"
                 " from claude_marts.claude_forecast where days_left > 0"
             ).fetchall()
-        )
+        }
     assert len(forecasts) == MONTHS * len(AFTER_DAYS)
     inside = dict.fromkeys(AFTER_DAYS, 0)
     for number, days in months.items():
@@ -124,5 +124,6 @@ def test_four_of_five_months_end_within_the_range(tmp_path: Path) -> None:
             low, high = forecasts[f"{number}-{after}"]
             inside[after] += low <= total <= high
     assert min(inside.values()) >= 80, inside
-    shown = re.findall(r"^\| (\d+) \| (\d+) \|$", (ROOT / "docs" / "marts.md").read_text(), re.M)
+    page = (ROOT / "docs" / "marts.md").read_text()
+    shown = re.findall(r"^\| (\d+) \| (\d+) \|$", page, re.MULTILINE)
     assert {int(after): int(count) for after, count in shown} == inside

@@ -80,7 +80,7 @@ def make_customer(number: int, folder: Path) -> Customer:
 
     The first customers have the same people, workspaces and keys, and share a schema.
     """
-    rng = random.Random(number)
+    rng = random.Random(number)  # noqa: S311
     kinds = (("console", "enterprise"), ("console",), ("enterprise",))[number % 3]
     with simulated(
         DAYS,
@@ -146,8 +146,10 @@ def truth(facts: Facts) -> dict[str, Decimal | int]:
     for fact in facts.between(start, RECENT - DELAY):
         lines = [line for line in fact.costs if line.cost_type]
         cents = sum((line.amount for line in lines), Decimal(0))
-        is_person = fact.actor_type == "user_actor" and fact.actor not in facts.cast.ghosts
-        is_person &= fact.actor is not None and fact.actor.id not in facts.cast.ghosts
+        actor = fact.actor
+        is_person = actor is not None and actor.type == "user_actor"
+        # The API does not name them.
+        is_person &= actor is not None and actor.id not in facts.cast.ghosts
         found["cost"] += cents / 100
         found["list"] += sum((line.list_amount for line in lines), Decimal(0)) / 100
         found["bill"] += sum((line.amount for line in fact.costs), Decimal(0)) / 100
@@ -201,15 +203,8 @@ class Built:
     """The marts of the customers, in three databases."""
 
     customers: Sequence[Customer]
-    postgres: psycopg.Connection
-    duckdb: duckdb.DuckDBPyConnection
-    appended: duckdb.DuckDBPyConnection
-    """DuckDB, where rows were appended by both runs."""
-    folder: Path
-
-    @property
-    def databases(self) -> dict[str, Any]:
-        return {"PostgreSQL": self.postgres, "DuckDB": self.duckdb, "append-only": self.appended}
+    databases: dict[str, Any]
+    """Connections: PostgreSQL, DuckDB, and DuckDB where both runs have appended rows."""
 
 
 def rows(database: Any, mart: str, schema: str = "claude_marts") -> list[tuple[Any, ...]]:
@@ -280,19 +275,20 @@ def built(
     for customer in customers:
         load_postgres(customer, server, name, folder)
     build(dbt, server, name, "build")
-    connections = []
-    for append in (False, True):
-        path = folder / f"{'appended' if append else 'replaced'}.duckdb"
+    for kind, command in (("replaced", "build"), ("appended", "run")):
+        path = folder / f"{kind}.duckdb"
         with duckdb.connect(str(path)) as database:
             for customer in customers:
                 for run in customer.runs:
-                    load(database, customer.schema, messages(run), append=append)
-        dbt.run("build", target="duckdb", CLAUDE_DBT_PATH=str(path))
-        connections.append(duckdb.connect(str(path), read_only=True))
-    with connect(server, name) as postgres:
-        yield Built(customers, postgres, *connections, folder)
-    for connection in connections:
-        connection.close()
+                    load(database, customer.schema, messages(run), append=kind == "appended")
+        dbt.run(command, target="duckdb", CLAUDE_DBT_PATH=str(path))
+    with (
+        connect(server, name) as postgres,
+        duckdb.connect(str(folder / "replaced.duckdb"), read_only=True) as replaced,
+        duckdb.connect(str(folder / "appended.duckdb"), read_only=True) as appended,
+    ):
+        connections = {"PostgreSQL": postgres, "DuckDB": replaced, "append-only": appended}
+        yield Built(customers, connections)
 
 
 # -- the marts
@@ -352,10 +348,10 @@ def test_the_focus_table_is_the_bill(built: Built) -> None:
 @pytest.mark.slow
 def test_the_databases_agree_row_for_row(built: Built) -> None:
     for mart in MARTS:
-        expected = rows(built.postgres, mart)
+        expected = rows(built.databases["PostgreSQL"], mart)
         assert len(expected) > 1, f"{mart} is empty"
-        assert rows(built.duckdb, mart) == expected
-        assert rows(built.appended, mart) == expected
+        for name, database in built.databases.items():
+            assert rows(database, mart) == expected, (mart, name)
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """``.dbt/bin/python tests/e2e/transpile.py TARGET DIALECT``: compiled models as SQL for DuckDB.
 
-TARGET is the folder that ``dbt compile`` has written. The models are printed as JSON, in the order in
-which they are built.
+TARGET is the folder that ``dbt compile`` has written. The models are printed as JSON, in the order
+in which they are built.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from sqlglot import exp
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# BIGNUMERIC has 38 digits before the point and 38 after it. DuckDB has 38 in all, and decimals of its
-# own default are shorter than BigQuery's NUMERIC.
+# BIGNUMERIC has 38 digits before the point and 38 after it, DuckDB 38 in all. A decimal of DuckDB
+# without parameters is shorter than BigQuery's NUMERIC.
 BIGNUMERIC = exp.DataType.build("decimal(38, 18)", dialect="duckdb")
 NUMERIC = exp.DataType.build("decimal(38, 9)", dialect="duckdb")
 
@@ -45,7 +45,7 @@ def for_duckdb(statement: str, dialect: str) -> str:
             found.replace(BIGNUMERIC.copy())
         elif found.this == exp.DataType.Type.DECIMAL and not found.expressions:
             found.replace(NUMERIC.copy())
-    return tree.sql("duckdb")
+    return str(tree.sql("duckdb"))
 
 
 def main() -> None:

@@ -294,3 +294,10 @@ def test_env_example_comments_out_a_legal_value(name: str, monkeypatch: pytest.M
     monkeypatch.setattr(os, "environ", {f"TAP_CLAUDE_{name.upper()}": value})
     tap = TapClaude(config={"admin_api_key": "sk-ant-admin01-x"}, parse_env_config=True)
     assert name in tap.config
+
+
+def test_the_dbt_package_has_each_table_and_column() -> None:
+    """Its lists are those that transform/generate.py makes from the schemas."""
+    generate = [sys.executable, "-m", "transform.generate", "--check"]
+    done = subprocess.run(generate, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stdout

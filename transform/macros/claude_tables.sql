@@ -1,4 +1,4 @@
-{# Generated from tap_claude/schemas: python transform/generate.py #}
+{# Generated from tap_claude/schemas: python -m transform.generate #}
 {% macro claude_tables() %}
 {% do return({
     'analytics_artifacts': {
