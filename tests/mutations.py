@@ -783,7 +783,7 @@ MUTATIONS = (
         "a price is that of one token",
         "transform/models/marts/claude_focus.sql",
         "claude_unit_price('list_amount_usd', 'size', 'units')",
-        "claude_unit_price('list_amount_usd', '1', 'units')",
+        "claude_unit_price('list_amount_usd', '10', 'units')",
         "tests/e2e/test_focus.py -k quantities_times_prices",
     ),
     Mutation(

@@ -37,32 +37,16 @@ select
 {%- endmacro %}
 
 
-{# amount * size / quantity with 18 digits after the point, rounded towards zero. Quantities are
-   whole numbers. DuckDB divides decimals as floats, so it divides integers here. #}
-{% macro claude_unit_price(amount, size, quantity) -%}
-{{ adapter.dispatch('claude_unit_price', 'claude')(amount, size, quantity) }}
+{# amount * size / units with 18 decimals. Adapters divide in different types, so all divide doubles,
+   and divide what is left of the exact amount once more. #}
+{% macro claude_unit_price(amount, size, units) -%}
+{%- set near = claude.claude_double_ratio(amount ~ ' * ' ~ size, units, 'ratio') -%}
+{{ near }} + {{ claude.claude_double_ratio(amount ~ ' * ' ~ size ~ ' - ' ~ near ~ ' * ' ~ units, units, 'money') }}
 {%- endmacro %}
 
-{% macro default__claude_unit_price(amount, size, quantity) -%}
-cast({{ amount }} * {{ size }} / {{ quantity }} as {{ claude.claude_type('money') }})
-{%- endmacro %}
-
-{% macro postgres__claude_unit_price(amount, size, quantity) -%}
-cast(
-    div({{ amount }} * 1000000000000000000 * {{ size }}, {{ quantity }}) * 0.000000000000000001
-    as {{ claude.claude_type('money') }}
-)
-{%- endmacro %}
-
-{% macro duckdb__claude_unit_price(amount, size, quantity) -%}
-cast(
-    cast(
-        cast(replace(cast({{ amount }} as varchar), '.', '') as hugeint) * {{ size }}
-        // cast({{ quantity }} as hugeint)
-        as decimal(38, 0)
-    ) * 0.000000000000000001
-    as {{ claude.claude_type('money') }}
-)
+{% macro claude_double_ratio(numerator, denominator, type) -%}
+{%- set double = claude.claude_type('double') -%}
+cast(cast({{ numerator }} as {{ double }}) / cast({{ denominator }} as {{ double }}) as {{ claude.claude_type(type) }})
 {%- endmacro %}
 
 

@@ -39,8 +39,8 @@ named as (
         actors.actor_name,
         actors.actor_email_address,
         coalesce(model, cost_type) || '/' || coalesce(token_type, cost_type) as sku_id,
-        {{ claude.claude_unit_price('amount_usd', 'size', 'units') }} as unit_price,
-        {{ claude.claude_unit_price('list_amount_usd', 'size', 'units') }} as list_unit_price,
+        cast({{ claude.claude_unit_price('amount_usd', 'size', 'units') }} as {{ claude.claude_type('money') }}) as unit_price,
+        cast({{ claude.claude_unit_price('list_amount_usd', 'size', 'units') }} as {{ claude.claude_type('money') }}) as list_unit_price,
         cast(units as {{ claude.claude_type('ratio') }}) as consumed_quantity,
         cast(
             cast(units as {{ claude.claude_type('ratio') }})
