@@ -147,7 +147,7 @@ estimates as (
         spent.complete_amount_usd
             + {{ claude.claude_rounded('expected.amount', 2, 'money') }} as forecast,
         {{ claude.claude_rounded(
-            'sqrt(expected.variance) * ' ~ var('claude_forecast_deviations'), 2, 'money'
+            'sqrt(case when expected.variance > 0 then expected.variance else 0 end) * ' ~ var('claude_forecast_deviations'), 2, 'money'
         ) }} as margin
     from spans
     join spent
