@@ -123,6 +123,38 @@ expected as (
         days_to_come.organization_type, days_to_come.organization_id, days_to_come.series_id
 ),
 
+{# What the days that still grow have cost already, beyond what they are expected to cost. #}
+growing as (
+    select
+        spans.organization_type, spans.organization_id, spans.series_id,
+        sum(
+            case
+                when cast(series.amount_usd as {{ double }})
+                    > coalesce(by_weekday.total / by_weekday.days, overall.mean)
+                    then cast(series.amount_usd as {{ double }})
+                        - coalesce(by_weekday.total / by_weekday.days, overall.mean)
+                else 0
+            end
+        ) as excess
+    from spans
+    join {{ ref('int_claude__series') }} as series
+        on spans.organization_type = series.organization_type
+        and spans.organization_id = series.organization_id
+        and spans.series_id = series.series_id
+        and spans.month = series.month
+        and spans.through_day < series.day
+    join overall
+        on spans.organization_type = overall.organization_type
+        and spans.organization_id = overall.organization_id
+        and spans.series_id = overall.series_id
+    left join by_weekday
+        on spans.organization_type = by_weekday.organization_type
+        and spans.organization_id = by_weekday.organization_id
+        and spans.series_id = by_weekday.series_id
+        and {{ claude.claude_weekday('series.day') }} = by_weekday.weekday
+    group by spans.organization_type, spans.organization_id, spans.series_id
+),
+
 spent as (
     select
         spans.organization_type, spans.organization_id, spans.series_id,
@@ -145,7 +177,9 @@ estimates as (
         cast(expected.days_left as {{ claude.claude_type('bigint') }}) as days_left,
         spent.amount_usd,
         spent.complete_amount_usd
-            + {{ claude.claude_rounded('expected.amount', 2, 'money') }} as forecast,
+            + {{ claude.claude_rounded(
+                'expected.amount + coalesce(growing.excess, 0)', 2, 'money'
+            ) }} as forecast,
         {{ claude.claude_rounded(
             'sqrt(case when expected.variance > 0 then expected.variance else 0 end) * ' ~ var('claude_forecast_deviations'), 2, 'money'
         ) }} as margin
@@ -158,6 +192,10 @@ estimates as (
         on spans.organization_type = expected.organization_type
         and spans.organization_id = expected.organization_id
         and spans.series_id = expected.series_id
+    left join growing
+        on spans.organization_type = growing.organization_type
+        and spans.organization_id = growing.organization_id
+        and spans.series_id = growing.series_id
 )
 
 {# A month cannot end below what it has cost already. #}
