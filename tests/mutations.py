@@ -1264,6 +1264,56 @@ MUTATIONS = (
         "days_to_come.days * overall.mean",
         "tests/e2e/test_dbt_package.py -k nothing_is_loaded",
     ),
+    # -- FOCUS
+    Mutation(
+        "the bill has the cost of both reports",
+        "transform/models/intermediate/int_claude__focus_charges.sql",
+        "    where cost_type is null\n        or first_day is null",
+        "    where true\n        or first_day is null",
+        "tests/e2e/test_focus.py -k quantities_times_prices",
+    ),
+    Mutation(
+        "small quantities are lost",
+        "transform/models/intermediate/int_claude__focus_charges.sql",
+        "where quantity > 0",
+        "where quantity > 5000",
+        "tests/e2e/test_focus.py -k quantities_times_prices",
+    ),
+    Mutation(
+        "a price is that of one token",
+        "transform/models/marts/claude_focus.sql",
+        "claude_unit_price('list_amount_usd', 'size', 'units')",
+        "claude_unit_price('list_amount_usd', '10', 'units')",
+        "tests/e2e/test_focus.py -k quantities_times_prices",
+    ),
+    Mutation(
+        "every failure of the validator is expected",
+        "focus/validator.py",
+        "in self.failed.items() if rule not in EXCEPTIONS",
+        "in self.failed.items() if False",
+        "tests/unit/test_focus.py -k failures_are_noticed",
+    ),
+    Mutation(
+        "the validator's totals are believed",
+        "focus/validator.py",
+        'or (counted["PASS"], counted["FAIL"], counted["SKIPPED"]) != (passed, failed, skipped)',
+        "",
+        "tests/unit/test_focus.py -k contradict_each_other",
+    ),
+    Mutation(
+        "a validator that checks nothing has passed",
+        "focus/validator.py",
+        "if not passed:",
+        "if False:",
+        "tests/unit/test_focus.py -k checks_nothing",
+    ),
+    Mutation(
+        "most rules of FOCUS are skipped",
+        "focus/validator.py",
+        """f"--applicability-criteria={','.join(CRITERIA)}",""",
+        "",
+        "tests/unit/test_focus.py -k runs_in_its_own_folder",
+    ),
 )
 
 
