@@ -26,7 +26,7 @@ PAGES = -P -I docs README.md docs/*.md
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-demo: $(INSTALLED)  ## simulator -> tap -> PostgreSQL -> dbt, and a summary of the marts
+demo: $(INSTALLED)  ## simulator -> tap -> PostgreSQL -> dbt -> page, and a summary of the marts
 	@PYTHONUTF8=1 $(RUN) demo
 
 orchestrate: $(INSTALLED)  ## load twenty simulated organizations under Airflow, twice (six minutes)
@@ -45,10 +45,13 @@ test: $(INSTALLED) .dbt/.installed  ## run the tests, without the long ones (fiv
 	$(TEST) -m "not long"
 
 test-fast: $(INSTALLED)  ## run the tests that are over in a minute and need no database
-	$(TEST) -m "not slow and not long" tests/unit tests/tap
+	$(TEST) -m "not slow and not long" tests/unit tests/report tests/tap
 
 test-all: $(INSTALLED) .dbt/.installed  ## run all tests, and measure the coverage
 	$(TEST) --cov --cov-fail-under=97
+
+picture: $(INSTALLED) .dbt/.installed  ## draw docs/report.png: the spend report of a simulated customer, or PAGE
+	$(RUN) docs.picture $(PAGE)
 
 snapshot: $(INSTALLED)  ## renew the catalogue that the tests compare with
 	$(RUN) pytest -q tests/tap/test_catalog.py --snapshot
@@ -98,13 +101,13 @@ wheel:  ## build the wheel, and try it in a clean environment
 clean:  ## remove the environment, the demo's data and all caches
 	rm -rf $(VENV) .bench .coverage* .dbt .demo .focus .meltano .orchestrate .targets .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist \
 		transform/target transform/logs
-	find tap_claude simulator tests demo bench chaos focus orchestrate transform -name __pycache__ -exec rm -rf {} +
+	find tap_claude claude_report simulator tests demo bench chaos focus orchestrate transform -name __pycache__ -exec rm -rf {} +
 
 constraints:  ## pin the newest versions that pyproject.toml allows, for every Python
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && \
 	$(PYTHON) -m venv "$$tools" && "$$tools/bin/pip" install --quiet uv && \
 	UV_SYSTEM_CERTS=true "$$tools/bin/uv" pip compile --quiet --universal --python-version 3.11 \
-		--no-header --no-annotate --group dev pyproject.toml --output-file "$$tools/pins" && \
+		--no-header --no-annotate --extra report --group dev pyproject.toml --output-file "$$tools/pins" && \
 	{ echo '# Development pins for every supported Python. To rebuild: make constraints'; \
 	cat "$$tools/pins"; } > constraints.txt
 
@@ -113,7 +116,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Building $(VENV) (about a minute, only once) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(RUN) pip install --quiet --upgrade pip --constraint constraints.txt
-	@$(RUN) pip install --quiet --editable . --group dev --constraint constraints.txt
+	@$(RUN) pip install --quiet --editable .[report] --group dev --constraint constraints.txt
 	@touch $@
 
 # dbt, in an environment of its own.
@@ -138,5 +141,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@.bench/$*/bin/pip install --quiet --requirement $<
 	@touch $@
 
-.PHONY: help bench bench-marts demo focus orchestrate test test-fast test-all snapshot examples chaos fuzz federation mutations lint \
-	docs wheel clean constraints
+.PHONY: help bench bench-marts demo focus orchestrate picture test test-fast test-all snapshot examples chaos fuzz federation mutations \
+	lint docs wheel clean constraints

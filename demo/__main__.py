@@ -1,4 +1,4 @@
-"""``python -m demo``: from a simulated organization to marts of Claude spend in PostgreSQL.
+"""``python -m demo``: from a simulated organization to marts of Claude spend and a page.
 
 Data, bookmarks and logs are stored in ``.demo`` and plugins in ``.meltano``, so that a second run
 continues where the first one ended.
@@ -20,7 +20,7 @@ import psycopg
 import requests
 
 from demo import report
-from demo.meltano import DBT, PLUGINS, ROOT, Meltano, MeltanoError
+from demo.meltano import DBT, PLUGINS, REPORT, ROOT, Meltano, MeltanoError
 from demo.postgres import postgres
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DIRECTORY = ROOT / ".demo"
+PAGE = DIRECTORY / "claude-report.html"
 HISTORY = dt.timedelta(days=120)
 ADMIN_KEY = "sk-ant-admin01-simulator"
 
@@ -55,8 +56,10 @@ def main() -> int:
                 "CLAUDE_DBT_PORT": str(server.port),
                 "CLAUDE_DBT_USER": server.user,
                 "CLAUDE_DBT_DBNAME": server.database,
+                "CLAUDE_REPORT_DATABASE": server.dsn,
+                "CLAUDE_REPORT_OUT": str(PAGE),
             },
-            (*PLUGINS, DBT),
+            (*PLUGINS, DBT, REPORT),
         )
         with psycopg.connect(server.dsn, autocommit=True, options="-c timezone=UTC") as database:
             try:
@@ -72,7 +75,8 @@ def demonstrate(
     """Run the pipeline and print the results; return 1 if a row or a cent is wrong."""
     before = {table: report.count(database, table) for table in report.TABLES}
     if not meltano.is_installed():
-        print("meltano install tap-claude target-postgres dbt (first run only) ...", flush=True)
+        plugins = " ".join(meltano.plugins)
+        print(f"meltano install {plugins} (first run only) ...", flush=True)
         meltano.install()
     print("meltano run tap-claude target-postgres ...", flush=True)
     started = dt.datetime.now(dt.UTC)
@@ -82,6 +86,8 @@ def demonstrate(
 
     print("meltano run dbt:build ...", flush=True)
     meltano.run(f"{DBT}:build")
+    print("meltano run claude-report:html ...", flush=True)
+    meltano.run(f"{REPORT}:html")
 
     landed = [report.landed(database, table, started, before[table]) for table in report.TABLES]
     print("", *report.spend_per_day(database), sep="\n")
@@ -108,6 +114,7 @@ def demonstrate(
     if dollars != expected or any(it.doubled for it in landed):
         print("They should be equal, without duplicate rows. Run `make clean` to start over.")
         return 1
+    print(f"The spend report, a page for your browser: {PAGE}")
     return 0
 
 

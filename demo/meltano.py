@@ -15,13 +15,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 PLUGINS = ("tap-claude", "target-postgres")
-DBT = "dbt"
-AIRFLOW = "airflow"
+DBT, REPORT, AIRFLOW = "dbt", "claude-report", "airflow"
 # Files whose changes require a new installation of a plugin.
 INSTALLED_FROM = {
     DBT: ("transform/requirements.txt",),
     AIRFLOW: ("orchestrate/requirements-airflow.txt",),
-} | dict.fromkeys(PLUGINS, ("meltano.yml", "pyproject.toml", "constraints.txt"))
+} | dict.fromkeys((*PLUGINS, REPORT), ("meltano.yml", "pyproject.toml", "constraints.txt"))
 
 # How lines of Meltano's tracebacks start.
 TRACEBACK = ("│", "╭", "╰")
@@ -45,7 +44,7 @@ class Meltano:
             name: value
             for name, value in os.environ.items()
             if not name.startswith(
-                ("CLAUDE_DBT_", "DBT_", "MELTANO_", "TAP_CLAUDE_", "TARGET_POSTGRES_")
+                ("CLAUDE_", "DBT_", "MELTANO_", "TAP_CLAUDE_", "TARGET_POSTGRES_")
             )
         }
         self.environment = inherited | {

@@ -1314,6 +1314,42 @@ MUTATIONS = (
         "",
         "tests/unit/test_focus.py -k runs_in_its_own_folder",
     ),
+    # -- the spend report
+    Mutation(
+        "tables of the page round money",
+        "claude_report/style.py",
+        'fraction.rstrip("0").ljust(2, "0")',
+        'fraction[:6].rstrip("0").ljust(2, "0")',
+        "tests/report/test_style.py -k exact_money",
+    ),
+    Mutation(
+        "a day that still grows is compared with a whole one",
+        "claude_report/overview.py",
+        "if growing is None or it.day < growing",
+        "if True",
+        "tests/report/test_sentences.py -k complete_days",
+    ),
+    Mutation(
+        "the forecast is the sum of those that there are",
+        "claude_report/overview.py",
+        "(not it.is_final and it.through_day is None)",
+        "False",
+        "tests/report/test_sentences.py -k forecasts_add_up",
+    ),
+    Mutation(
+        "a name can turn its sentence around",
+        "claude_report/style.py",
+        r"\N{FIRST STRONG ISOLATE}{",
+        "{",
+        "tests/report/test_style.py -k cannot_turn",
+    ),
+    Mutation(
+        "names on the page are HTML",
+        "claude_report/page.py",
+        "        return escape(value)\n",
+        "        return Markup(value)\n",
+        "tests/e2e/test_report.py -k hostile",
+    ),
 )
 
 

@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from demo.meltano import Meltano
 from demo.postgres import Server, postgres
+from tests.e2e.spend_marts import build as build_spend_marts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,3 +72,14 @@ def plugins(shared: Path) -> None:
         meltano = Meltano(shared, {})
         if not meltano.is_installed():
             meltano.install()
+
+
+@pytest.fixture(scope="session")
+def spend_marts(shared: Path) -> Path:
+    """Return a DuckDB file with the marts of several customers, built once for all."""
+    folder = shared / "spend"
+    with FileLock(shared / "spend.lock"):
+        if not (folder / "spend.duckdb").exists():
+            folder.mkdir(exist_ok=True)
+            return build_spend_marts(folder)
+    return folder / "spend.duckdb"

@@ -1,0 +1,1 @@
+"""Tests of the spend report that need no database."""
