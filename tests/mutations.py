@@ -1348,7 +1348,7 @@ MUTATIONS = (
         "claude_report/page.py",
         "        return escape(value)\n",
         "        return Markup(value)\n",
-        "tests/e2e/test_report.py -k hostile",
+        "tests/report/test_page.py -k cells",
     ),
 )
 
