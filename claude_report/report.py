@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from claude_report.values import Organization
 
 _ANY = dt.date(1970, 1, 1)
+DRIVERS = {
+    "bigquery": "sqlalchemy-bigquery",
+    "duckdb": "duckdb-engine",
+    "snowflake": "snowflake-sqlalchemy",
+}
+"""Packages with what SQLAlchemy does not have itself."""
 BUILD = "build them with dbt build in transform/, or name their schema with --schema"
 
 
@@ -89,10 +95,11 @@ def connection(database: str) -> Iterator[sa.Connection]:
     try:
         engine = sa.create_engine(url, connect_args=options)
     except exc.NoSuchModuleError:
-        msg = f"{name}: no SQLAlchemy driver is installed for {url.drivername}"
+        package = DRIVERS.get(url.get_backend_name(), f"its driver for {url.drivername}")
+        msg = f"{name}: no SQLAlchemy driver is installed: pip install {package}"
         raise ReportError(msg) from None
     except ModuleNotFoundError as error:
-        msg = f"{name}: the driver {error.name} is not installed"
+        msg = f"{name}: the driver is not installed: pip install {error.name}"
         raise ReportError(msg) from None
     try:
         with engine.connect() as opened:

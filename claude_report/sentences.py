@@ -137,14 +137,15 @@ def people(actors: Sequence[values.Actor]) -> str:
         return "No cost is attributed to a person: it is that of keys and service accounts."
     known = sum((actor.amount_usd for actor in persons), Decimal(0))
     first = persons[0]
-    return (
+    if len(persons) == 1:
+        share = percent(first.amount_usd / total)
+        return f"{quoted(first.name)} is the only person with cost: {share} of all."
+    text = (
         f"{quoted(first.name)} comes first with {percent(first.amount_usd / total)} of the cost;"
-        f" all {count(len(persons))} people together have {percent(known / total)},"
-        " keys, service accounts and others have the rest."
-        if len(persons) > 1
-        else f"{quoted(first.name)} is the only person with cost:"
-        f" {percent(first.amount_usd / total)} of all."
+        f" all {count(len(persons))} people together have {percent(known / total)}"
     )
+    rest = "." if known == total else ", keys, service accounts and others have the rest."
+    return text + rest
 
 
 def teams(found: Sequence[values.Team]) -> str:
