@@ -35,7 +35,7 @@ orchestrate: $(INSTALLED)  ## load twenty simulated organizations under Airflow,
 bench: $(INSTALLED) .bench/dlt/.installed .bench/airbyte/.installed  ## compare the tap with a floor and three peers (half an hour)
 	@$(RUN) bench
 
-bench-marts: $(INSTALLED) .dbt/.installed  ## measure dbt on a year of 2,000 and of 20,000 rows a day (an hour)
+bench-marts: $(INSTALLED) .dbt/.installed  ## measure dbt on a year of 2,000 and of 20,000 rows a day (half an hour)
 	@$(RUN) bench.marts
 
 focus: .focus/.installed $(INSTALLED) .dbt/.installed  ## build the FOCUS table from the simulator, and validate it (two minutes)
