@@ -9,6 +9,12 @@ DBT_PYTHON ?= $(shell for python in python3.13 python3.12 python3.11; do \
 	if $$python -c 'import ensurepip' 2>/dev/null; then echo $$python; exit; fi; done; \
 	echo $(PYTHON))
 NO_PYTHON = Python 3.11 or newer, with its venv module, is needed; name one with PYTHON=/path/to/python
+# FOCUS' validator needs numpy 1.26, so exactly this Python; it may be one of pyenv that is not in use.
+PYTHON_312 ?= $(shell for python in python3.12 python3 \
+	$$(ls -d $$HOME/.pyenv/versions/3.12*/bin/python3 2>/dev/null); do \
+	if $$python -c 'import ensurepip, sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null; \
+	then echo $$python; break; fi; done)
+NO_PYTHON_312 = make focus: Python 3.12, with its venv module, is needed; name one with PYTHON_312=/path/to/python3.12
 VENV = .venv
 RUN = $(VENV)/bin/python -m
 INSTALLED = $(VENV)/.installed
@@ -23,8 +29,17 @@ help:  ## show this
 demo: $(INSTALLED)  ## simulator -> tap -> PostgreSQL -> dbt -> page, and a summary of the marts
 	@PYTHONUTF8=1 $(RUN) demo
 
+orchestrate: $(INSTALLED)  ## load twenty simulated organizations under Airflow, twice (six minutes)
+	@PYTHONUTF8=1 $(RUN) orchestrate.trial
+
 bench: $(INSTALLED) .bench/dlt/.installed .bench/airbyte/.installed  ## compare the tap with a floor and three peers (half an hour)
 	@$(RUN) bench
+
+bench-marts: $(INSTALLED) .dbt/.installed  ## measure dbt on a year of 2,000 and of 20,000 rows a day (half an hour)
+	@$(RUN) bench.marts
+
+focus: .focus/.installed $(INSTALLED) .dbt/.installed  ## build the FOCUS table from the simulator, and validate it (two minutes)
+	@PYTHONUTF8=1 $(RUN) focus
 
 test: $(INSTALLED) .dbt/.installed  ## run the tests, without the long ones (five minutes on two cores)
 	$(TEST) -m "not long"
@@ -49,6 +64,9 @@ chaos: $(INSTALLED)  ## run the tap against every fault of the simulator (ten mi
 
 fuzz: $(INSTALLED)  ## read mutated responses for SECONDS (300)
 	@$(RUN) tests.fuzz $(or $(SECONDS),300)
+
+federation: $(INSTALLED)  ## read for MINUTES (3) with access tokens that live LIFETIME seconds (10)
+	@$(RUN) tests.long_run $(or $(MINUTES),3) $(or $(LIFETIME),10)
 
 mutations: $(INSTALLED)  ## break the rules one by one, and see that the tests fail (ten minutes)
 	@$(RUN) tests.mutations
@@ -77,13 +95,13 @@ wheel:  ## build the wheel, and try it in a clean environment
 	build/wheel/venv/bin/pip wheel --quiet --no-deps --wheel-dir build/wheel .
 	build/wheel/venv/bin/pip install --quiet build/wheel/*.whl
 	cd build/wheel && venv/bin/tap-claude --version
-	cd build/wheel && venv/bin/claude-report --help > help.txt
 	cd build/wheel && venv/bin/tap-claude --discover > catalog.json
 	cd build/wheel && venv/bin/python -c "import json; assert json.load(open('catalog.json'))['streams']"
 
 clean:  ## remove the environment, the demo's data and all caches
-	rm -rf $(VENV) .bench .coverage* .dbt .demo .meltano .targets .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist transform/target transform/logs
-	find tap_claude claude_report simulator tests demo bench chaos transform -name __pycache__ -exec rm -rf {} +
+	rm -rf $(VENV) .bench .coverage* .dbt .demo .focus .meltano .orchestrate .targets .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist \
+		transform/target transform/logs
+	find tap_claude claude_report simulator tests demo bench chaos focus orchestrate transform -name __pycache__ -exec rm -rf {} +
 
 constraints:  ## pin the newest versions that pyproject.toml allows, for every Python
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && \
@@ -108,6 +126,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@.dbt/bin/pip install --quiet --requirement $<
 	@touch $@
 
+# FOCUS' validator, in an environment of its own.
+.focus/.installed: transform/requirements-focus.txt
+	@$(if $(PYTHON_312),,$(error $(NO_PYTHON_312)))
+	@echo "Building .focus (about a minute, only once) ..."
+	@$(PYTHON_312) -m venv --clear .focus
+	@.focus/bin/pip install --quiet --requirement $<
+	@touch $@
+
 # The peers of the benchmark, each in an environment of its own.
 .bench/%/.installed: bench/requirements-%.txt
 	@echo "Building .bench/$* ..."
@@ -115,4 +141,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@.bench/$*/bin/pip install --quiet --requirement $<
 	@touch $@
 
-.PHONY: help picture bench demo test test-fast test-all snapshot examples chaos fuzz mutations lint docs wheel clean constraints
+.PHONY: help bench bench-marts demo focus orchestrate picture test test-fast test-all snapshot examples chaos fuzz federation mutations \
+	lint docs wheel clean constraints

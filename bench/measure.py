@@ -140,5 +140,5 @@ def rows_in(path: Path) -> int:
 def _get(url: str) -> dict[str, Any]:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(url) as response:
-        answer: dict[str, Any] = json.loads(response.read())
-    return answer
+        content: dict[str, Any] = json.loads(response.read())
+    return content

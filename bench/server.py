@@ -47,7 +47,7 @@ class Pages:
 
     def __init__(self, stream: str, groups: int) -> None:
         """Render all rows."""
-        self.answer = {"messages_usage": self.usage, "analytics_cost": self.cost}[stream]
+        self.respond = {"messages_usage": self.usage, "analytics_cost": self.cost}[stream]
         self.groups = groups
         self.refreshed_at = dt.datetime.now(dt.UTC) - dt.timedelta(hours=4)
         variants = range(VARIANTS)
@@ -258,7 +258,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, _json({"type": "error", "error": {"type": "not_found_error"}}))
             return
         try:
-            body = self.server.pages.answer(parse_qs(url.query))
+            body = self.server.pages.respond(parse_qs(url.query))
         except (LookupError, ValueError) as error:
             message = {"type": "invalid_request_error", "message": str(error)}
             self._send(400, _json({"type": "error", "error": message}))

@@ -18,7 +18,7 @@ from chaos.tap import (
     output_complaints,
     success_complaints,
 )
-from simulator.faults import FaultPlan
+from simulator.fault_plans import FaultPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

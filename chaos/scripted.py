@@ -17,7 +17,8 @@ from chaos.tap import (
     output_complaints,
     success_complaints,
 )
-from simulator.faults import KINDS, FixedWindow, Kind
+from simulator.fault_plans import FixedWindow
+from simulator.faults import KINDS, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,8 @@ class Endpoint(NamedTuple):
     several_buckets: bool = False
     """Whether windows of the report can be split."""
     both: bool = False
+    is_feed: bool = False
+    """Whether each page moves the bookmark."""
 
 
 ENDPOINTS = (
@@ -46,6 +49,8 @@ ENDPOINTS = (
     Endpoint("analytics_users", "analytics/users", both=True),
     Endpoint("users", "organizations/users"),
     Endpoint("workspace_members", "/members"),
+    Endpoint("agent_sessions", "/v1/sessions", is_feed=True),
+    Endpoint("compliance_activities", "/activities", is_feed=True),
 )
 BYSTANDERS = ("invites", "rate_limits", "report_buckets", "workspaces")
 """Streams that are read in addition, before and after the endpoint's stream."""
@@ -80,7 +85,9 @@ def disturbed(kind: Kind, endpoint: Endpoint) -> Result:
         more=kind.settings,
         is_impatient=kind.outlasts,
     )
-    is_permanent = kind.is_permanent and not (kind.splits and endpoint.several_buckets)
+    is_permanent = kind.is_permanent and not (
+        (kind.splits and endpoint.several_buckets) or (kind.resumes and endpoint.is_feed)
+    )
     tables = Tables()
     with world.simulator() as served:
         fault = kind.fault(endpoint.path, after=1)
@@ -112,7 +119,7 @@ def disturbed(kind: Kind, endpoint: Endpoint) -> Result:
         complaints += [] if replaced else ["no text has U+FFFD in it"]
     complaints += difference(tables, right)
     result.survived = int(not complaints)
-    result.ends["one error, then resumed" if is_permanent else "tried again"] = 1
+    result.ends["one error, then resumed" if is_permanent else "retried"] = 1
     result.complaints = [f"{kind.name}, {endpoint.stream}: {text}" for text in complaints]
     return result
 
@@ -133,7 +140,7 @@ def split_buckets(endpoint: Endpoint) -> Result:
         survived=int(not complaints),
         requests=len(served.seen),
         retries=len(served.seen) - requests,
-        ends=Counter(["read in one go"]),
+        ends=Counter(["no error"]),
         complaints=[f"{name}: {text}" for text in complaints],
     )
 
@@ -151,7 +158,7 @@ def rate_limited(requests: int, seconds: float) -> Result:
     complaints = [*output_complaints(run), *success_complaints(run), *difference(tables, right)]
     if max(limit.refused.values(), default=0) >= MOST_REFUSALS:
         complaints.append(f"rejected too often: {dict(limit.refused)}")
-    name = f"rate limit of {requests} in {seconds:.0f} s that tells no time"
+    name = f"rate limit of {requests} in {seconds:.0f} s that does not report its reset"
     return Result(
         name,
         injected=limit.refused.total(),
@@ -159,7 +166,7 @@ def rate_limited(requests: int, seconds: float) -> Result:
         survived=int(not complaints),
         requests=len(served.seen),
         retries=len(served.seen) - undisturbed_requests,
-        ends=Counter(["tried again"]),
+        ends=Counter(["retried"]),
         complaints=[f"{name}: {text}" for text in complaints],
     )
 
@@ -186,5 +193,5 @@ def _pairs(*, short: bool) -> Iterator[tuple[Kind, Endpoint]]:
 
 def _repeated(served: Simulator) -> int:
     """Count the repeated requests."""
-    asked = Counter((seen.path, seen.query) for seen in served.seen)
-    return sum(times - 1 for times in asked.values())
+    sent = Counter((seen.path, seen.query) for seen in served.seen)
+    return sum(times - 1 for times in sent.values())

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulator.server import ADMIN_KEY, ANALYTICS_KEY
+from simulator.server import CREDENTIALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -181,7 +181,7 @@ def output_complaints(run: Run) -> list[str]:
         found.append(f"not finished within {run.seconds:.0f} s")
     if "Traceback" in run.stderr:
         found.append("a traceback")
-    if any(key in run.stdout + run.stderr for key in (ADMIN_KEY, ANALYTICS_KEY)):
+    if any(key in run.stdout + run.stderr for key in CREDENTIALS):
         found.append("a key was printed")
     if run.stdout and not run.stdout.endswith("\n"):
         found.append("the last line of stdout is incomplete")
@@ -227,11 +227,13 @@ def bookmark_complaints(tables: Tables, right: Tables) -> list[str]:
             name, value = part.get("replication_key"), part.get("replication_key_value")
             if not name or not value:
                 continue
-            kind = part.get("context", part).get("organization_type")
+            # The organization or workspace that the bookmark is for.
+            place = part.get("context") or {"organization_type": part.get("organization_type")}
             due = [
                 key
                 for key, row in right.rows.get(stream, {}).items()
-                if row[name] <= value and kind in {None, row.get("organization_type")}
+                if row[name] <= value
+                and all(of in {None, row.get(column)} for column, of in place.items())
             ]
             lost = sum(key not in tables.rows.get(stream, {}) for key in due)
             if lost:

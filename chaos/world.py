@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from chaos.tap import Run, run_tap
 from simulator.facts import Facts
-from simulator.server import ADMIN_KEY, ANALYTICS_KEY, PREFIX, Simulator
+from simulator.server import (
+    ADMIN_KEY,
+    ANALYTICS_KEY,
+    COMPLIANCE_KEY,
+    PERSONAL_KEY,
+    PREFIX,
+    Simulator,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -30,6 +37,7 @@ PAGE_SIZES = {
     "analytics/cost": 40,
     "analytics/users": 2,
     "usage_report/claude_code": 8,
+    "/v1/sessions": 2,
 }
 PAGE_SIZE = 20
 HOURS = 24
@@ -73,9 +81,12 @@ def _facts(*, enterprise: bool) -> Facts:
 
 def config(url: str, *, both: bool) -> dict[str, Any]:
     """Return settings, without a lookback, so that rows are lost if a bookmark is too far."""
-    keys = {"admin_api_key": ADMIN_KEY} | ({"analytics_api_key": ANALYTICS_KEY} if both else {})
+    keys = {"admin_api_key": ADMIN_KEY, "workspace_api_key": PERSONAL_KEY}
+    if both:
+        keys |= {"analytics_api_key": ANALYTICS_KEY, "compliance_api_key": COMPLIANCE_KEY}
     return {
         **keys,
+        "agent_workspace_ids": _facts(enterprise=False).organization.workspaces,
         "base_url": url,
         "legacy_reports": True,
         "start_date": FIRST_DAY.isoformat(),

@@ -321,7 +321,10 @@ def _names(names: Sequence[str], width: int, y: alt.Y) -> Any:
     text = _chart(rows).mark_text(
         align="right" if beside else "left", dy=0 if beside else -10, fill=style.INK.light
     )
-    return text.encode(x=alt.value(NAMES - 10 if beside else 0), y=y, text="name:N")
+    names_beside: alt.Chart = text.encode(
+        x=alt.value(NAMES - 10 if beside else 0), y=y, text="name:N"
+    )
+    return names_beside
 
 
 def _bar_colour(bar: Bar) -> style.Colour:

@@ -82,7 +82,7 @@ def demonstrate(
     started = dt.datetime.now(dt.UTC)
     meltano.run()
     seconds = (dt.datetime.now(dt.UTC) - started).total_seconds()
-    asked = _get(f"{url}/_simulator/stats")["requests"]
+    sent = _get(f"{url}/_simulator/stats")["requests"]
 
     print("meltano run dbt:build ...", flush=True)
     meltano.run(f"{DBT}:build")
@@ -100,10 +100,10 @@ def demonstrate(
     start = dt.datetime.combine(first_day, dt.time())
     since = min(it.read_from for it in landed if it.read_from)
     if since > start:
-        print(f"Incremental: {asked} requests in {seconds:.0f} s, for {since:%Y-%m-%d} and later:")
+        print(f"Incremental: {sent} requests in {seconds:.0f} s, for {since:%Y-%m-%d} and later:")
         print("the days that the API may have restated since they were read, and the new ones.")
     else:
-        print(f"Everything from {since:%Y-%m-%d} on: {asked} requests in {seconds:.0f} s.")
+        print(f"Everything from {since:%Y-%m-%d} on: {sent} requests in {seconds:.0f} s.")
         print("Run `make demo` again: the next run is incremental.")
 
     # Reports have a delay of some minutes: a day that has just ended may not be complete yet.
@@ -144,7 +144,7 @@ def bill(url: str, start: dt.datetime, end: dt.datetime) -> decimal.Decimal:
     """Return the dollars of a range, read from the simulator without the tap."""
     cents, page = decimal.Decimal(), None
     while True:
-        answer = _get(
+        content = _get(
             f"{url}/v1/organizations/cost_report",
             starting_at=f"{start:%Y-%m-%dT%H:%M:%SZ}",
             ending_at=f"{end:%Y-%m-%dT%H:%M:%SZ}",
@@ -152,10 +152,10 @@ def bill(url: str, start: dt.datetime, end: dt.datetime) -> decimal.Decimal:
             page=page,
         )
         cents += sum(
-            decimal.Decimal(row["amount"]) for day in answer["data"] for row in day["results"]
+            decimal.Decimal(row["amount"]) for day in content["data"] for row in day["results"]
         )
-        page = answer["next_page"]
-        if not answer["has_more"]:
+        page = content["next_page"]
+        if not content["has_more"]:
             return cents
 
 
@@ -163,8 +163,8 @@ def _get(url: str, **parameters: Any) -> dict[str, Any]:
     headers = {"x-api-key": ADMIN_KEY, "anthropic-version": "2023-06-01"}
     response = requests.get(url, parameters, headers=headers, timeout=60)
     response.raise_for_status()
-    answer: dict[str, Any] = response.json()
-    return answer
+    content: dict[str, Any] = response.json()
+    return content
 
 
 def _first_day(note: Path) -> dt.date:

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 PLUGINS = ("tap-claude", "target-postgres")
-DBT, REPORT = "dbt", "claude-report"
-# Files whose changes require a new installation.
-INSTALLED_FROM = tuple(
-    ROOT / name
-    for name in ("meltano.yml", "pyproject.toml", "constraints.txt", "transform/requirements.txt")
-)
+DBT, REPORT, AIRFLOW = "dbt", "claude-report", "airflow"
+# Files whose changes require a new installation of a plugin.
+INSTALLED_FROM = {
+    DBT: ("transform/requirements.txt",),
+    AIRFLOW: ("orchestrate/requirements-airflow.txt",),
+} | dict.fromkeys((*PLUGINS, REPORT), ("meltano.yml", "pyproject.toml", "constraints.txt"))
 
 # How lines of Meltano's tracebacks start.
 TRACEBACK = ("│", "╭", "╰")
@@ -74,18 +74,17 @@ class Meltano:
             self.environment["MELTANO_VENV_BACKEND"] = "virtualenv"
             self._call("install", "--clean", *missing)
         for plugin in missing:
-            _stamp(plugin).write_text(_fingerprint())
+            _stamp(plugin).write_text(_fingerprint(plugin))
 
     def run(self, *steps: str) -> None:
         """Run the pipeline, even if Meltano lists a killed run as still running."""
         self._call("run", "--force", *(steps or PLUGINS))
 
     def _missing(self) -> list[str]:
-        current = _fingerprint()
         return [
             plugin
             for plugin in self.plugins
-            if not _stamp(plugin).is_file() or _stamp(plugin).read_text() != current
+            if not _stamp(plugin).is_file() or _stamp(plugin).read_text() != _fingerprint(plugin)
         ]
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
@@ -120,8 +119,8 @@ def _stamp(plugin: str) -> Path:
     return ROOT / ".meltano" / f"installed-{plugin}"
 
 
-def _fingerprint() -> str:
+def _fingerprint(plugin: str) -> str:
     digest = hashlib.sha256(sys.version.encode())
-    for path in INSTALLED_FROM:
-        digest.update(path.read_bytes())
+    for name in INSTALLED_FROM[plugin]:
+        digest.update((ROOT / name).read_bytes())
     return digest.hexdigest()

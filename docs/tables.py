@@ -12,11 +12,26 @@ from typing import Any
 
 import yaml
 
+from tap_claude.config import FEDERATION_REQUIRED
+from tap_claude.credentials import CREDENTIALS, OAUTH
 from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
 
-CONSOLE = {"admin_api_key", "access_token"}
-ENTERPRISE = {"analytics_api_key"}
+KINDS = {
+    "Console": {"admin_api_key", "access_token"},
+    "Enterprise": {"analytics_api_key", "compliance_api_key"},
+}
+
+# The README has a table of the keys, and most users leave the rest as it is.
+NOT_IN_README = {
+    *CREDENTIALS,
+    *FEDERATION_REQUIRED,
+    "service_account_id",
+    "agent_workspace_ids",
+    "base_url",
+    "anthropic_version",
+    "user_agent",
+}
 
 
 def streams() -> None:
@@ -39,11 +54,13 @@ def keys() -> None:
         _row(f"`{name}`", ", ".join(f"`{column}`" for column in columns), _replication(name))
 
 
-def settings() -> None:
-    """Print the tap's own settings with their defaults."""
+def settings(*, common: bool = False) -> None:
+    """Print the tap's own settings with their defaults; ``common`` leaves some out."""
     _row("setting", "default", "description")
     _row("---", "---", "---")
     for name, setting in TapClaude.config_jsonschema["properties"].items():
+        if common and name in NOT_IN_README:
+            continue
         default = setting.get("default")
         text = default if isinstance(default, str) else json.dumps(default)
         _row(f"`{name}`", "" if default is None else f"`{text}`", setting["description"])
@@ -60,11 +77,12 @@ def marts() -> None:
 
 def _organization(credentials: tuple[str, ...]) -> str:
     found = set(credentials)
-    if found >= CONSOLE | ENTERPRISE:
-        return "Console, Enterprise"
-    if found == ENTERPRISE:
-        return "Enterprise"
-    return "Console" if found >= CONSOLE else "Console (OAuth only)"
+    kinds = [kind for kind, keys in KINDS.items() if found & keys]
+    if found <= set(OAUTH):
+        return "Console (OAuth only)"
+    if found == {"workspace_api_key"}:
+        return "Workspaces"
+    return ", ".join(kinds)
 
 
 def _replication(name: str) -> str:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import json
 import pathlib
 import sys
+import time
 
 from simulator.facts import Facts
-from simulator.faults import FaultPlan
+from simulator.fault_plans import FaultPlan
+from simulator.oauth import admin_rule, identity_token
 from simulator.replay import Replay
-from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, Simulator
+from simulator.server import (
+    ACCESS_TOKEN,
+    ADMIN_KEY,
+    ANALYTICS_KEY,
+    COMPLIANCE_KEY,
+    PERSONAL_KEY,
+    Simulator,
+)
 
 
 def main() -> None:
@@ -51,6 +61,13 @@ def main() -> None:
     parser.add_argument(
         "--replay", type=pathlib.Path, help="directory of recorded responses to serve"
     )
+    parser.add_argument(
+        "--token-lifetime", type=float, help="seconds that access tokens of federation live (900)"
+    )
+    parser.add_argument("--latency", type=float, default=0, help="seconds per response (0)")
+    parser.add_argument(
+        "--identity-file", type=pathlib.Path, help="write an identity token for federation here"
+    )
     parser.add_argument("--url-file", type=pathlib.Path, help="write the server's URL here")
     args = parser.parse_args()
     if args.now and not args.now.tzinfo:
@@ -74,6 +91,8 @@ def main() -> None:
         split_buckets=args.split_buckets,
         repeat_rows=args.repeat_rows,
         organization_header=not args.no_organization_header,
+        token_lifetime=args.token_lifetime,
+        latency=args.latency,
     )
     if args.fault_rate:
         simulator.plan = FaultPlan(args.fault_seed, args.fault_rate)
@@ -82,9 +101,22 @@ def main() -> None:
     print(  # noqa: T201
         f"Serving {simulator.url}, history from {first_day}.\n"
         f"admin_api_key: {ADMIN_KEY}  analytics_api_key: {ANALYTICS_KEY}  "
-        f"access_token: {ACCESS_TOKEN}",
+        f"access_token: {ACCESS_TOKEN}\n"
+        f"workspace_api_key: {PERSONAL_KEY}  compliance_api_key: {COMPLIANCE_KEY}\n"
+        f"agent_workspace_ids: {json.dumps(facts.organization.workspaces)}",
         file=sys.stderr,
     )
+    if args.identity_file:
+        directory = simulator.tokens.directory
+        rule = admin_rule(directory)
+        token = identity_token(directory, rule, exp=int(time.time()) + 3600)
+        args.identity_file.write_text(f"{token}\n")
+        print(  # noqa: T201
+            f"federation_rule_id: {rule['id']}  federation_organization_id: "
+            f"{directory.organization.id}  service_account_id: "
+            f"{rule['target']['service_account_id']}  identity_token_file: {args.identity_file}",
+            file=sys.stderr,
+        )
     try:
         simulator.serve()
     except KeyboardInterrupt:

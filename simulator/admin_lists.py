@@ -25,6 +25,8 @@ class ListCall(Call):
     version: str
     parent: str = ""
     """The id in the middle of the path."""
+    workspace_id: str = ""
+    """Workspace that the key acts on; empty for other kinds of keys."""
 
 
 def me(call: ListCall) -> Row:
@@ -35,14 +37,14 @@ def me(call: ListCall) -> Row:
 
 def users(call: ListCall) -> Row:
     """Return the response of ``users``."""
-    return _by_id(call.query, call.directory.users, _people(call))
+    return by_id(call.query, call.directory.users, _people(call))
 
 
 def invites(call: ListCall) -> Row:
     """Return the response of ``invites``."""
     fits = _people(call)
     statuses = call.query.many("statuses", INVITE_STATUSES) or INVITE_STATUSES
-    return _by_id(
+    return by_id(
         call.query, call.directory.invites, lambda row: fits(row) and row["status"] in statuses
     )
 
@@ -54,7 +56,7 @@ def workspaces(call: ListCall) -> Row:
     ids = query.many("ids")
     if len(ids) > 100:
         raise invalid("ids[]: List should have at most 100 items")
-    return _by_id(
+    return by_id(
         query,
         call.directory.workspaces,
         lambda row: (
@@ -68,7 +70,7 @@ def workspaces(call: ListCall) -> Row:
 def workspace_members(call: ListCall) -> Row:
     """Return the response of ``workspaces/{id}/members``; user ids are the cursors."""
     check_known(call.parent, call.directory.workspaces)
-    return _by_id(call.query, call.directory.members(call.parent), key="user_id")
+    return by_id(call.query, call.directory.members(call.parent), key="user_id")
 
 
 def api_keys(call: ListCall) -> Row:
@@ -76,7 +78,7 @@ def api_keys(call: ListCall) -> Row:
     query = call.query
     status = _choice(query, "status", KEY_STATUSES)
     workspace, creator = query.text("workspace_id"), query.text("created_by_user_id")
-    page = _by_id(
+    page = by_id(
         query,
         call.directory.api_keys,
         lambda row: (
@@ -109,12 +111,12 @@ def workspace_rate_limits(call: ListCall) -> Row:
 
 def external_keys(call: ListCall) -> Row:
     """Return the response of ``external_keys``."""
-    return _by_cursor(call.query, call.directory.external_keys)
+    return by_cursor(call.query, call.directory.external_keys)
 
 
 def service_accounts(call: ListCall) -> Row:
     """Return the response of ``service_accounts``."""
-    return _by_cursor(call.query, _unarchived(call.query, call.directory.service_accounts))
+    return by_cursor(call.query, unarchived(call.query, call.directory.service_accounts))
 
 
 def service_account_workspaces(call: ListCall) -> Row:
@@ -129,25 +131,29 @@ def service_account_workspaces(call: ListCall) -> Row:
 
 def federation_issuers(call: ListCall) -> Row:
     """Return the response of ``federation_issuers``."""
-    return _by_cursor(call.query, _unarchived(call.query, call.directory.federation_issuers))
+    return by_cursor(call.query, unarchived(call.query, call.directory.federation_issuers))
 
 
 def federation_rules(call: ListCall) -> Row:
     """Return the response of ``federation_rules``."""
-    rows = _unarchived(call.query, call.directory.federation_rules)
+    rows = unarchived(call.query, call.directory.federation_rules)
     if issuer := call.query.text("issuer_id"):
         rows = [row for row in rows if row["issuer_id"] == issuer]
-    return _by_cursor(call.query, rows)
+    return by_cursor(call.query, rows)
 
 
-def _by_id(
+def by_id(
     query: Query,
     rows: list[Row],
     fits: Callable[[Row], bool] = lambda _: True,
     key: str = "id",
+    *,
+    default: int = 20,
+    least: int = 1,
+    most: int = 1000,
 ) -> Row:
-    """Return the page of rows after or before an id."""
-    limit = query.integer("limit", 20, 1, 1000)
+    """Return the page of rows after or before an id; a limit of 0 is the default."""
+    limit = query.integer("limit", default, least, most) or default
     after, before = query.text("after_id"), query.text("before_id")
     query.done()
     if after and before:
@@ -170,7 +176,7 @@ def _by_id(
     }
 
 
-def _by_cursor(query: Query, rows: list[Row]) -> Row:
+def by_cursor(query: Query, rows: list[Row]) -> Row:
     """Return a page of an endpoint that the docs limit to 100 rows."""
     return cursor_page(query, rows, query.integer("limit", 20, 1, 100))
 
@@ -215,7 +221,8 @@ def _normal(email: str) -> str:
     return f"{name.partition('+')[0]}@{domain}"
 
 
-def _unarchived(query: Query, rows: list[Row]) -> list[Row]:
+def unarchived(query: Query, rows: list[Row]) -> list[Row]:
+    """Return the rows that are not archived, or all if the query includes archived ones."""
     if query.flag("include_archived"):
         return rows
     return [row for row in rows if not row["archived_at"]]

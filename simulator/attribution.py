@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from simulator.organization import Organization
 
+TASKS = 3
+"""Number of tasks of a workspace."""
 CATEGORIES = ("dm", "engaged", "monitoring", "proactive", "scheduled")
 
 
@@ -26,13 +28,21 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """A session of Claude Managed Agents."""
+class Task:
+    """What agents of a workspace do again and again: each week has a session of its own."""
 
-    session_id: str
+    workspace_id: str
     agent_id: str
     environment_id: str
     deployment_id: str | None
+    """One in three is started without a deployment."""
+    number: int
+
+    def session_id(self, date: dt.date) -> str:
+        """Return the session of a day."""
+        year, week, _ = date.isocalendar()
+        name = f"{self.workspace_id}:{self.agent_id}:{self.number}:{year}-{week}"
+        return new_id(random.Random(name), "sesn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +80,7 @@ class Cast:
             Team(new_id(rng, "rbac_group"), str(uuid.UUID(int=rng.getrandbits(128), version=4)))
             for _ in range(3)
         ]
-        agents = [new_id(rng, "agent") for _ in range(3)]
-        environments = [new_id(rng, "env") for _ in range(2)]
-        deployments = [new_id(rng, "depl") for _ in range(2)]
-        # One in three was started without a deployment.
-        self.sessions = [
-            Session(
-                new_id(rng, "sesn"),
-                rng.choice(agents),
-                rng.choice(environments),
-                rng.choice(deployments) if number % 3 else None,
-            )
-            for number in range(12)
-        ]
+        self.tasks = _tasks(organization)
         self.user_profiles = [new_id(rng, "uprof") for _ in range(4)]
         self.slack_channels = [f"C0{number}CHANNEL" for number in range(4)]
 
@@ -135,24 +133,26 @@ class Cast:
             (),
         )[self.number_of_user[user_id] % 4]
 
-    def of_console(self, rng: random.Random, fields: dict[str, Any]) -> dict[str, Any]:
+    def of_console(
+        self, rng: random.Random, fields: dict[str, Any], date: dt.date
+    ) -> dict[str, Any]:
         """Return the attribution of Console usage, from the fields of the older reports."""
         more = self._by_user(rng) if fields.get("account_id") else self._by_program(rng, fields)
         if more["product"] == "managed_agents_api":
-            more |= self.in_session(rng)
+            more |= self.in_session(rng, fields["workspace_id"], date)
         if rng.random() < 0.1:
             more["user_profile_id"] = rng.choice(self.user_profiles)
         return more
 
-    def in_session(self, rng: random.Random) -> dict[str, Any]:
-        """Return the product and the ids of a session of Claude Managed Agents."""
-        session = rng.choice(self.sessions)
+    def in_session(self, rng: random.Random, workspace_id: str, date: dt.date) -> dict[str, Any]:
+        """Return the product and the ids of a session of Claude Managed Agents in a workspace."""
+        task = self.tasks[workspace_id][rng.randrange(12) % TASKS]
         return {
             "product": "managed_agents_api",
-            "session_id": session.session_id,
-            "agent_id": session.agent_id,
-            "environment_id": session.environment_id,
-            "deployment_id": session.deployment_id,
+            "session_id": task.session_id(date),
+            "agent_id": task.agent_id,
+            "environment_id": task.environment_id,
+            "deployment_id": task.deployment_id,
         }
 
     def of_enterprise(self, rng: random.Random, date: dt.date) -> dict[str, Any]:
@@ -211,6 +211,27 @@ class Cast:
         if means < 0.2:  # unknown
             return {"product": None, "api_key_id": None}
         return {"product": product, "owner_id": self.owners.get(fields.get("api_key_id", ""))}
+
+
+def _tasks(organization: Organization) -> dict[str, list[Task]]:
+    """Return the tasks of each workspace; it has two agents, and one deployment of each."""
+    tasks = {}
+    for workspace_id in organization.workspaces:
+        rng = random.Random(f"agents:{organization.seed}:{workspace_id}")
+        agents = [new_id(rng, "agent") for _ in range(2)]
+        deployments = [new_id(rng, "depl") for _ in range(2)]
+        environments = [new_id(rng, "env") for _ in range(2)]
+        tasks[workspace_id] = [
+            Task(
+                workspace_id,
+                agents[number % 2],
+                environments[number % 2],
+                deployments[number % 2] if number else None,
+                number,
+            )
+            for number in range(TASKS)
+        ]
+    return tasks
 
 
 def _federated() -> dict[str, dict[str, Any]]:

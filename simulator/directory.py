@@ -77,7 +77,7 @@ class Directory:
 
     def members(self, workspace_id: str) -> list[Row]:
         """Return the members of a workspace: everybody for the default one, few for others."""
-        rng = self._rng(workspace_id)
+        rng = self.rng(workspace_id)
         members = self.users
         if workspace_id != DEFAULT_WORKSPACE:
             members = rng.sample(members, rng.randrange(min(len(members), 40)))
@@ -93,7 +93,7 @@ class Directory:
 
     def workspace_rate_limits(self, workspace_id: str, *, inherited: bool) -> list[Row]:
         """Return a workspace's overrides; the default workspace cannot have any."""
-        rng = self._rng(f"limits:{workspace_id}")
+        rng = self.rng(f"limits:{workspace_id}")
         rows = []
         for entry in self.rate_limits:
             overridden = workspace_id != DEFAULT_WORKSPACE and rng.random() < 0.4
@@ -124,7 +124,7 @@ class Directory:
         account = next(row for row in self.service_accounts if row["id"] == service_account_id)
         if account["archived_at"]:
             return []
-        rng = self._rng(service_account_id)
+        rng = self.rng(service_account_id)
         ids = [row["id"] for row in self.workspaces if not row["archived_at"]]
         rows = [
             {
@@ -151,7 +151,7 @@ class Directory:
             )
         return rows
 
-    def _rng(self, name: str) -> random.Random:
+    def rng(self, name: str) -> random.Random:
         """Return a separate random source per list, so that lists do not affect each other."""
         return random.Random(f"directory:{self.seed}:{self.enterprise}:{name}")
 
@@ -160,7 +160,7 @@ class Directory:
         return user
 
     def _users(self, count: int) -> list[Row]:
-        rng = self._rng("users")
+        rng = self.rng("users")
         ids = filled(self.organization.users, count, rng, "user")
         rows = []
         for number, (id_, added_at) in enumerate(zip(ids, moments(rng, len(ids)), strict=True)):
@@ -179,7 +179,7 @@ class Directory:
         return rows
 
     def _invites(self, count: int) -> list[Row]:
-        rng = self._rng("invites")
+        rng = self.rng("invites")
         rows = []
         for number, invited_at in enumerate(moments(rng, count)):
             status = INVITE_STATUSES[number % 3]
@@ -207,7 +207,7 @@ class Directory:
         return rows
 
     def _external_keys(self, count: int) -> list[Row]:
-        rng = self._rng("external_keys")
+        rng = self.rng("external_keys")
         tenant = "7a1c0f7e-0000-4000-8000-000000000001"
         vault = {"tenant_id": tenant, "vault_uri": "https://example.vault.azure.net"}
         rows = []
@@ -237,7 +237,7 @@ class Directory:
         return rows
 
     def _workspaces(self, count: int) -> list[Row]:
-        rng = self._rng("workspaces")
+        rng = self.rng("workspaces")
         attached = [
             row["id"] for row in self.external_keys if row["attachment"]["type"] == "attached"
         ]
@@ -273,7 +273,7 @@ class Directory:
         return rows
 
     def _service_accounts(self, count: int) -> list[Row]:
-        rng = self._rng("service_accounts")
+        rng = self.rng("service_accounts")
         ids = filled(self.organization.service_accounts, count, rng, "svac")
         return [
             {
@@ -290,7 +290,7 @@ class Directory:
         ]
 
     def _api_keys(self, count: int) -> list[Row]:
-        rng = self._rng("api_keys")
+        rng = self.rng("api_keys")
         known = self.organization.keys
         ids = filled([key.id for key in known], count, rng, "apikey")
         rows = []
@@ -331,7 +331,7 @@ class Directory:
         return rows
 
     def _rate_limits(self) -> list[Row]:
-        rng = self._rng("rate_limits")
+        rng = self.rng("rate_limits")
         rows = []
         for group_type in GROUP_TYPES:
             for model in MODELS if group_type == "model_group" else (None,):
@@ -353,7 +353,7 @@ class Directory:
         return rows
 
     def _federation_issuers(self, count: int) -> list[Row]:
-        rng = self._rng("federation_issuers")
+        rng = self.rng("federation_issuers")
         rows = []
         for number, created_at in enumerate(moments(rng, count)):
             url = f"https://idp-{number}.example.com"
@@ -385,7 +385,7 @@ class Directory:
         return rows
 
     def _federation_rules(self, count: int) -> list[Row]:
-        rng = self._rng("federation_rules")
+        rng = self.rng("federation_rules")
         matches: Sequence[Row] = (
             {"subject_prefix": "repo:example/app:*"},
             {"claims": {"team": "data"}, "audience": "https://api.anthropic.com"},
@@ -399,6 +399,9 @@ class Directory:
             if number % 3:
                 target["service_account_name"] = account["name"] if number % 3 == 1 else None
             everywhere = number % 5 == 4
+            # A rule for several workspaces needs a workspace_id in the exchange.
+            workspaces = [row["id"] for row in rng.sample(self.workspaces, 2)]
+            is_admin = number % 4 == 0
             rows.append(
                 {
                     "id": new_id(rng, "fdrl"),
@@ -409,12 +412,16 @@ class Directory:
                     "issuer_name": issuer["name"] if number % 7 else None,
                     "match": matches[number % 3],
                     "target": target,
-                    "oauth_scope": "workspace:developer workspace:inference",
+                    "oauth_scope": "org:admin"
+                    if is_admin
+                    else "workspace:developer workspace:inference",
                     "token_lifetime_seconds": 900,
                     "applies_to_all_workspaces": everywhere,
                     "workspace_ids": []
                     if everywhere
-                    else [row["id"] for row in rng.sample(self.workspaces, 2)],
+                    else [DEFAULT_WORKSPACE]
+                    if is_admin
+                    else workspaces,
                     **self._life(rng, created_at, archived=number % 4 == 3),
                 }
             )

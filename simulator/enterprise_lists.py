@@ -44,14 +44,14 @@ class EnterpriseDirectory(Directory):
         self.cast = cast
         self.rbac_roles = self._rbac_roles(others)
         self.rbac_groups = self._rbac_groups(others)
-        self.scoped_key = new_id(self._rng("scoped_key"), "apikey")
+        self.scoped_key = new_id(self.rng("scoped_key"), "apikey")
         self.spend_limits = self._spend_limits()
         self.spend = self._spend()
         self.increase_requests = self._increase_requests(others)
 
     def group_members(self, group_id: str, date: dt.date) -> list[Row]:
         """Return the members of a group on a day; groups of the reports have the same users."""
-        rng = self._rng(group_id)
+        rng = self.rng(group_id)
         if group_id in {team.id for team in self.cast.teams}:
             members = [
                 user for user in self.users if group_id in self.cast.teams_of(user["id"], date)
@@ -73,7 +73,7 @@ class EnterpriseDirectory(Directory):
 
     def permissions(self, role_id: str) -> list[Row]:
         """Return the permissions of a role, on every type of resource."""
-        rng = self._rng(role_id)
+        rng = self.rng(role_id)
         resources: list[tuple[str, Row]] = [
             (
                 "capability_access_all",
@@ -95,7 +95,7 @@ class EnterpriseDirectory(Directory):
         ]
 
     def _rbac_roles(self, count: int) -> list[Row]:
-        rng = self._rng("rbac_roles")
+        rng = self.rng("rbac_roles")
         names = [*_BUILT_IN, *(f"Role {number}" for number in range(len(_BUILT_IN), count))]
         return [
             {
@@ -109,7 +109,7 @@ class EnterpriseDirectory(Directory):
         ]
 
     def _rbac_groups(self, count: int) -> list[Row]:
-        rng = self._rng("rbac_groups")
+        rng = self.rng("rbac_groups")
         ids = filled([team.id for team in self.cast.teams], count, rng, "rbac_group")
         # Names of groups are not unique.
         names = [*_TEAM_NAMES, *(f"Group {number // 2}" for number in range(len(ids)))]
@@ -130,7 +130,7 @@ class EnterpriseDirectory(Directory):
         ]
 
     def _spend_limits(self) -> list[Row]:
-        rng = self._rng("spend_limits")
+        rng = self.rng("spend_limits")
         scopes_and_periods: list[tuple[Row, str]] = [
             *(({"type": "organization"}, period) for period in PERIODS),
             ({"type": "usage_tier"}, "monthly"),
@@ -170,7 +170,7 @@ class EnterpriseDirectory(Directory):
 
     def _spend(self) -> list[list[Row]]:
         """Return the rows of each member, one per period; the last member is a key."""
-        rng = self._rng("spend")
+        rng = self.rng("spend")
         date = dt.date(2026, 1, 1)
         members = []
         for number, user in enumerate(self.users):
@@ -216,7 +216,7 @@ class EnterpriseDirectory(Directory):
         }
 
     def _increase_requests(self, count: int) -> list[Row]:
-        rng = self._rng("increase_requests")
+        rng = self.rng("increase_requests")
         owners = [user for user in self.users if user["role"] in {"owner", "primary_owner"}]
         key = {"type": "scoped_api_key_actor", "scoped_api_key_id": self.scoped_key}
         former = {"type": "user_actor", "user_id": self.cast.former_users[1], "deleted": True}

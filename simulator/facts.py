@@ -230,7 +230,7 @@ class Facts:
         fields |= (
             self.cast.of_enterprise(more, date)
             if self.enterprise
-            else self.cast.of_console(more, fields)
+            else self.cast.of_console(more, fields, date)
         )
         return _priced(
             Fact(
@@ -265,8 +265,12 @@ class Facts:
             key = more.choice(self.organization.keys)
             if key.workspace_id == fields["workspace_id"]:
                 fields["api_key_id"] = key.id
-            fields |= self.cast.of_console(more, fields)
-            fields |= self.cast.in_session(more) if kind == "session_usage" else {"product": None}
+            fields |= self.cast.of_console(more, fields, date)
+            fields |= (
+                self.cast.in_session(more, fields["workspace_id"], date)
+                if kind == "session_usage"
+                else {"product": None}
+            )
         return Fact(
             moment=moment,
             costs=(Cost(kind, description, sign * cents, sign * cents),),

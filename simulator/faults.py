@@ -1,36 +1,35 @@
-"""Faults of the API: single faults, named kinds of faults, and random plans."""
+"""Faults of the API: single faults, and named kinds of faults."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime as dt
 import hashlib
 import json
-import os
-import random
 import re
-import socket
-import struct
-import time
-import zlib
-from collections import Counter
 from dataclasses import dataclass
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 from simulator import changes
 from simulator.changes import CURSORS
+from simulator.deliveries import (
+    cut_off,
+    cut_off_chunked,
+    mute,
+    oversized,
+    refused,
+    reset,
+    reset_after_headers,
+    trickle,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from http.server import BaseHTTPRequestHandler
+    from collections.abc import Callable, Mapping
 
     from simulator.changes import Change, Pairs
+    from simulator.deliveries import Deliver
 
-    Deliver = Callable[[BaseHTTPRequestHandler, bytes], None]
-
-ORGANIZATION_HEADER = "anthropic-organization-id"
 FOREVER = 10**9
 ERROR_TYPES = {
     400: "invalid_request_error",
@@ -46,7 +45,6 @@ ERROR_TYPES = {
     529: "overloaded_error",
 }
 """Error type of the API by status; all others are an ``api_error``."""
-BLOCK = b" " * 2**20
 
 
 @dataclass
@@ -94,124 +92,6 @@ class Fault:
         self.hits -= 1
 
 
-# -- deliveries that make a response unusable
-
-
-def reset(handler: BaseHTTPRequestHandler, body: bytes = b"") -> None:  # noqa: ARG001
-    """Close the connection with a TCP reset, immediately."""
-    handler.close_connection = True
-    handler.wfile.flush()
-    linger_for_no_time = struct.pack("ii", 1, 0)
-    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_for_no_time)
-    # Not handler.connection.close(): its files keep it open, and it would be closed normally.
-    os.close(handler.connection.detach())
-
-
-def reset_after_headers(handler: BaseHTTPRequestHandler, body: bytes) -> None:
-    """Send the headers only, then reset the connection."""
-    _begin(handler, {"content-length": str(len(body))})
-    time.sleep(0.05)  # some systems drop data that was sent just before a reset
-    reset(handler)
-
-
-def cut_off(handler: BaseHTTPRequestHandler, body: bytes) -> None:
-    """Send only half of the bytes that content-length announces."""
-    _begin(handler, {"content-length": str(len(body))})
-    handler.wfile.write(body[: len(body) // 2])
-
-
-def cut_off_chunked(handler: BaseHTTPRequestHandler, body: bytes) -> None:
-    """Send a chunked body, and close the connection in the second chunk."""
-    half = len(body) // 2
-    _begin(handler, {"transfer-encoding": "chunked"})
-    handler.wfile.write(b"%x\r\n%s\r\n" % (half, body[:half]))
-    handler.wfile.write(b"%x\r\n%s" % (len(body) - half, body[half : half + half // 2]))
-
-
-def trickle(seconds: float) -> Deliver:
-    """Send one byte at an interval: each read is fast, but the response never ends."""
-
-    def deliver(handler: BaseHTTPRequestHandler, body: bytes) -> None:
-        _begin(handler, {"content-length": str(len(body))})
-        for byte in body:
-            handler.wfile.write(bytes([byte]))
-            handler.wfile.flush()
-            time.sleep(seconds)
-
-    return deliver
-
-
-def mute(seconds: float) -> Deliver:
-    """Send nothing for some seconds, then close the connection."""
-
-    def deliver(handler: BaseHTTPRequestHandler, body: bytes) -> None:  # noqa: ARG001
-        handler.close_connection = True
-        time.sleep(seconds)
-
-    return deliver
-
-
-def oversized(size: int = 2**30, *, encoded: bool = False) -> Deliver:
-    """Send the correct response with ``size`` added spaces, plain or as a gzip bomb."""
-
-    def deliver(handler: BaseHTTPRequestHandler, body: bytes) -> None:
-        blocks = size // len(BLOCK)
-        if encoded:
-            _begin(handler, {"content-encoding": "gzip"})
-            parts = gzip_bomb(body, blocks)
-        else:
-            _begin(handler, {"content-length": str(len(body) + blocks * len(BLOCK))})
-            parts = iter((body[:-1], *[BLOCK] * blocks, body[-1:]))
-        for part in parts:
-            handler.wfile.write(part)
-
-    return deliver
-
-
-def gzip_bomb(body: bytes, blocks: int) -> Iterator[bytes]:
-    """Yield a gzip stream of a JSON text with blocks of spaces before its last byte.
-
-    A full flush makes a piece independent of the preceding data, so that it can be repeated.
-    """
-    yield bytes.fromhex("1f8b0800000000000003")
-    yield _deflated(body[:-1], zlib.Z_FULL_FLUSH)
-    piece, crc = _deflated(BLOCK, zlib.Z_FULL_FLUSH), zlib.crc32(body[:-1])
-    for _ in range(blocks):
-        yield piece
-        crc = zlib.crc32(BLOCK, crc)
-    yield _deflated(body[-1:], zlib.Z_FINISH)
-    length = (len(body) + blocks * len(BLOCK)) % 2**32
-    yield struct.pack("<II", zlib.crc32(body[-1:], crc), length)
-
-
-def refused(seconds: float) -> Deliver:
-    """Reset the connection, and refuse new ones for some seconds."""
-
-    def deliver(handler: BaseHTTPRequestHandler, body: bytes) -> None:
-        handler.server.simulator.refuse(seconds)  # type: ignore[attr-defined]
-        reset(handler, body)
-
-    return deliver
-
-
-def _begin(handler: BaseHTTPRequestHandler, headers: dict[str, str]) -> None:
-    handler.send_response(200)
-    handler.send_header("content-type", "application/json")
-    handler.send_header("connection", "close")
-    if organization := getattr(handler, "organization", None):
-        handler.send_header(ORGANIZATION_HEADER, organization)
-    for name, value in headers.items():
-        handler.send_header(name, value)
-    handler.end_headers()
-    handler.wfile.flush()
-    handler.close_connection = True
-
-
-def _deflated(data: bytes, flush: int) -> bytes:
-    compressor = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    return compressor.compress(data) + compressor.flush(flush)
-
-
 # -- kinds
 
 
@@ -225,6 +105,8 @@ class Kind:
     """Pattern of the error that ends the run. Empty: the request is retried, no data are lost."""
     splits: bool = False
     """Whether a report recovers by requesting fewer buckets, or the remaining ones."""
+    resumes: bool = False
+    """Whether a feed recovers by resuming after its last page."""
     may_recover: bool = False
     """Whether the client may also retry and get the correct response."""
     ends_run: bool = False
@@ -384,7 +266,7 @@ KINDS = (
     Kind(
         "401 in mid-run",
         lambda: _status(401, FOREVER),
-        error="HTTP 401 .*check the setting (admin|analytics)_api_key",
+        error="HTTP 401 .*check the setting \\w+_api_key",
         weight=0,
     ),
     Kind(
@@ -454,6 +336,7 @@ KINDS = (
         lambda: _expired_cursor(2),
         error="token has expired",
         splits=True,
+        resumes=True,
         weight=0,
     ),
     Kind("a value of the wrong type", lambda: _changed(changes.wrong_value), "field '"),
@@ -507,104 +390,3 @@ KINDS = (
     ),
 )
 """All kinds: with an error that ends the run, or without one if only a delay is expected."""
-
-
-# -- plans
-
-
-class FaultPlan:
-    """Transient faults for a fraction of the requests, and optionally one permanent fault.
-
-    The same seed gives the same faults for the same requests.
-    """
-
-    def __init__(
-        self, seed: int, rate: float = 0.1, *, permanent_at: int | None = None, in_a_row: int = 3
-    ) -> None:
-        """Create a plan; ``permanent_at`` is the first request that can get the permanent fault."""
-        self.rate = rate
-        self.permanent_at = permanent_at
-        self.in_a_row = in_a_row
-        """Most consecutive faults for one path: a client must never run out of retries."""
-        self.permanent: tuple[Kind, Fault] | None = None
-        self.given: list[tuple[str, Kind, Fault]] = []
-        """Path, kind and fault, in order."""
-        self._requests = 0
-        self._row: Counter[str] = Counter()
-        self._expired: set[str] = set()
-        self._rng = random.Random(seed)
-
-    @property
-    def injected(self) -> list[str]:
-        """Kinds and paths of the injected faults, in order."""
-        return [f"{kind.name} ({path})" for path, kind, fault in self.given if fault.hits]
-
-    @property
-    def has_ended_a_run(self) -> bool:
-        """Whether the permanent fault was injected."""
-        return self.permanent is not None and self.permanent[1].hits > 0
-
-    def __call__(self, path: str, pairs: Pairs) -> Fault | None:
-        """Return the fault for a request, or None."""
-        self._requests += 1
-        if (
-            self.permanent_at is not None
-            and self._requests > self.permanent_at
-            and not self.has_ended_a_run
-        ):
-            chosen = self._choose(path, pairs, permanent=True)
-            self.permanent = chosen
-        elif self._row[path] < self.in_a_row and self._rng.random() < self.rate:
-            chosen = self._choose(path, pairs, permanent=False)
-        else:
-            self._row[path] = 0
-            return None
-        kind, fault = chosen
-        self._row[path] += 1
-        if fault.needs_cursor:
-            self._expired.add(path)
-        self.given.append((path, kind, fault))
-        return fault
-
-    def _choose(self, path: str, pairs: Pairs, *, permanent: bool) -> tuple[Kind, Fault]:
-        fitting = [
-            (kind, fault)
-            for kind in KINDS
-            if kind.weight and kind.is_permanent == permanent and kind.fits(path)
-            # A second one in the same window would be permanent.
-            if (fault := kind.fault()).fits(path, pairs)
-            and (permanent or not fault.needs_cursor or path not in self._expired)
-        ]
-        return self._rng.choices(fitting, [kind.weight for kind, _ in fitting])[0]
-
-
-class FixedWindow:
-    """A rate limit with fixed windows, which does not report when the next window starts."""
-
-    def __init__(self, requests: int, seconds: float = 60) -> None:
-        """Start the first window with the first request."""
-        self.requests = requests
-        self.seconds = seconds
-        self.refused: Counter[int] = Counter()
-        """Rejected requests by window number."""
-        self._started: float | None = None
-        self._let_in: Counter[int] = Counter()
-
-    def __call__(self, path: str, pairs: Pairs) -> Fault | None:  # noqa: ARG002
-        """Reject requests that exceed the limit."""
-        now = time.monotonic()
-        self._started = self._started or now
-        window = int((now - self._started) // self.seconds)
-        if self._let_in[window] < self.requests:
-            self._let_in[window] += 1
-            return None
-        self.refused[window] += 1
-        return _limited()
-
-
-def deliver(handler: BaseHTTPRequestHandler, fault: Deliver, body: bytes) -> None:
-    """Deliver a response in a wrong way; ignores that the client closes the connection."""
-    with contextlib.suppress(OSError):
-        fault(handler, body)
-        handler.wfile.flush()
-    handler.close_connection = True

@@ -1,35 +1,38 @@
-"""The HTTP server: credentials, routing, limits, injected faults, and a log of requests."""
+"""The simulator: credentials, routing, limits, injected faults, and a log of requests."""
 
 from __future__ import annotations
 
 import collections
-import dataclasses
 import datetime as dt
-import json
 import socket
-import sys
 import threading
-from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from simulator import (
-    admin_lists,
-    analytics,
-    claude_code,
-    console_reports,
-    engagement,
-    enterprise_lists,
-    enterprise_reports,
-)
-from simulator.changes import LONE_SURROGATE
+from simulator import admin_lists, enterprise_lists
 from simulator.directory import Directory
 from simulator.facts import Facts
-from simulator.faults import ORGANIZATION_HEADER, Fault, deliver, error_body, request_id
-from simulator.query import ApiError, Query
+from simulator.faults import Fault
+from simulator.http_server import Handler, Seen, Server
+from simulator.oauth import FEDERATION_BETA, TOKEN_PATH, TokenEndpoint
+from simulator.organization import DEFAULT_WORKSPACE
+from simulator.query import ApiError, Query, invalid
+from simulator.routes import (
+    ACCESS_TOKEN,
+    ADMIN_KEY,
+    ANALYTICS_KEY,
+    COMPLIANCE_KEY,
+    CREDENTIALS,
+    ENTERPRISE,
+    PERSONAL_KEY,
+    PREFIX,
+    ROUTES,
+    SCOPES,
+    USER_MANAGEMENT,
+    WORKSPACE_HEADER,
+    WORKSPACE_KEY,
+    Response,
+    Route,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -39,103 +42,24 @@ if TYPE_CHECKING:
     from simulator.changes import Pairs
     from simulator.replay import Replay
 
-__all__ = ("ACCESS_TOKEN", "ADMIN_KEY", "ANALYTICS_KEY", "PREFIX", "ROUTES", "Fault", "Simulator")
+__all__ = (
+    "ACCESS_TOKEN",
+    "ADMIN_KEY",
+    "ANALYTICS_KEY",
+    "COMPLIANCE_KEY",
+    "CREDENTIALS",
+    "PERSONAL_KEY",
+    "PREFIX",
+    "ROUTES",
+    "SCOPES",
+    "WORKSPACE_KEY",
+    "Fault",
+    "Simulator",
+)
 
-PREFIX = "/v1/organizations/"
-ADMIN_KEY = "sk-ant-admin01-simulator"
-ANALYTICS_KEY = "sk-ant-api01-simulator"
-ACCESS_TOKEN = "sk-ant-oat01-simulator"  # noqa: S105
-# Kinds of credentials: A Admin key, O OAuth token, E scoped key of Claude Enterprise.
-CREDENTIALS = {ADMIN_KEY: "A", ACCESS_TOKEN: "O", ANALYTICS_KEY: "E"}
-SCOPES = {
-    "A": [],
-    "O": ["org:admin"],
-    "E": ["read:analytics", "read:members", "read:rbac_groups", "read:spend_limits"],
-}
-USER_MANAGEMENT = {"read:members", "read:rbac_groups"}
-"""Scopes whose endpoints ``read:org_audit`` may read, too."""
 OAUTH = "oauth-2025-04-20"
 """Beta header that an OAuth access token requires."""
-JSON = "application/json"
 API_VERSIONS = ("2023-06-01", "2026-10-21")
-
-Response = dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Route:
-    """An endpoint and the credentials that may read it."""
-
-    respond: Callable[[admin_lists.ListCall], Response]
-    credentials: str
-    scopes: tuple[str, ...] = ()
-
-
-ROUTES = {
-    "usage_report/messages": Route(console_reports.usage, "AO"),
-    "cost_report": Route(console_reports.cost, "AO"),
-    "analytics/usage": Route(analytics.usage, "AOE", ("read:analytics",)),
-    "analytics/cost": Route(analytics.cost, "AOE", ("read:analytics",)),
-    "analytics/usage_report": Route(enterprise_reports.usage_report, "E", ("read:analytics",)),
-    "analytics/cost_report": Route(enterprise_reports.cost_report, "E", ("read:analytics",)),
-    "analytics/user_usage_report": Route(
-        enterprise_reports.user_usage_report, "E", ("read:analytics",)
-    ),
-    "analytics/user_cost_report": Route(
-        enterprise_reports.user_cost_report, "E", ("read:analytics",)
-    ),
-    "analytics/users": Route(engagement.users, "E", ("read:analytics",)),
-    "analytics/summaries": Route(engagement.summaries, "E", ("read:analytics",)),
-    "analytics/apps/chat/projects": Route(engagement.projects, "E", ("read:analytics",)),
-    "analytics/skills": Route(engagement.skills, "E", ("read:analytics",)),
-    "analytics/connectors": Route(engagement.connectors, "E", ("read:analytics",)),
-    "analytics/plugins": Route(engagement.plugins, "E", ("read:analytics",)),
-    "analytics/artifacts": Route(engagement.artifacts, "E", ("read:analytics",)),
-    "usage_report/claude_code": Route(claude_code.report, "AO"),
-    "rbac_groups": Route(enterprise_lists.rbac_groups, "E", ("read:rbac_groups",)),
-    "rbac_groups/{id}/members": Route(
-        enterprise_lists.rbac_group_members, "E", ("read:rbac_groups",)
-    ),
-    "rbac_roles": Route(enterprise_lists.rbac_roles, "E", ("read:members",)),
-    "rbac_roles/{id}/permissions": Route(
-        enterprise_lists.rbac_role_permissions, "E", ("read:members",)
-    ),
-    "spend_limits": Route(enterprise_lists.spend_limits, "E", ("read:spend_limits",)),
-    "spend_limits/effective": Route(
-        enterprise_lists.effective_spend_limits, "E", ("read:spend_limits",)
-    ),
-    "spend_limit_increase_requests": Route(
-        enterprise_lists.increase_requests, "E", ("read:spend_limits",)
-    ),
-    "me": Route(admin_lists.me, "AO"),
-    "workspaces": Route(admin_lists.workspaces, "AO"),
-    "workspaces/{id}/members": Route(admin_lists.workspace_members, "AO"),
-    "workspaces/{id}/rate_limits": Route(admin_lists.workspace_rate_limits, "AO"),
-    "users": Route(admin_lists.users, "AOE", ("read:members",)),
-    "invites": Route(admin_lists.invites, "AOE", ("read:members",)),
-    "api_keys": Route(admin_lists.api_keys, "AO"),
-    "rate_limits": Route(admin_lists.rate_limits, "AO"),
-    "external_keys": Route(admin_lists.external_keys, "AO"),
-    "service_accounts": Route(admin_lists.service_accounts, "O"),
-    "service_accounts/{id}/workspaces": Route(admin_lists.service_account_workspaces, "O"),
-    "federation_issuers": Route(admin_lists.federation_issuers, "O"),
-    "federation_rules": Route(admin_lists.federation_rules, "O"),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Seen:
-    """A received request, and the status of its response."""
-
-    path: str
-    query: tuple[tuple[str, str], ...]
-    headers: dict[str, str]
-    status: int
-    at: dt.datetime
-
-    def values(self, name: str) -> list[str]:
-        """Return the values of one parameter."""
-        return [value for key, value in self.query if key == name]
 
 
 class Simulator:
@@ -155,6 +79,8 @@ class Simulator:
         organization_header: bool = True,
         split_buckets: bool = False,
         repeat_rows: bool = False,
+        token_lifetime: float | None = None,
+        latency: float = 0,
     ) -> None:
         """Bind the port (0: any free port); ``now`` is a fixed time.
 
@@ -162,7 +88,9 @@ class Simulator:
         proxies. With ``split_buckets``, the last bucket of a page continues on the next page, with
         the same ``starting_at``. With ``repeat_rows``, a page of Claude Code or of the new
         analytics repeats the last row of the previous page, as if a cursor counted the rows of a
-        growing day.
+        growing day. ``token_lifetime`` is the lifetime of access tokens from the token endpoint, in
+        seconds; default: as their federation rule says. ``latency`` delays each response by so many
+        seconds.
         """
         self.facts = facts
         console = directory or Directory(facts.organization)
@@ -181,7 +109,11 @@ class Simulator:
             "enterprise": self.enterprise.organization.id,
         }
         other = enterprise_lists.EnterpriseDirectory(self.enterprise.cast)
-        self.directories = {"A": console, "O": console, "E": other}
+        self.directories = dict.fromkeys("AOWP", console) | dict.fromkeys("EC", other)
+        self.tokens = TokenEndpoint(console, lifetime=token_lifetime)
+        self.latency = latency
+        self.acts_on = set(facts.organization.workspaces)
+        """Workspaces that the personal key may act on; tests may remove some."""
         self.scopes = {kind: list(scopes) for kind, scopes in SCOPES.items()}
         """Scopes by kind of credential; tests may change those of the scoped key."""
         self.stopped_clock = now
@@ -196,7 +128,7 @@ class Simulator:
         self.seen: list[Seen] = []
         self.lock = threading.Lock()
         self._recent: collections.deque[dt.datetime] = collections.deque()
-        self._server = _Server(("127.0.0.1", port), _Handler)
+        self._server = Server(("127.0.0.1", port), Handler)
         self._server.simulator = self  # type: ignore[attr-defined]
         self._closed_for = 0.0
         self._is_closed = threading.Event()
@@ -247,8 +179,8 @@ class Simulator:
         return self.stopped_clock or dt.datetime.now(dt.UTC)
 
     def requests(self, path: str = "") -> list[Seen]:
-        """Return the requests to one endpoint, or to all."""
-        return [seen for seen in self.seen if seen.path == PREFIX + path or not path]
+        """Return the requests to one endpoint, by its whole path or below `PREFIX`, or to all."""
+        return [seen for seen in self.seen if seen.path in {PREFIX + path, path} or not path]
 
     def stats(self) -> Response:
         """Return the number of requests."""
@@ -297,7 +229,7 @@ class Simulator:
         call = admin_lists.ListCall(
             query=query,
             now=self.now,
-            facts=self.enterprise if kind == "E" else self.facts,
+            facts=self.enterprise if kind in ENTERPRISE else self.facts,
             betas=frozenset(_list(headers.get("anthropic-beta", ""))),
             refuse_future=self.refuse_future,
             split_buckets=self.split_buckets,
@@ -305,12 +237,37 @@ class Simulator:
             directory=self.directories[kind],
             version=headers["anthropic-version"],
             parent=parent,
+            workspace_id=self.workspace_of(headers) or "",
         )
         return route.respond(call)
 
+    def workspace_of(self, headers: dict[str, str]) -> str | None:
+        """Return the workspace that a key acts on; None for keys without one.
+
+        Raises `ApiError` if the key may not act on the workspace of the header.
+        """
+        kind = authenticated(headers, self.tokens)
+        asked = headers.get(WORKSPACE_HEADER)
+        if kind == "W":
+            if asked not in (None, DEFAULT_WORKSPACE):
+                raise invalid(f"{WORKSPACE_HEADER}: the key belongs to another workspace")
+            return DEFAULT_WORKSPACE
+        if kind != "P":
+            return None
+        if asked is None:
+            raise invalid(f"{WORKSPACE_HEADER}: header is required for this key")
+        if asked not in self.facts.organization.workspaces:
+            raise ApiError(404, "not_found_error", f"Not found: {asked}")
+        if asked not in self.acts_on:
+            raise ApiError(403, "permission_error", f"The key may not act on {asked}")
+        return asked
+
     def _authorized(self, path: str, headers: dict[str, str]) -> tuple[Route, str, str]:
         """Return the route, the kind of the credential, and the id in the path."""
-        kind = authenticated(headers)
+        kind = authenticated(headers, self.tokens)
+        if FEDERATION_BETA in _list(headers.get("anthropic-beta", "")):
+            message = f"anthropic-beta: {FEDERATION_BETA} is for {TOKEN_PATH} only"
+            raise ApiError(400, "invalid_request_error", message)
         version = headers.get("anthropic-version")
         if version not in API_VERSIONS:
             message = f"anthropic-version: header is required, one of {', '.join(API_VERSIONS)}"
@@ -319,11 +276,12 @@ class Simulator:
         if endpoint not in ROUTES and endpoint.count("/") == 2:
             head, parent, tail = endpoint.split("/")
             endpoint = f"{head}/{{id}}/{tail}"
-        route = ROUTES.get(endpoint) if path.startswith(PREFIX) else None
+        route = None if path.startswith(f"{PREFIX}/") else ROUTES.get(endpoint)
         if route is None:
             raise ApiError(404, "not_found_error", "Not found")
-        if kind not in route.credentials or (kind == "E" and not self._in_scope(route)):
-            needed = list(route.scopes) or ["org:admin"]
+        in_scope = kind not in ENTERPRISE or self._in_scope(kind, route)
+        if kind not in route.credentials or not in_scope:
+            needed = ["org:admin"] if kind == "T" else list(route.scopes) or ["org:admin"]
             message = f"Missing required scopes. Got: {self.scopes[kind]} Needed: {needed}"
             raise ApiError(403, "permission_error", message, code="api_key_scope_missing")
         return route, kind, parent
@@ -333,125 +291,34 @@ class Simulator:
         if not self.organization_header:
             return None
         try:
-            kind = authenticated(headers)
+            kind = authenticated(headers, self.tokens)
         except ApiError:
             return None
-        return self.organization_ids["enterprise" if kind == "E" else "console"]
+        return self.organization_ids["enterprise" if kind in ENTERPRISE else "console"]
 
-    def _in_scope(self, route: Route) -> bool:
-        """Whether the scoped key of Claude Enterprise may read an endpoint."""
-        scopes = set(self.scopes["E"])
+    def _in_scope(self, kind: str, route: Route) -> bool:
+        """Whether a scoped key of Claude Enterprise may read an endpoint."""
+        scopes = set(self.scopes[kind])
         if "read:org_audit" in scopes:
             scopes |= USER_MANAGEMENT
         return scopes.issuperset(route.scopes)
 
 
-def authenticated(headers: dict[str, str]) -> str:
+def authenticated(headers: dict[str, str], tokens: TokenEndpoint) -> str:
     """Return the kind of the credential, or raise a 401. A Bearer token can also be a key."""
     key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
     if not key:
         raise ApiError(401, "authentication_error", "x-api-key header is required")
-    kind = CREDENTIALS.get(key)
+    kind = CREDENTIALS.get(key) or tokens.kind(key)
     if kind is None:
         message = "The API key provided is invalid or has been revoked."
         raise ApiError(401, "authentication_error", message)
-    if "x-api-key" in headers and kind == "O":
+    if "x-api-key" in headers and kind in {"O", "T"}:
         raise ApiError(401, "authentication_error", "invalid x-api-key")
-    if kind == "O" and OAUTH not in _list(headers.get("anthropic-beta", "")):
+    if kind in {"O", "T"} and OAUTH not in _list(headers.get("anthropic-beta", "")):
         message = "OAuth authentication is currently not supported."
         raise ApiError(401, "authentication_error", message)
     return kind
-
-
-class _Server(ThreadingHTTPServer):
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore clients that close the connection."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server_version = "simulator"
-    disable_nagle_algorithm = True
-    # One write per response: without a buffer, each header line would be a separate packet.
-    wbufsize = -1
-    organization: str | None = None
-    """Organization header of the response."""
-
-    def do_GET(self) -> None:
-        simulator: Simulator = self.server.simulator  # type: ignore[attr-defined]
-        parts = urlsplit(self.path)
-        if parts.path == "/_simulator/stats":
-            self._send(200, {}, json.dumps(simulator.stats()).encode())
-            return
-        pairs = parse_qsl(parts.query, keep_blank_values=True)
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        self.organization = simulator.organization_id(headers)
-        fault = simulator.next_fault(parts.path, pairs)
-        status, more, body = self._respond(simulator, fault, parts.path, pairs, headers)
-        with simulator.lock:
-            simulator.seen.append(
-                Seen(parts.path, tuple(pairs), headers, status, dt.datetime.now(dt.UTC))
-            )
-        if fault and fault.deliver:
-            deliver(self, fault.deliver, body)
-        else:
-            self._send(status, more, body)
-
-    def _respond(
-        self,
-        simulator: Simulator,
-        fault: Fault | None,
-        path: str,
-        pairs: list[tuple[str, str]],
-        headers: dict[str, str],
-    ) -> tuple[int, dict[str, str], bytes]:
-        if fault and not fault.deliver and not fault.change:
-            return fault.status, fault.headers, fault.content
-        if (wait := simulator.over_limit()) is not None:
-            body = error_body("rate_limit_error", "Number of requests has exceeded your limit")
-            return 429, {"retry-after": str(wait)}, body
-        try:
-            response = simulator.respond(path, pairs, headers)
-        except ApiError as error:
-            if fault and fault.change:
-                fault.postpone()
-            more = {}
-            if error.should_retry is not None:
-                more["x-should-retry"] = str(error.should_retry).lower()
-            return error.status, more, error_body(error.type, error.message, error.code)
-        body = _JSON.encode(response)
-        if fault and fault.change:
-            try:
-                # Decoded again, because a change must not modify the rows of the directory.
-                body = _JSON.encode(fault.change(_decode(body), pairs))
-                body = body.replace(LONE_SURROGATE.encode(), rb"\ud800")
-            except LookupError:
-                fault.postpone()
-        return 200, {}, body
-
-    def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("request-id", request_id(body))
-        headers = {"content-type": JSON} | headers
-        # Pages of a proxy and 401 responses have no organization.
-        if self.organization and status != 401 and headers["content-type"] == JSON:
-            headers = {ORGANIZATION_HEADER: self.organization} | headers
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-        self.wfile.flush()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Log nothing; `Simulator.seen` is the log."""
-
-
-# Amounts of Claude Code are numbers with all digits.
-_JSON = msgspec.json.Encoder(decimal_format="number")
-_decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 def _list(header: str) -> Iterable[str]:

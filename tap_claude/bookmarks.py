@@ -70,9 +70,9 @@ class Bookmark:
         """Whether the stream has a bookmark; a full table has none."""
 
     def parts(self) -> list[State]:
-        """Return the parts of the stream's state that belong to the organization."""
+        """Return the parts of the stream's state that belong to the organization or workspace."""
         state = self._stream.stream_state
-        mine = {"organization_type": self._organization_type}
+        mine = self._partition or {"organization_type": self._organization_type}
         found = [part for part in state.get("partitions") or () if part["context"] == mine]
         # A state without an organization type was written when there was only one organization.
         default = None if self._partition else self._organization_type
@@ -88,13 +88,13 @@ class Bookmark:
         """Return the start of the newest bucket that was read. Raises `StreamError`."""
         if not self.is_kept:
             return None
-        moments = [_time_of(part, VALUE) for part in self.parts() if part.get(VALUE) is not None]
+        moments = [time_of(part, VALUE) for part in self.parts() if part.get(VALUE) is not None]
         return max(moments, default=None)
 
     def unreported_since(self) -> dt.datetime | None:
         """Return the start of the first bucket that ``report_buckets`` has not yet reported."""
         moments = [
-            _time_of(part, UNREPORTED_SINCE) for part in self.parts() if part.get(UNREPORTED_SINCE)
+            time_of(part, UNREPORTED_SINCE) for part in self.parts() if part.get(UNREPORTED_SINCE)
         ]
         return min(moments, default=None)
 
@@ -142,7 +142,8 @@ class Bookmark:
         self._stream.write_state(state)
 
 
-def _time_of(state: State, name: str) -> dt.datetime:
+def time_of(state: State, name: str) -> dt.datetime:
+    """Return a time in a state. Raises `StreamError` if it is not one."""
     try:
         return parse_time(state[name])
     except (AttributeError, TypeError, ValueError) as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,8 +17,16 @@ import backoff
 import requests
 from singer_sdk import metrics
 
-from tap_claude.credentials import OAUTH_BETA, auth_headers
+from tap_claude.credentials import (
+    CONSOLE,
+    FEDERATION,
+    OAUTH,
+    OAUTH_BETA,
+    auth_headers,
+    credential_for,
+)
 from tap_claude.errors import (
+    MAX_RETRY_AFTER,
     APIError,
     APIUnavailableError,
     MalformedResponseError,
@@ -29,9 +37,15 @@ from tap_claude.errors import (
     denies_permission,
     error_body,
     is_retriable,
-    retry_after,
+    retriable_error,
 )
-from tap_claude.pages import read_id, read_page
+from tap_claude.federation import (
+    EXCHANGE_TIMEOUT,
+    MAX_TOKEN_RESPONSE_BYTES,
+    TOKEN_PATH,
+    AccessTokens,
+)
+from tap_claude.pages import WORKSPACE_HEADER, read_id, read_page
 from tap_claude.redaction import sanitize_for_log
 from tap_claude.response_cache import ResponseCache
 from tap_claude.session import ApiResponse, Session
@@ -63,8 +77,6 @@ SPLITTABLE_BYTES = 2 * PAGE_BYTES
 FIRST_WAIT = 1.0
 """First delay of the exponential backoff, in seconds."""
 MAX_WAIT = 60.0
-MAX_RETRY_AFTER = 600.0
-"""Longest Retry-After honoured, in seconds; beyond it the run fails."""
 MAX_TRIES = 14
 """Maximum attempts per request. The delays add up to about four minutes, which spans several of
 the API's one-minute rate-limit windows."""
@@ -79,9 +91,11 @@ class ApiRequest:
     stream: str
     """Stream name for messages and metrics."""
     path: str
-    """Path below ``/v1/organizations/``."""
+    """Path below ``/v1/organizations/``; a path that begins with ``/`` is complete."""
     organization_type: str
     credential: str
+    workspace_id: str | None = None
+    """Workspace to read, for a key that may act on several (header ``anthropic-workspace-id``)."""
     params: Mapping[str, Any] = field(default_factory=dict)
     """Query parameters. A list repeats the parameter; None omits it."""
     beta_headers: tuple[str, ...] = ()
@@ -112,6 +126,7 @@ class Client:
         self._progress = progress
         self._logger = logger
         self._session = Session(Throttle(config.requests_per_minute), progress)
+        self._tokens = AccessTokens(config, self._send_token_request, logger)
         # If users are pseudonymized, no name or address may be written to disk.
         self._cache = ResponseCache(on_disk=not config.pseudonymizes)
         self.cacheable_paths: frozenset[str] = frozenset()
@@ -171,7 +186,7 @@ class Client:
 
     def _send(self, request: ApiRequest, url: str) -> tuple[ApiResponse, bool]:
         """Return the response to a request, and whether it is new (not from the cache)."""
-        if kept := self._cache.get((url, request.credential)):
+        if kept := self._cache.get(_cache_key(request, url)):
             body, sent_at = kept
             return ApiResponse(HTTPStatus.OK, "OK", {}, body, sent_at), False
         timer = metrics.Timer(
@@ -180,25 +195,70 @@ class Client:
         )
         try:
             with timer:
-                response = self._session.get(
-                    url,
-                    self._headers(request),
-                    timeout=self._config.request_timeout,
-                    max_bytes=request.max_bytes,
-                )
+                response, secret = self._get(request, url)
+                if response.status == HTTPStatus.UNAUTHORIZED and request.credential == FEDERATION:
+                    # Revoked, or expired early: a new token, once per request.
+                    self._tokens.discard(secret)
+                    response, _ = self._get(request, url)
         except requests.exceptions.RequestException as error:
             raise self._connection_error(error) from error
         return response, True
 
+    def _get(self, request: ApiRequest, url: str) -> tuple[ApiResponse, str]:
+        """Return the response to a request, and the key or token that it was sent with."""
+        secret = ""
+
+        def headers() -> dict[str, str]:
+            nonlocal secret
+            is_federated = request.credential == FEDERATION
+            secret = (
+                self._tokens.current()
+                if is_federated
+                else self._config.credentials[request.credential]
+            )
+            return self._headers(request, secret)
+
+        response = self._session.get(
+            url,
+            headers,
+            timeout=self._config.request_timeout,
+            max_bytes=request.max_bytes,
+        )
+        return response, secret
+
+    def _send_token_request(
+        self, headers: Mapping[str, str], body: Callable[[], bytes]
+    ) -> ApiResponse:
+        """Return the response to a token request. Raises `RetriableError`, never as slow."""
+        try:
+            return self._session.post(
+                f"{self._config.base_url.rstrip('/')}{TOKEN_PATH}",
+                {**headers, "user-agent": self._user_agent},
+                body,
+                timeout=min(EXCHANGE_TIMEOUT, self._config.request_timeout),
+                max_bytes=MAX_TOKEN_RESPONSE_BYTES,
+            )
+        except requests.exceptions.RequestException as error:
+            failure = self._connection_error(error)
+            msg = f"token exchange: {failure}"
+            raise type(failure)(msg) from error
+        except ResponseTooLargeError as error:
+            # Not about a report, so it must not be split.
+            msg = f"token exchange: {error}"
+            raise RetriableError(msg, is_malformed=True) from error
+
     def _keep(self, request: ApiRequest, url: str, response: ApiResponse) -> None:
         if request.path in self.cacheable_paths:
-            self._cache.put((url, request.credential), response.body, response.sent_at)
+            self._cache.put(_cache_key(request, url), response.body, response.sent_at)
 
     def _ask_organization(self, request: ApiRequest) -> str | None:
         """Request the id of the organization (docs: api/admin/organizations/me).
 
-        None if it is not available: Enterprise keys lack access, and a proxy may block it.
+        None if it is not available: Enterprise keys lack access, and a proxy may block it. A key of
+        a workspace lacks access too, so an Admin key is used if there is one.
         """
+        console = credential_for(self._config.credentials, CONSOLE, request.organization_type)
+        request = replace(request, credential=console or request.credential, workspace_id=None)
 
         def fetch() -> str | None:
             response, _ = self._send(request, self._url("me"))
@@ -209,10 +269,11 @@ class Client:
         return self._with_retries(request, fetch)
 
     def _url(self, path: str) -> str:
-        return f"{self._config.base_url.rstrip('/')}/v1/organizations/{path}"
+        below = path if path.startswith("/") else f"/v1/organizations/{path}"
+        return self._config.base_url.rstrip("/") + below
 
-    def _headers(self, request: ApiRequest) -> dict[str, str]:
-        oauth = (OAUTH_BETA,) if request.credential == "access_token" else ()
+    def _headers(self, request: ApiRequest, secret: str) -> dict[str, str]:
+        oauth = (OAUTH_BETA,) if request.credential in OAUTH else ()
         betas = (*oauth, *request.beta_headers)
         return {
             "accept": "application/json",
@@ -221,7 +282,8 @@ class Client:
             "anthropic-version": self._config.anthropic_version,
             "user-agent": self._user_agent,
             **({"anthropic-beta": ",".join(betas)} if betas else {}),
-            **auth_headers(request.credential, self._config.credentials[request.credential]),
+            **({WORKSPACE_HEADER: request.workspace_id} if request.workspace_id else {}),
+            **auth_headers(request.credential, secret),
         }
 
     @functools.cached_property
@@ -242,16 +304,14 @@ class Client:
             message += f" (request {request_id})"
         message = sanitize_for_log(message)
         if is_retriable(status, response.headers):
-            wait = retry_after(response.headers)
-            if (wait or 0) > MAX_RETRY_AFTER:
-                message += "; retry-after is longer than ten minutes, so run again later"
-                return APIUnavailableError(message)
             slow = status == HTTPStatus.GATEWAY_TIMEOUT
-            return RetriableError(message, retry_after=wait, is_slow=slow)
+            return retriable_error(message, response.headers, is_slow=slow)
         if denies_permission(status, error):
             return PermissionDeniedError(message, status=status, detail=error.detail)
         if error.kind == "authentication_error" or status == HTTPStatus.UNAUTHORIZED:
             message += f"; check the setting {request.credential}"
+            if request.credential == FEDERATION:
+                message += ": the API also refused a new access token"
         elif not error.is_of_api and not response.is_redirect:
             message += "; this is not an API response: check base_url, proxies and firewalls"
         return APIError(
@@ -335,6 +395,10 @@ def _waits() -> Generator[float, Any, None]:
             wait = max(error.retry_after, wait) if attempt else error.retry_after
         attempt += 1
         error = yield wait
+
+
+def _cache_key(request: ApiRequest, url: str) -> tuple[str, str]:
+    return f"{request.workspace_id or ''} {url}", request.credential
 
 
 def _query(params: Mapping[str, Any]) -> str:

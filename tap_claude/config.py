@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from singer_sdk import typing as th
 
-from tap_claude.credentials import CREDENTIALS, organization_types
+from tap_claude.credentials import CREDENTIALS, FEDERATION, organization_types
 from tap_claude.windows import parse_time
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator, Mapping
 
-SECRETS = (*CREDENTIALS, "pseudonymize_key")
+SECRETS = (*(name for name in CREDENTIALS if name != FEDERATION), "pseudonymize_key")
 """Settings whose values never reach a log, an error, the state or the disk."""
+
+FEDERATION_REQUIRED = (FEDERATION, "federation_organization_id", "identity_token_file")
+"""Settings of workload identity federation that need each other."""
 
 STANDARD_FILTERS = ("models", "workspace_ids", "api_key_ids")
 """Settings that filter the standard reports, if a report has a filter of that name."""
@@ -43,6 +46,67 @@ CONFIG_SCHEMA = th.PropertiesList(
         description=(
             "OAuth access token with the scope org:admin. Required by some streams; used for all"
             " Console streams if admin_api_key is not set."
+        ),
+    ),
+    th.Property(
+        FEDERATION,
+        th.StringType,
+        title="Federation rule",
+        description=(
+            "Federation rule (fdrl_...) with the scope org:admin. The token in identity_token_file"
+            " is exchanged for short-lived access tokens, which are used like access_token. No"
+            " secret is stored."
+        ),
+    ),
+    th.Property(
+        "federation_organization_id",
+        th.StringType,
+        title="Federation organization",
+        description="UUID of the Console organization that the federation rule belongs to.",
+    ),
+    th.Property(
+        "identity_token_file",
+        th.StringType,
+        title="Identity token file",
+        description=(
+            "Path of a file with an OIDC token (JWT) of the workload, for example a projected"
+            " Kubernetes service account token. Read again at each exchange."
+        ),
+    ),
+    th.Property(
+        "service_account_id",
+        th.StringType,
+        title="Service account",
+        description="Service account (svac_...) of the federation rule, if the exchange needs it.",
+    ),
+    th.Property(
+        "workspace_api_key",
+        th.StringType,
+        secret=True,
+        title="Workspace API key",
+        description=(
+            "API key of a workspace, or a personal or service-account key of the organization with"
+            " agent_workspace_ids. Reads agents, sessions, user profiles, models, batches, files"
+            " and skills, which an Admin API key cannot read."
+        ),
+    ),
+    th.Property(
+        "agent_workspace_ids",
+        th.ArrayType(th.StringType),
+        title="Agent workspaces",
+        description=(
+            "Workspaces that workspace_api_key reads one by one, wrkspc_... Leave it out for a key"
+            " that belongs to one workspace."
+        ),
+    ),
+    th.Property(
+        "compliance_api_key",
+        th.StringType,
+        secret=True,
+        title="Compliance access key",
+        description=(
+            "Compliance access key of a Claude Enterprise organization, created in claude.ai. Reads"
+            " compliance_activities and compliance_organizations."
         ),
     ),
     th.Property(
@@ -86,8 +150,8 @@ CONFIG_SCHEMA = th.PropertiesList(
         description=(
             "Days before the bookmark that each run reads again, because the API restates them."
             " Default, per stream: 30 for analytics_usage, analytics_cost and the legacy Enterprise"
-            " reports, 7 for messages_usage and cost_report, 3 for Claude Code and the daily"
-            " Enterprise streams. 0 is allowed."
+            " reports, 7 for messages_usage and cost_report, 3 for Claude Code, the daily"
+            " Enterprise streams and agent_sessions, 1 for compliance_activities. 0 is allowed."
         ),
     ),
     th.Property(
@@ -167,9 +231,9 @@ CONFIG_SCHEMA = th.PropertiesList(
         allowed_values=["none", "hash", "drop"],
         title="Pseudonymize users",
         description=(
-            "How names and e-mail addresses of people are written in all streams: unchanged"
-            " (none), replaced by a keyed hash that is the same in every stream (hash), or null"
-            " (drop). Ids are not changed."
+            "How names and e-mail addresses of people, IP addresses and user agents are written in"
+            " all streams: unchanged (none), replaced by a keyed hash that is the same in every"
+            " stream (hash), or null (drop). Ids are not changed."
         ),
     ),
     th.Property(
@@ -245,14 +309,22 @@ DEFAULTS: dict[str, Any] = {
 """The defaults of the schema; nothing else in the package repeats them."""
 
 
+def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all settings that have a value; null and empty settings count as not set."""
+    given = {name: value for name, value in settings.items() if value not in (None, "")}
+    return {**DEFAULTS, **given}
+
+
 class Declaration(Protocol):
     """The attributes of a report class in `streams` that settings depend on."""
 
     name: str
+    credentials: tuple[str, ...]
     dimensions: tuple[str, ...]
     default_group_by: tuple[str, ...]
     filters: tuple[str, ...]
     max_group_by: int
+    max_filter_values: int | None
     unlimited_dimensions: tuple[str, ...]
     incompatible: tuple[tuple[str, str], ...]
     page_buckets: Mapping[str, int]
@@ -278,18 +350,39 @@ class ReportSpec:
         }
 
 
+@dataclass(frozen=True)
+class Federation:
+    """What an identity token is exchanged with."""
+
+    rule_id: str
+    organization_id: str
+    identity_token_file: str
+    service_account_id: str | None = None
+
+
 class Config:
     """A typed, read-only view of a configuration that `validation` has accepted."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        """Read the settings as the SDK provides them, with or without defaults."""
-        given = {name: value for name, value in settings.items() if value not in (None, "")}
-        values = self._values = {**DEFAULTS, **given}
+        """Read settings that `with_defaults` has completed."""
+        values = self._values = settings
         self.credentials: Mapping[str, str] = {
             name: values[name] for name in CREDENTIALS if name in values
         }
         self.kinds = organization_types(self.credentials)
         """Kinds of organization that credentials are set for."""
+        self.federation: Federation | None = None
+        if all(name in values for name in FEDERATION_REQUIRED):
+            self.federation = Federation(
+                rule_id=values[FEDERATION],
+                organization_id=values["federation_organization_id"],
+                identity_token_file=values["identity_token_file"],
+                service_account_id=values.get("service_account_id"),
+            )
+        self.agent_workspace_ids: tuple[str, ...] = tuple(
+            dict.fromkeys(values.get("agent_workspace_ids") or ())
+        )
+        """Workspaces that ``workspace_api_key`` reads; empty for the key's own workspace."""
         self.organization_label: str | None = values.get("organization_label")
         self.bucket_width: str = values["bucket_width"]
         self.lookback_days: int | None = values.get("lookback_days")

@@ -11,21 +11,32 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-# In order of preference: the OAuth token is used only if there is no Admin key, or if the stream
+FEDERATION = "federation_rule_id"
+"""The credential of workload identity federation; its access tokens come from `federation`."""
+
+# In order of preference: an OAuth token is used only if there is no Admin key, or if the stream
 # does not accept a key.
-CONSOLE = ("admin_api_key", "access_token")
-OAUTH = ("access_token",)
+OAUTH = ("access_token", FEDERATION)
+CONSOLE = ("admin_api_key", *OAUTH)
 ENTERPRISE = ("analytics_api_key",)
-CREDENTIALS = (*CONSOLE, *ENTERPRISE)
+WORKSPACE = ("workspace_api_key",)
+"""Reads what belongs to workspaces: agents, sessions, files. Admin keys cannot."""
+COMPLIANCE = ("compliance_api_key",)
+CREDENTIALS = (*CONSOLE, *ENTERPRISE, *WORKSPACE, *COMPLIANCE)
 
 ORGANIZATION_TYPE = {
     "admin_api_key": "console",
     "access_token": "console",
+    FEDERATION: "console",
     "analytics_api_key": "enterprise",
+    "workspace_api_key": "console",
+    "compliance_api_key": "enterprise",
 }
 
 OAUTH_BETA = "oauth-2025-04-20"
 """Beta header of every request with a Bearer token, as in the official SDK."""
+FEDERATION_BETA = "oidc-federation-2026-04-01"
+"""Beta header of the request that exchanges an identity token, and of no other."""
 
 
 def credential_for(
@@ -45,7 +56,7 @@ def organization_types(credentials: Iterable[str]) -> tuple[str, ...]:
 
 def auth_headers(credential: str, secret: str) -> dict[str, str]:
     """Return the headers that authenticate a request."""
-    if credential == "access_token":
+    if credential in OAUTH:
         return {"authorization": f"Bearer {secret}"}
     return {"x-api-key": secret}
 
@@ -57,7 +68,11 @@ def access_needed(accepted: Iterable[str], scope: str | None) -> str:
     if "admin_api_key" in accepted:
         kinds.append("an Admin API key (admin_api_key)")
     elif "access_token" in accepted:
-        kinds.append("an OAuth token (access_token) with the scope org:admin")
+        kinds.append("an OAuth token (access_token or federation) with the scope org:admin")
     if "analytics_api_key" in accepted:
         kinds.append(f"an Enterprise key (analytics_api_key) with the scope {scope}")
+    if "workspace_api_key" in accepted:
+        kinds.append("an API key of a workspace or of the organization (workspace_api_key)")
+    if "compliance_api_key" in accepted:
+        kinds.append(f"a Compliance access key (compliance_api_key) with the scope {scope}")
     return " or ".join(kinds)

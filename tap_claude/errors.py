@@ -24,6 +24,8 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 YEAR = 366 * 86_400.0
 """Seconds."""
+MAX_RETRY_AFTER = 600.0
+"""Longest Retry-After honoured, in seconds; beyond it the run fails."""
 
 RETRIABLE_STATUSES = frozenset({408, 409, 429, 529})
 # Codes of 400 responses that mean "permission denied" (`error.details.error_code`).
@@ -136,6 +138,17 @@ def is_retriable(status: int, headers: Mapping[str, str]) -> bool:
     if advice in {"true", "false"}:
         return advice == "true"
     return status in RETRIABLE_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def retriable_error(
+    message: str, headers: Mapping[str, str], *, is_slow: bool = False
+) -> RetriableError | APIUnavailableError:
+    """Return the error for a response that is retriable, unless the API asks for a long pause."""
+    wait = retry_after(headers)
+    if (wait or 0) > MAX_RETRY_AFTER:
+        message += "; retry-after is longer than ten minutes, so run again later"
+        return APIUnavailableError(message)
+    return RetriableError(message, retry_after=wait, is_slow=is_slow)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -7,19 +7,18 @@ rows. The SDK would send it first, which leaves the table empty while it loads.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
 from tap_claude.bucket_log import full_table
+from tap_claude.credentials import WORKSPACE
 from tap_claude.errors import APIError, PermissionDeniedError
+from tap_claude.list_rows import RowStream
 from tap_claude.organizations import known_kinds
-from tap_claude.pages import decode_row
-from tap_claude.row_keys import RowKey
-from tap_claude.stream import ClaudeStream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Context
@@ -31,22 +30,14 @@ if TYPE_CHECKING:
 _PARENT_STATUSES = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 
 
-class ListStream(ClaudeStream):
+class ListStream(RowStream):
     """A full table: all rows of one list, or of one list per parent."""
 
     primary_keys: tuple[str, ...] = ("organization_id", "id")
     state_partitioning_keys = ()  # no state per parent or organization
 
-    page_size: ClassVar[int | None] = 1000
-    """Largest page size that the API allows; None if the endpoint has no pages."""
-    list_params: ClassVar[Mapping[str, str]] = {}
-    """Fixed parameters of every request."""
     parent: ClassVar[type[ListStream] | None] = None
     """Parent stream: one request per parent row, with its id as ``{parent_id}`` in the path."""
-    parent_column: ClassVar[str] = ""
-    """Column for the parent's id, if the rows do not contain it."""
-    row_key: ClassVar[tuple[str, ...]] = ()
-    """Columns that form the ``row_id``, for rows without an id."""
 
     def __init__(self, tap: Tap, *, run: SyncContext) -> None:
         """Start with no organization read."""
@@ -65,22 +56,27 @@ class ListStream(ClaudeStream):
     def read(self, organization_type: str, partition: Context | None) -> Iterator[Row]:
         if self.run.config.emits_activate_version:
             self._stream_version = self.run.version  # records carry it from here on
-        keys: set[int] = set()  # hashes; rows are repeated if a page cursor expires
+        # Key -> place of its parent; a cursor that expires repeats rows. A hash saves memory.
+        # Rows that several workspaces list, such as models, are written once.
+        keys: dict[Any, int] = {}
         parent_ids = self._parent_ids(organization_type)
-        if self.parent:
+        is_shared = self.credentials == WORKSPACE and len(parent_ids) > 1
+        if self.parent or is_shared:
             self.run.progress.expect(len(parent_ids), "list")
-        refusals: list[APIError] = []
+        refusals: list[tuple[str, APIError]] = []
         for index, parent_id in enumerate(parent_ids):
             self.run.progress.at(parent_id or "", index)
             try:
                 for row in self.rows(organization_type, parent_id):
-                    record = self._record(organization_type, row, parent_id)
-                    keys.add(hash(tuple(record[name] for name in self.primary_keys)))
-                    yield record
+                    record = self.record_of(organization_type, row, parent_id)
+                    key = tuple(record[name] for name in self.primary_keys)
+                    first = keys.setdefault(key if is_shared else hash(key), index)
+                    if not is_shared or first == index:
+                        yield record
             except APIError as error:
                 if parent_id is None or error.status not in _PARENT_STATUSES:
                     raise
-                refusals.append(error)
+                refusals.append((parent_id, error))
                 if len(refusals) == len(parent_ids):
                     raise  # every parent failed, so the list as a whole cannot be read
                 self.warn("%s is left out: %s", parent_id, error)
@@ -100,32 +96,15 @@ class ListStream(ClaudeStream):
             yield from self._rows(organization_type, parent_id)
 
     def _rows(self, organization_type: str, parent_id: str | None) -> Iterator[Row]:
-        params = {**self.list_params, "limit": self.page_size}
-        path = self.path.format(parent_id=parent_id)
-        pages = self.fetch(organization_type, params, path=path)
-        for _, page in self.prefetch((None, page) for page in pages):
-            if page is not None:
-                for raw in page.items:
-                    yield from type(self).reshape(decode_row(raw))
+        for page in self.fetch_list(organization_type, {}, parent_id):
+            yield from self.page_rows(page)
 
     def _parent_ids(self, organization_type: str) -> Sequence[str | None]:
         if self.parent is None:
-            return (None,)
+            return self.workspace_ids
         parent = self.parent(self._tap, run=self.run)
         parent.name = self.name  # messages and metrics name the child stream
         return list(dict.fromkeys(row["id"] for row in parent.rows(organization_type)))
-
-    def _record(self, organization_type: str, row: Row, parent_id: str | None) -> Row:
-        identity = self.identify(organization_type)
-        record = self.conform(row)
-        if self.parent_column and record[self.parent_column] is None:
-            record[self.parent_column] = parent_id
-        if self.row_key:
-            record["row_id"] = RowKey(self.name, identity[:2], "", "", self.row_key).of(record)
-        self.columns.add_dollars(record)
-        record.update(identity._asdict())
-        record["extracted_at"] = self.run.extracted_at
-        return record
 
     # -- the end of the table
 
@@ -148,12 +127,23 @@ class ListStream(ClaudeStream):
             self._write_activate_version_message(self._stream_version)
 
     def _report_left_out(
-        self, organization_type: str, refusals: Sequence[APIError], parents: int
+        self, organization_type: str, refusals: Sequence[tuple[str, APIError]], parents: int
     ) -> None:
-        """Record a failure, unless all skipped parents have been deleted (404)."""
-        others = [error for error in refusals if error.status != HTTPStatus.NOT_FOUND]
+        """Record a failure, unless all skipped parents have been deleted (404).
+
+        A workspace is not found in a list of the API, but in a setting, so it cannot be deleted.
+        """
+        others = [
+            (parent_id, error)
+            for parent_id, error in refusals
+            if error.status != HTTPStatus.NOT_FOUND or self.parent is None
+        ]
         if others:
-            line = f"{self.name}: {others[0]}; {len(refusals)} of {parents} lists were left out"
-            skippable = all(isinstance(error, PermissionDeniedError) for error in others)
+            parent_id, error = others[0]
+            line = (
+                f"{self.name}: {parent_id}: {error}; {len(refusals)} of {parents} lists were left"
+                " out"
+            )
+            skippable = all(isinstance(error, PermissionDeniedError) for _, error in others)
             kept = self.run.refusals if skippable else self.run.failures
             kept[self.name, organization_type] = line

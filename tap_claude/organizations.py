@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tap_claude.credentials import COMPLIANCE
 from tap_claude.errors import OtherOrganizationError
 
 if TYPE_CHECKING:
@@ -33,19 +34,23 @@ class Organizations:
         """Start without ids; ``kinds`` are those that credentials are set for."""
         self.label = label
         self._kinds = kinds
-        self._known: dict[str, tuple[str | None, str]] = {}
+        self._known: dict[tuple[str, bool], tuple[str | None, str]] = {}
+        """By kind, and whether the credential is one of `COMPLIANCE`."""
 
     def learn(
         self, kind: str, credential: str, header: str | None, request_id: Callable[[], str | None]
     ) -> None:
         """Store the organization id of a response; call ``request_id`` if the header is missing.
 
-        Raises `OtherOrganizationError` if two credentials of one kind differ.
+        A Compliance access key can belong to the parent of the organization that the other keys
+        belong to, or to none. Raises `OtherOrganizationError` if other credentials of one kind
+        differ.
         """
-        if kind not in self._known:
-            self._known[kind] = (header or request_id(), credential)
+        place = kind, credential in COMPLIANCE
+        if place not in self._known:
+            self._known[place] = (header or request_id(), credential)
             return
-        known, by = self._known[kind]
+        known, by = self._known[place]
         if header and known and header != known and credential != by:
             msg = (
                 f"{credential} belongs to the organization {header}, but {by} to {known}; use"
@@ -53,17 +58,19 @@ class Organizations:
             )
             raise OtherOrganizationError(msg)
 
-    def api_id(self, kind: str) -> str | None:
-        """Return the API's id of the organization of a kind; None if the API does not return it."""
-        return self._known.get(kind, (None, ""))[0]
+    def api_id(self, kind: str, credential: str | None) -> str | None:
+        """Return the API's id of a credential's organization; None if it is not known."""
+        return self._known.get((kind, credential in COMPLIANCE), (None, ""))[0]
 
-    def identify(self, kind: str, stream_state: dict[str, Any]) -> Identity:
+    def identify(
+        self, kind: str, stream_state: dict[str, Any], credential: str | None = None
+    ) -> Identity:
         """Return the identity of the organization in a stream's table; store it in the state.
 
         Raises `OtherOrganizationError` if the state belongs to another organization.
         """
         known = stream_state.setdefault(ORGANIZATIONS, {}).setdefault(kind, {})
-        api_id = self.api_id(kind)
+        api_id = self.api_id(kind, credential)
         if api_id:
             before = known.setdefault("api_id", api_id)
             if before != api_id:

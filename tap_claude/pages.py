@@ -28,6 +28,8 @@ Row = dict[str, Any]
 Rows = "Sequence[Row | msgspec.Raw]"
 """Rows of a bucket; undecoded if they are large, to save memory."""
 
+WORKSPACE_HEADER = "anthropic-workspace-id"
+
 DECODED_BYTES = 4 * 2**20
 """Size up to which rows are decoded together: faster, but it takes many times the memory."""
 DECODED_ROWS = 500
@@ -48,6 +50,13 @@ class ApiPage:
     """Time at which the request was sent, UTC."""
     size: int
     """Size of the decompressed response in bytes."""
+    workspace_id: str | None = None
+    """Workspace that was read; None if the response does not name one."""
+
+    @property
+    def has_next(self) -> bool:
+        """Whether another page follows: by ``has_more``, or without it by ``next_page``."""
+        return isinstance(self.next_page, str) if self.has_more is None else self.has_more
 
 
 class _Envelope(msgspec.Struct):
@@ -131,6 +140,7 @@ def read_page(response: ApiResponse, *, returns_object: bool = False) -> ApiPage
         data_refreshed_at=refreshed_at,
         sent_at=response.sent_at,
         size=len(response.body),
+        workspace_id=response.headers.get(WORKSPACE_HEADER),
     )
 
 

@@ -40,17 +40,14 @@ class Paginator:
 
 
 class TokenPaginator(Paginator):
-    """``has_more`` says whether there is a next page; ``next_page`` is its cursor."""
+    """``next_page`` is the cursor of the next page; ``has_more``, if present, decides."""
 
     @override
     def next_cursor(self, page: ApiPage) -> str | None:
-        if page.has_more is None:
-            if page.next_page is msgspec.UNSET:
-                msg = "a page has neither has_more nor next_page; it may not be the last page"
-                raise PagingError(msg)
-            if page.next_page is None:
-                return None
-        elif not page.has_more:
+        if page.has_more is None and page.next_page is msgspec.UNSET:
+            msg = "a page has neither has_more nor next_page; it may not be the last page"
+            raise PagingError(msg)
+        if not page.has_next:
             return None
         if not isinstance(page.next_page, str) or not page.next_page:
             msg = "a page has has_more: true but no next_page"

@@ -18,7 +18,7 @@ from singer_sdk.exceptions import ConfigValidationError
 
 from tap_claude.config import ReportSpec
 from tap_claude.money import add_amounts
-from tap_claude.report_kinds import GroupedReport
+from tap_claude.report_kinds import BucketReport, RowReport
 from tap_claude.streams import REPORTS
 from tap_claude.tap import TapClaude, one_line_errors
 
@@ -62,7 +62,7 @@ def compare(tap: TapClaude) -> Iterator[Comparison]:
     streams = {
         name: stream
         for name, stream in tap.streams.items()
-        if name in REPORTS and isinstance(stream, GroupedReport)
+        if name in REPORTS and isinstance(stream, (BucketReport, RowReport))
     }
 
     @functools.cache

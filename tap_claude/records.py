@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 
-# Marks the columns of a schema that contain the name or e-mail address of a person.
+# Marks the columns of a schema that identify a person: name, e-mail or IP address, user agent.
 PERSON = "x-person"
+# Marks the objects of a schema that can contain addresses, IP addresses and user agents.
+PERSONAL_OBJECT = "x-personal-object"
 
 # -- column names
 
@@ -168,6 +170,8 @@ class Columns:
         self.money: dict[str, str] = {}
         self.persons: list[str] = []
         """Columns that contain the name or e-mail address of a person."""
+        self.personal_objects: list[str] = []
+        """Columns with objects that can contain addresses, IP addresses and user agents."""
         self.unknown: set[str] = set()
         """Columns that rows have values for, but that are missing from the schema."""
         self._empty: Record = dict.fromkeys(self.names)
@@ -177,6 +181,8 @@ class Columns:
             kind = next(kind for kind in _types(spec) if kind != "null")
             if spec.get(PERSON):
                 self.persons.append(name)
+            if spec.get(PERSONAL_OBJECT):
+                self.personal_objects.append(name)
             cents = _cents_column(name, schema["properties"])
             if spec.get("format") == DECIMAL_FORMAT and cents in schema["properties"]:
                 self.money[name] = cents

@@ -22,17 +22,20 @@ class Redaction(logging.Filter):
     def __init__(self) -> None:
         """Start with nothing to mask."""
         super().__init__()
-        self._secrets: set[str] = set()
+        self._secrets: tuple[str, ...] = ()
+        """Longest first. Replaced, never changed: other threads may be reading it."""
         self._hides_addresses = False
 
     def hide(self, secrets: set[str], *, addresses: bool = False) -> None:
         """Mask these secrets, and e-mail addresses if ``addresses`` is true, from now on."""
-        self._secrets |= {secret for secret in secrets if len(secret) >= MIN_SECRET_LENGTH}
+        known = {*self._secrets, *secrets}
+        long_enough = [secret for secret in known if len(secret) >= MIN_SECRET_LENGTH]
+        self._secrets = tuple(sorted(long_enough, key=len, reverse=True))
         self._hides_addresses |= addresses
 
     def mask(self, text: str) -> str:
         """Return the text with secrets and addresses masked."""
-        for secret in sorted(self._secrets, key=len, reverse=True):
+        for secret in self._secrets:
             text = text.replace(secret, "***")
         return ADDRESS.sub("***", text) if self._hides_addresses else text
 

@@ -43,10 +43,12 @@ class GroupedReport(ReportStream):
     """The valid bucket widths, each with the maximum number of buckets per page."""
     unlimited_dimensions: ClassVar[tuple[str, ...]] = ()
     """Dimensions that do not count towards ``max_group_by``."""
+    max_filter_values: ClassVar[int | None] = None
+    """How many values all filters of a request may have together; None if there is no limit."""
     incompatible: ClassVar[tuple[tuple[str, str], ...]] = ()
     """Pairs of a dimension and a dimension or filter that the API rejects together."""
     base_key_columns: ClassVar[tuple[str, ...]] = ()
-    """Columns that identify a row with any grouping."""
+    """Columns that identify a row with any grouping, besides the dimensions."""
     dimension_key_columns: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Columns that identify the value of a dimension; default: the column of its name."""
     dimension_beta_headers: ClassVar[Mapping[str, str]] = {}
@@ -58,11 +60,13 @@ class GroupedReport(ReportStream):
         super().__init__(tap, run=run, name=spec.name, width=spec.bucket_width)
         self.spec = spec
         own = self.dimension_key_columns
-        self.key_columns = (
+        columns = (
             *self.base_key_columns,
             *(column for name in spec.group_by for column in own.get(name, (name,))),
-            *(("currency",) if "currency" in self.columns.names else ()),
+            # The rows of a cost report are per currency.
+            *(("currency",) if "amount" in self.columns.names else ()),
         )
+        self.key_columns = tuple(dict.fromkeys(columns))
         betas = self.dimension_beta_headers
         needed = {betas[name] for name in (*spec.group_by, *spec.filters) if name in betas}
         self.beta_headers = (*self.beta_headers, *sorted(needed))
@@ -84,8 +88,29 @@ class GroupedReport(ReportStream):
         return {
             **super().params(window),
             "group_by[]": list(self.spec.group_by),
-            **{f"{name}[]": values for name, values in self.spec.filters.items()},
+            **self.filter_params(),
         }
+
+    def filter_params(self) -> dict[str, list[str]]:
+        """Return the query parameters of the filters."""
+        return {f"{name}[]": values for name, values in self.spec.filters.items()}
+
+
+class EntityReport(GroupedReport):
+    """A report whose rows are about users, skills, ... (docs: claude-enterprise-analytics-api).
+
+    All filters are entries ``dimension:value`` of one parameter, ``filter[]``. The API combines the
+    values of a dimension with OR, and the dimensions with AND.
+    """
+
+    splittable = False
+    default_group_by = ()
+    max_filter_values = 100
+
+    @override
+    def filter_params(self) -> dict[str, list[str]]:
+        filters = self.spec.filters.items()
+        return {"filter[]": [f"{name}:{value}" for name, values in filters for value in values]}
 
 
 class RowReport(GroupedReport):
@@ -185,8 +210,7 @@ class BucketReport(AdaptiveWindowReport):
         reading = _BucketReading(window, self.width)
         # Not a loop: its variable would keep the page in memory while the next one is fetched.
         read = functools.partial(self._buckets_of, reading=reading)
-        yield from map(read, pages)
-        yield map(self._complete, reading.release())
+        return map(read, pages)
 
     def _buckets_of(self, page: ApiPage, reading: _BucketReading) -> Iterator[Bucket]:
         for index, raw in enumerate(page.items):
@@ -202,7 +226,7 @@ class BucketReport(AdaptiveWindowReport):
             yield from map(self._complete, reading.release())
             reading.hold(_PartOfBucket(bucket_of(page, window, []), [bucket.results]))
         # The first bucket of the next page may continue the last one of this page.
-        if not page.has_more and not (page.has_more is None and isinstance(page.next_page, str)):
+        if not page.has_next:
             yield from map(self._complete, reading.release())
 
     def _complete(self, part: _PartOfBucket) -> Bucket:
@@ -287,11 +311,6 @@ class DayReport(ReportStream):
     delay: ClassVar[dt.timedelta] = dt.timedelta(0)
     """How late data may arrive."""
 
-    @property
-    @override
-    def cacheable_paths(self) -> tuple[str, ...]:
-        return (self.path,)
-
     @override
     def sizer(self) -> WindowSizer:
         return WindowSizer(self.width, 1)
@@ -315,16 +334,12 @@ class DayReport(ReportStream):
         return bucket.starting_at[:10]
 
 
-class SeriesReport(ReportStream):
+class SeriesReport(EntityReport):
     """A report with one row per day, requested for a range of days."""
 
+    dimensions = ()
     has_dated_rows = True
     may_begin_late = True
-    max_range_days: ClassVar[int]
-
-    @override
-    def sizer(self) -> WindowSizer:
-        return WindowSizer(self.width, self.max_range_days)
 
     @override
     def window_params(self, window: Window) -> dict[str, str]:

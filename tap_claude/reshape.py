@@ -27,6 +27,8 @@ PARENT_FIELDS = (
     "terminal_type",
     "is_remote",
 )
+# Fields that all activities have.
+ACTIVITY_FIELDS = ("id", "created_at", "type", "organization_id", "organization_uuid", "actor")
 
 
 def unchanged(row: Row) -> list[Row]:
@@ -103,6 +105,23 @@ def with_geo_list(row: Row) -> list[Row]:
     if isinstance(geos, str):
         return [{**row, "data_residency": {**residency, "allowed_inference_geos": [geos]}}]
     return [row]
+
+
+def with_agent_version(row: Row) -> list[Row]:
+    """Rename ``version``: target-postgres cannot load a full table with a column of that name."""
+    rest = {name: value for name, value in row.items() if name != "version"}
+    return [{**rest, "agent_version": row.get("version")}]
+
+
+def with_details(row: Row) -> list[Row]:
+    """Move the fields that only some types of activity have to ``details``.
+
+    (docs: manage-claude/compliance-activity-feed)
+    """
+    rest = {name: value for name, value in row.items() if name not in ACTIVITY_FIELDS}
+    common = {name: row.get(name) for name in ACTIVITY_FIELDS}
+    tagged = common.pop("organization_id")
+    return [{**common, "tagged_organization_id": tagged, "details": rest or None}]
 
 
 def _object_of(row: Row, name: str) -> Row:

@@ -17,7 +17,7 @@ import urllib3.exceptions
 from tap_claude.errors import ResponseTooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tap_claude.progress import Progress
     from tap_claude.throttle import Throttle
@@ -58,13 +58,43 @@ class Session:
         self._requests.auth = lambda request: request
 
     def get(
-        self, url: str, headers: Mapping[str, str], *, timeout: float, max_bytes: int
+        self, url: str, headers: Callable[[], Mapping[str, str]], *, timeout: float, max_bytes: int
+    ) -> ApiResponse:
+        """Send a GET request and read the response; see `_exchange`."""
+        return self._exchange(
+            "GET", url, lambda: (headers(), None), timeout=timeout, max_bytes=max_bytes
+        )
+
+    def post(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: Callable[[], bytes],
+        *,
+        timeout: float,
+        max_bytes: int,
+    ) -> ApiResponse:
+        """Send a POST request and read the response; see `_exchange`."""
+        return self._exchange(
+            "POST", url, lambda: (headers, body()), timeout=timeout, max_bytes=max_bytes
+        )
+
+    def _exchange(
+        self,
+        method: str,
+        url: str,
+        content: Callable[[], tuple[Mapping[str, str], bytes | None]],
+        *,
+        timeout: float,
+        max_bytes: int,
     ) -> ApiResponse:
         """Send a request and read the response.
 
         Args:
+            method: GET or POST.
             url: The URL, including its query; it is sent unchanged.
-            headers: All headers of the request.
+            content: Returns all headers and the body. It is called when the request may be sent:
+                a token in them must not expire while the rate limiter waits.
             timeout: Seconds for the complete response, counted from sending the request.
             max_bytes: Maximum size of the decompressed body.
 
@@ -73,9 +103,10 @@ class Session:
             requests.RequestException: No complete response arrived in time.
             FileNotFoundError: The environment names a certificate file that does not exist.
         """
-        request = requests.Request("GET", url, headers=dict(headers))
-        prepared = self._requests.prepare_request(request)
         self._throttle.wait()
+        headers, body = content()
+        request = requests.Request(method, url, headers=dict(headers), data=body)
+        prepared = self._requests.prepare_request(request)
         self._progress.requests += 1
         sent_at = dt.datetime.now(dt.UTC)
         deadline = time.monotonic() + timeout
@@ -86,12 +117,11 @@ class Session:
             allow_redirects=False,  # a redirect would carry the key to another host
             **self._environment(url),
         )
-        body = _read_body(response, deadline, max_bytes)
         return ApiResponse(
             response.status_code,
             response.reason or "",
             response.headers,
-            body,
+            _read_body(response, deadline, max_bytes),
             sent_at,
             response.is_redirect,
         )

@@ -53,19 +53,19 @@ class ClaudeStream(Stream):
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
     path: ClassVar[str]
-    """Path below ``/v1/organizations/``."""
+    """Path below ``/v1/organizations/``; a path that begins with ``/`` is complete."""
     credentials: ClassVar[tuple[str, ...]] = CONSOLE
     """Credentials that may read the stream, in order of preference."""
     required_scope: ClassVar[str | None] = None
-    """Scope that an Enterprise key requires."""
+    """Scope that an Enterprise or Compliance key requires."""
     beta_headers: tuple[str, ...] = ()
-    paginator: ClassVar[type[Paginator]] = Paginator
+    paginator: type[Paginator] = Paginator
     returns_object: ClassVar[bool] = False
     """Whether the response is a single object instead of a list."""
     is_legacy: ClassVar[bool] = False
     """Whether the stream requires the setting ``legacy_reports``."""
     ignored_fields: ClassVar[tuple[str, ...]] = ()
-    """Fields of the API that belong to another stream."""
+    """Fields of the API that belong to another stream, or that are content."""
     reshape: ClassVar[Callable[[Row], Iterable[Row]]] = unchanged
     """Converts a row of the API into the rows of the stream."""
 
@@ -79,7 +79,10 @@ class ClaudeStream(Stream):
         self._pseudonyms: Pseudonyms | None = None
         if run.config.pseudonymizes:
             self._pseudonyms = Pseudonyms(
-                run.config.pseudonymize_users, run.config.pseudonymize_key, self.columns.persons
+                run.config.pseudonymize_users,
+                run.config.pseudonymize_key,
+                self.columns.persons,
+                self.columns.personal_objects,
             )
         self._fast_writer: BufferedWriter | None = None
         self._left_out: list[str] = []
@@ -109,7 +112,12 @@ class ClaudeStream(Stream):
 
         Raises `OtherOrganizationError`.
         """
-        return self.run.organizations.identify(organization_type, self.stream_state)
+        credential = self.credential(organization_type)
+        return self.run.organizations.identify(organization_type, self.stream_state, credential)
+
+    def credential(self, organization_type: str) -> str | None:
+        """Return the setting with the credential that reads the stream; None if none is set."""
+        return credential_for(self.run.config.credentials, self.credentials, organization_type)
 
     # -- pages
 
@@ -124,12 +132,11 @@ class ClaudeStream(Stream):
         params: Mapping[str, Any],
         *,
         path: str | None = None,
+        workspace_id: str | None = None,
         max_bytes: int = MAX_BYTES,
     ) -> Iterator[ApiPage]:
         """Yield the pages of a request. Raises `StreamError` and `RunError`."""
-        credential = credential_for(
-            self.run.config.credentials, self.credentials, organization_type
-        )
+        credential = self.credential(organization_type)
         if credential is None:
             msg = f"no credential is set; the stream needs {self.access_needed}"
             raise StreamError(msg)
@@ -138,6 +145,7 @@ class ClaudeStream(Stream):
             path=path or self.path,
             organization_type=organization_type,
             credential=credential,
+            workspace_id=workspace_id,
             params=params,
             beta_headers=self.beta_headers,
             returns_object=self.returns_object,
@@ -160,12 +168,16 @@ class ClaudeStream(Stream):
     # -- records
 
     def read(self, organization_type: str, partition: Context | None) -> Iterable[Row]:
-        """Yield the records of one organization; ``partition`` is None if there is only one."""
+        """Yield the records of one organization; ``partition`` is None if there is only one.
+
+        The partition of a key that reads several workspaces one by one is a workspace.
+        """
         raise NotImplementedError
 
     @override
     def get_records(self, context: Context | None) -> Iterable[Row]:
         kind = (context or {}).get("organization_type", self.organization_types[0])
+        workspace_id = (context or {}).get("workspace_id")
         progress = self.run.progress
         progress.start(self.name)
         self._select_write_path()
@@ -179,11 +191,11 @@ class ClaudeStream(Stream):
             msg = f"{self.name}: {error}"
             raise type(error)(msg) from error
         except PermissionDeniedError as error:
-            self._refuse(kind, error)
+            self._refuse(kind, workspace_id, error)
         except OSError:
             raise  # standard output is broken
         except Exception as error:  # noqa: BLE001  # the other streams are still read
-            self._fail(kind, error)
+            self._fail(kind, workspace_id, error)
         finally:
             progress.stop()
             self.flush()
@@ -200,7 +212,12 @@ class ClaudeStream(Stream):
         """Name the fields that rows had and the schema does not have, once each."""
         if not self.columns.unknown:
             return
-        new = self.columns.unknown - self._named_fields
+        ignored = tuple(f"{name}_" for name in self.ignored_fields)
+        new = {
+            name
+            for name in self.columns.unknown - self._named_fields
+            if not name.startswith(ignored)
+        }
         self._named_fields |= new
         self.columns.unknown.clear()
         if new:
@@ -220,23 +237,33 @@ class ClaudeStream(Stream):
         """Log a warning that names the stream."""
         self.logger.warning(f"%s: {message}", self.name, *values)  # noqa: G004
 
-    def _refuse(self, organization_type: str, error: PermissionDeniedError) -> None:
-        self.run.refusals[self.name, organization_type] = (
-            f"{self.name}: {error}. The stream needs {self.access_needed}. To leave it out, add "
-            f"'!{self.name}.*' to select, or set on_permission_error to skip."
+    def _refuse(self, kind: str, workspace_id: str | None, error: PermissionDeniedError) -> None:
+        place = self._leave_out(workspace_id, str(error))
+        self.run.refusals.setdefault(
+            (self.name, kind),
+            f"{place}: {error}. The stream needs {self.access_needed}. To leave it out, add"
+            f" '!{self.name}.*' to select, or set on_permission_error to skip.",
         )
 
-    def _fail(self, organization_type: str, error: Exception) -> None:
+    def _fail(self, kind: str, workspace_id: str | None, error: Exception) -> None:
         """Record the error that ended the stream; the run continues with the others."""
         text = str(error) or type(error).__name__
         if isinstance(error, RecursionError):
             text = "a row of the API is nested too deeply"
         elif isinstance(error, SchemaMismatchError) and self._pseudonyms:
             text = error.without_value
-        line = f"{self.name}: {sanitize_for_log(text)}"
-        self.run.failures[self.name, organization_type] = line
+        text = sanitize_for_log(text)
+        line = f"{self._leave_out(workspace_id, text)}: {text}"
+        self.run.failures.setdefault((self.name, kind), line)
         if not self._pseudonyms:
             self.logger.debug("The stream has failed.", exc_info=error)
+
+    def _leave_out(self, workspace_id: str | None, error: str) -> str:
+        """Name what failed; log each workspace, because only the first one ends the run's log."""
+        if workspace_id is None:
+            return self.name
+        self.warn("%s is left out: %s", workspace_id, error)
+        return f"{self.name}: {workspace_id}"
 
     # -- messages
 

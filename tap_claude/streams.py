@@ -8,18 +8,30 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, ClassVar
 
-from tap_claude.credentials import CONSOLE, ENTERPRISE, OAUTH
+from typing_extensions import override
+
+from tap_claude.credentials import (
+    COMPLIANCE,
+    CONSOLE,
+    CREDENTIALS,
+    ENTERPRISE,
+    OAUTH,
+    WORKSPACE,
+)
+from tap_claude.feeds import FeedStream
 from tap_claude.lists import ListStream
 from tap_claude.pagination import (
     IdPaginator,
     OnePagePaginator,
     PagePaginator,
+    Paginator,
     TokenPaginator,
 )
 from tap_claude.report_buckets import BucketLogStream
 from tap_claude.report_kinds import (
     BucketReport,
     DayReport,
+    EntityReport,
     GroupedReport,
     RowReport,
     SeriesReport,
@@ -29,6 +41,8 @@ from tap_claude.reshape import (
     per_limiter,
     per_model,
     with_address,
+    with_agent_version,
+    with_details,
     with_geo_list,
     with_group_roles,
     with_key_owner,
@@ -37,9 +51,14 @@ from tap_claude.reshape import (
 )
 
 if TYPE_CHECKING:
+    from singer_sdk import Tap
+
+    from tap_claude.config import ReportSpec
     from tap_claude.report_read import ReportStream
+    from tap_claude.sync_context import SyncContext
 
 FAST_MODE = "fast-mode-2026-02-01"
+MANAGED_AGENTS = "managed-agents-2026-04-01"
 
 
 class MessagesUsage(BucketReport):
@@ -231,6 +250,11 @@ class ClaudeCodeReport(DayReport):
     lookback_days = 3
     warns_of_merged_rows = True
 
+    @property
+    @override
+    def cacheable_paths(self) -> tuple[str, ...]:
+        return (self.path,)
+
 
 class ClaudeCodeUsage(ClaudeCodeReport):
     """Activity of a person or key in Claude Code per day."""
@@ -253,15 +277,17 @@ class ClaudeCodeModelUsage(ClaudeCodeReport):
 
 ANALYTICS_START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 GROUPING_FIELDS = ("product", "rbac_group_id", "user_id")
-"""Fields of grouped rows. They are part of the key, so that it is unique."""
+"""Fields of grouped rows. They are always part of the key, so that it is unique."""
 
 
-class EngagementReport(DayReport):
+class EngagementReport(DayReport, EntityReport):
     """Base of the reports for one day, whose rows do not contain the day."""
 
     credentials = ENTERPRISE
     required_scope = "read:analytics"
     day_parameter = "date"
+    page_buckets = {"1d": 1}
+    dimensions: ClassVar[tuple[str, ...]] = GROUPING_FIELDS
     paginator = PagePaginator
     lookback_days = 3
     earliest = ANALYTICS_START
@@ -274,7 +300,10 @@ class AnalyticsUsers(EngagementReport):
 
     name = "analytics_users"
     path = "analytics/users"
-    key_columns = ("user_id", "rbac_group_id")
+    dimensions = ("rbac_group_id",)
+    filters = ("project_id", "rbac_group_id", "user_id")
+    incompatible = (("project_id", "rbac_group_id"),)
+    base_key_columns = ("user_id", "rbac_group_id")
 
 
 class AnalyticsProjects(EngagementReport):
@@ -282,7 +311,9 @@ class AnalyticsProjects(EngagementReport):
 
     name = "analytics_projects"
     path = "analytics/apps/chat/projects"
-    key_columns = ("project_id", "rbac_group_id", "user_id")
+    dimensions = ("rbac_group_id", "user_id")
+    filters = ("project_id", "rbac_group_id", "user_id")
+    base_key_columns = ("project_id", "rbac_group_id", "user_id")
 
 
 class AnalyticsSkills(EngagementReport):
@@ -290,7 +321,8 @@ class AnalyticsSkills(EngagementReport):
 
     name = "analytics_skills"
     path = "analytics/skills"
-    key_columns = ("skill_name", "share_status", *GROUPING_FIELDS)
+    filters = ("product", "rbac_group_id", "share_status", "skill_name", "user_id")
+    base_key_columns = ("skill_name", "share_status", *GROUPING_FIELDS)
 
 
 class AnalyticsConnectors(EngagementReport):
@@ -298,7 +330,8 @@ class AnalyticsConnectors(EngagementReport):
 
     name = "analytics_connectors"
     path = "analytics/connectors"
-    key_columns = ("connector_name", *GROUPING_FIELDS)
+    filters = ("connector_name", "product", "rbac_group_id", "user_id")
+    base_key_columns = ("connector_name", *GROUPING_FIELDS)
 
 
 class AnalyticsPlugins(EngagementReport):
@@ -306,7 +339,8 @@ class AnalyticsPlugins(EngagementReport):
 
     name = "analytics_plugins"
     path = "analytics/plugins"
-    key_columns = ("plugin_name", "plugin_id", *GROUPING_FIELDS)
+    filters = ("plugin_name", "product", "rbac_group_id", "user_id")
+    base_key_columns = ("plugin_name", "plugin_id", *GROUPING_FIELDS)
 
 
 class AnalyticsArtifacts(EngagementReport):
@@ -314,10 +348,14 @@ class AnalyticsArtifacts(EngagementReport):
 
     name = "analytics_artifacts"
     path = "analytics/artifacts"
-    key_columns = ("artifact_type", "is_shared", *GROUPING_FIELDS)
-    # Only grouped rows are paginated.
-    paginator = OnePagePaginator
-    page_size = None
+    filters = ("artifact_type", "is_shared", "product", "rbac_group_id", "user_id")
+    base_key_columns = ("artifact_type", "is_shared", *GROUPING_FIELDS)
+
+    def __init__(self, tap: Tap, *, run: SyncContext, spec: ReportSpec | None = None) -> None:
+        """Set up the report. Only grouped rows have several pages."""
+        super().__init__(tap, run=run, spec=spec)
+        if not self.spec.group_by:
+            self.paginator = OnePagePaginator
 
 
 class AnalyticsSummaries(SeriesReport):
@@ -328,7 +366,8 @@ class AnalyticsSummaries(SeriesReport):
     credentials = ENTERPRISE
     required_scope = "read:analytics"
     paginator = OnePagePaginator
-    max_range_days = 366
+    filters = ("rbac_group_id",)
+    page_buckets = {"1d": 366}
     lookback_days = 3
     earliest = ANALYTICS_START
     names_newest_day = True
@@ -655,24 +694,194 @@ class SpendLimitIncreaseRequests(SpendLimitStream):
     path = "spend_limit_increase_requests"
 
 
+class Plugins(EnterpriseStream):
+    """Plugins of the organization and of its members (docs: api/beta/organization/plugins)."""
+
+    name = "plugins"
+    path = "plugins"
+    required_scope = "read:plugins"
+    beta_headers = ("ce-plugins-2026-09-01",)
+    page_size = 100
+
+
+# -- Governance of a Console organization
+
+
+class Webhooks(ListStream):
+    """Webhook endpoints of the organization (docs: api/beta/organization/webhooks)."""
+
+    name = "webhooks"
+    path = "webhooks"
+    beta_headers = ("webhooks-2026-10-07",)
+    paginator = IdPaginator
+    page_size = 100
+
+
+class TelemetryDestinations(ListStream):
+    """Where telemetry is exported to (docs: manage-claude/opentelemetry)."""
+
+    name = "telemetry_destinations"
+    path = "telemetry_destinations"
+    beta_headers = ("telemetry-destinations-2026-08-11",)
+    paginator = PagePaginator
+
+
+# -- What belongs to workspaces (docs: api/beta/agents, sessions, deployments, environments)
+
+
+class WorkspaceStream(ListStream):
+    """Base of the lists that a workspace has, with the workspace as a column."""
+
+    credentials = WORKSPACE
+    paginator: type[Paginator] = PagePaginator
+    parent_column = "workspace_id"
+
+
+class AgentStream(WorkspaceStream):
+    """Base of the lists of Claude Managed Agents, with 100 rows per page."""
+
+    beta_headers = (MANAGED_AGENTS,)
+    page_size = 100
+    list_params = {"include_archived": "true"}
+
+
+class Agents(AgentStream):
+    """Agents, without system prompt and tools: the names of ``agent_id``."""
+
+    name = "agents"
+    path = "/v1/agents"
+    ignored_fields = ("system", "tools", "mcp_servers")
+    reshape = with_agent_version
+
+
+class Deployments(AgentStream):
+    """Deployments, without their first messages: the names of ``deployment_id``."""
+
+    name = "deployments"
+    path = "/v1/deployments"
+    ignored_fields = ("initial_events", "resources")
+
+
+SESSION_CONTENT = (
+    "title",
+    "outcome_evaluations",
+    "resources",
+    "agent_description",
+    "agent_mcp_servers",
+    "agent_multiagent",
+    "agent_skills",
+    "agent_system",
+    "agent_tools",
+)
+"""Fields of a session that repeat what people asked for, or what `Agents` has."""
+
+
+class Environments(AgentStream):
+    """Environments that agents run in: the names of ``environment_id``."""
+
+    name = "environments"
+    path = "/v1/environments"
+
+
+class AgentSessions(FeedStream):
+    """Sessions of agents: tokens, seconds and list cost, without messages."""
+
+    name = "agent_sessions"
+    path = "/v1/sessions"
+    credentials = WORKSPACE
+    beta_headers = (MANAGED_AGENTS,)
+    paginator = PagePaginator
+    list_params = {"include_archived": "true", "order": "asc"}
+    parent_column = "workspace_id"
+    lookback_days = 3
+    final_status = "terminated"
+    ignored_fields = SESSION_CONTENT
+
+
+class UserProfiles(WorkspaceStream):
+    """Customers of a reseller, or users of a product: the names of ``user_profile_id``."""
+
+    name = "user_profiles"
+    path = "/v1/user_profiles"
+    page_size = 100
+
+
+class Models(WorkspaceStream):
+    """Models of all lifecycles, with their dates (docs: api/models/list)."""
+
+    name = "models"
+    path = "/v1/models"
+    paginator = IdPaginator
+    list_params = {"lifecycle[]": ("active", "deprecated", "retired")}
+    parent_column = ""
+
+
+class MessageBatches(WorkspaceStream):
+    """Message batches: number of requests and times (docs: api/messages/batches/list)."""
+
+    name = "message_batches"
+    path = "/v1/messages/batches"
+    paginator = IdPaginator
+
+
+class Files(WorkspaceStream):
+    """Uploaded files: names, sizes and expiry, without content (docs: api/files/list)."""
+
+    name = "files"
+    path = "/v1/files"
+
+
+class Skills(WorkspaceStream):
+    """Skills of the workspace and of Anthropic: their names (docs: api/skills/list)."""
+
+    name = "skills"
+    path = "/v1/skills"
+
+
+# -- The Compliance API (docs: manage-claude/compliance-activity-feed)
+
+
+class ComplianceActivities(FeedStream):
+    """Sign-ins, invitations, and changes of keys and roles, by whom."""
+
+    name = "compliance_activities"
+    path = "/v1/compliance/activities"
+    credentials = ("admin_api_key", *COMPLIANCE)
+    required_scope = "read:compliance_activities"
+    paginator = IdPaginator
+    page_size = 5000
+    list_params = {"order": "asc"}
+    bound = "created_at.{}"
+    own_organization = "organization_uuid"
+    reshape = with_details
+
+
+class ComplianceOrganizations(ListStream):
+    """Organizations of a parent organization: the names of ``organization_id``."""
+
+    name = "compliance_organizations"
+    path = "/v1/compliance/organizations"
+    primary_keys = ("organization_id", "uuid")
+    credentials = COMPLIANCE
+    required_scope = "read:compliance_org_data"
+    paginator = TokenPaginator
+
+
 class ReportBuckets(BucketLogStream):
     """One row per bucket or full table that this run has read, including empty ones."""
 
     name = "report_buckets"
     path = ""
-    credentials = (*CONSOLE, *ENTERPRISE)
+    credentials = CREDENTIALS
 
 
 REPORTS: dict[str, type[GroupedReport]] = {
-    stream.name: stream for stream in (MessagesUsage, CostReport, AnalyticsUsage, AnalyticsCost)
-}
-"""Reports that the setting ``reports`` can be based on."""
-
-STREAMS: dict[str, type[ReportStream | ListStream | BucketLogStream]] = {
     stream.name: stream
     for stream in (
-        ClaudeCodeUsage,
-        ClaudeCodeModelUsage,
+        MessagesUsage,
+        CostReport,
+        AnalyticsUsage,
+        AnalyticsCost,
         AnalyticsUsers,
         AnalyticsProjects,
         AnalyticsSkills,
@@ -680,6 +889,15 @@ STREAMS: dict[str, type[ReportStream | ListStream | BucketLogStream]] = {
         AnalyticsPlugins,
         AnalyticsArtifacts,
         AnalyticsSummaries,
+    )
+}
+"""Reports that the setting ``reports`` can be based on."""
+
+STREAMS: dict[str, type[ReportStream | ListStream | FeedStream | BucketLogStream]] = {
+    stream.name: stream
+    for stream in (
+        ClaudeCodeUsage,
+        ClaudeCodeModelUsage,
         AnalyticsUsageReport,
         AnalyticsCostReport,
         AnalyticsUserUsageReport,
@@ -704,6 +922,20 @@ STREAMS: dict[str, type[ReportStream | ListStream | BucketLogStream]] = {
         SpendLimits,
         EffectiveSpendLimits,
         SpendLimitIncreaseRequests,
+        Plugins,
+        Webhooks,
+        TelemetryDestinations,
+        Agents,
+        Deployments,
+        Environments,
+        AgentSessions,
+        UserProfiles,
+        Models,
+        MessageBatches,
+        Files,
+        Skills,
+        ComplianceActivities,
+        ComplianceOrganizations,
         ReportBuckets,
     )
 }

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
-from tap_claude.config import DEFAULTS, SECRETS
-from tap_claude.credentials import CREDENTIALS, credential_for
+from tap_claude.config import DEFAULTS, FEDERATION_REQUIRED, SECRETS
+from tap_claude.credentials import CREDENTIALS, FEDERATION, credential_for
 from tap_claude.redaction import sanitize_for_log
 from tap_claude.session import is_loopback
 from tap_claude.windows import WIDTHS, parse_time
@@ -46,8 +46,11 @@ MIN_KEY_LENGTH = 16
 MAX_START_AHEAD = dt.timedelta(hours=26)
 """How far in the future ``start_date`` may be: time zones and clocks differ."""
 
+_WORKSPACE_ID = re.compile(r"wrkspc_[A-Za-z0-9_-]{1,100}", re.ASCII)
 # At most 63 characters, the limit of PostgreSQL; characters that every target accepts.
 _STREAM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_JWT = re.compile(r"\s*eyJ[\w-]+\.[\w-]*\.")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 def find_errors(config: dict[str, Any], schema: Mapping[str, Any]) -> list[str]:
@@ -75,11 +78,18 @@ def problems(config: Mapping[str, Any], *, now: dt.datetime) -> Iterator[str]:
 
     The types of the settings have been checked before.
     """
-    if credential_for(config, CREDENTIALS) is None:
+    federation = [*_federation_problems(config)]
+    if credential_for(config, CREDENTIALS) is None and not federation:
         yield (
             "no credential is set: set admin_api_key (Claude Console), analytics_api_key (Claude"
-            " Enterprise) or access_token (OAuth); the README describes how to create one"
+            " Enterprise), access_token (OAuth), federation_rule_id (workload identity federation),"
+            " workspace_api_key (a workspace) or compliance_api_key; the README describes how to"
+            " create one"
         )
+    yield from federation
+    for id_ in config.get("agent_workspace_ids") or ():
+        if not _WORKSPACE_ID.fullmatch(id_):
+            yield f"agent_workspace_ids: {id_!a:.80} is not the id of a workspace, wrkspc_..."
     yield from _time_problems(config, now)
     if config.get("pseudonymize_users") == "hash" and not config.get("pseudonymize_key"):
         yield (
@@ -92,6 +102,20 @@ def problems(config: Mapping[str, Any], *, now: dt.datetime) -> Iterator[str]:
     for name in ("anthropic_version", "user_agent", *CREDENTIALS):
         if re.search(r"[^\x20-\x7e]", config.get(name) or ""):
             yield f"{name}: has characters that are not allowed in HTTP headers (a line break?)"
+
+
+def _federation_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    used = [name for name in (*FEDERATION_REQUIRED, "service_account_id") if config.get(name)]
+    for name in FEDERATION_REQUIRED if used else ():
+        if name not in used:
+            yield f"{name}: is required by {used[0]}; workload identity federation needs both"
+    if _JWT.match(config.get("identity_token_file") or ""):
+        yield "identity_token_file: must be the path of a file, not the token itself"
+    if used and config.get("access_token"):
+        yield (
+            f"access_token: cannot be used together with {used[0]}, which exchanges access tokens;"
+            " remove one of them"
+        )
 
 
 def _time_problems(config: Mapping[str, Any], now: dt.datetime) -> Iterator[str]:
@@ -155,7 +179,7 @@ def _report_problems(where: str, entry: Mapping[str, Any], declared: Declaration
         if name not in declared.dimensions:
             yield (
                 f"{where}.group_by: {declared.name} has no dimension {name!a:.80}; "
-                f"{_suggest(name, declared.dimensions)}"
+                f"{_suggest(name, declared.dimensions, 'dimensions')}"
             )
     if len(set(group_by)) < len(group_by):
         yield f"{where}.group_by: contains a dimension twice; remove one"
@@ -174,17 +198,29 @@ def _report_problems(where: str, entry: Mapping[str, Any], declared: Declaration
     for one, other in declared.incompatible:
         if {one, other} <= used:
             yield f"{where}: the API does not accept {one} together with {other}"
-    for name in entry.get("filters") or {}:
-        if name not in declared.filters:
-            yield (
-                f"{where}.filters: {declared.name} has no filter {name!a:.80}; "
-                f"{_suggest(name, declared.filters)}"
-            )
+    yield from _filter_problems(where, entry.get("filters") or {}, declared)
     width = entry.get("bucket_width") or "1d"
     if width in WIDTHS and width not in declared.page_buckets:
         yield (
             f"{where}.bucket_width: {declared.name} does not support {width}, only "
             f"{', '.join(declared.page_buckets)}"
+        )
+
+
+def _filter_problems(
+    where: str, filters: Mapping[str, Any], declared: Declaration
+) -> Iterator[str]:
+    for name in filters:
+        if name not in declared.filters:
+            yield (
+                f"{where}.filters: {declared.name} has no filter {name!a:.80}; "
+                f"{_suggest(name, declared.filters, 'filters')}"
+            )
+    values = sum(map(len, filter(None, filters.values())))
+    if declared.max_filter_values is not None and values > declared.max_filter_values:
+        yield (
+            f"{where}.filters: {values} values, but the API accepts at most "
+            f"{declared.max_filter_values}; use fewer"
         )
 
 
@@ -221,9 +257,15 @@ def unknown_settings(config: Mapping[str, Any], known: Iterable[str]) -> Iterato
             )
 
 
-def report_warnings(config: Config) -> Iterator[str]:
-    """Yield a warning for every custom report that is valid, but may be misleading."""
+def report_warnings(config: Config, declared: Mapping[str, Declaration]) -> Iterator[str]:
+    """Yield a warning for every custom report that is valid, but left out or misleading."""
     for report in config.custom_reports():
+        accepted = declared[report.base_stream].credentials
+        if config.credentials and credential_for(config.credentials, accepted) is None:
+            yield (
+                f"report {report.name}: is left out, because {report.base_stream} needs"
+                f" {' or '.join(accepted)}, which is not set"
+            )
         if "token_type" in report.group_by and "cost_type" not in report.group_by:
             yield (
                 f"report {report.name}: grouped by token_type alone, the API leaves out costs"
@@ -244,20 +286,28 @@ def privacy_warnings(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def key_warnings(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a warning for every key whose prefix shows that it belongs in another setting.
+    """Yield a warning for keys whose prefix shows that they belong in another setting.
 
     Personal and service-account keys are valid Admin API credentials, so they cause no warning.
     """
-    if str(config.get("analytics_api_key", "")).startswith("sk-ant-admin"):
-        yield "analytics_api_key looks like an Admin API key, which belongs in admin_api_key"
+    for name in ("analytics_api_key", "workspace_api_key", "compliance_api_key"):
+        if str(config.get(name, "")).startswith("sk-ant-admin"):
+            yield f"{name} looks like an Admin API key, which belongs in admin_api_key"
+    if config.get("agent_workspace_ids") and not config.get("workspace_api_key"):
+        yield "agent_workspace_ids has no effect without workspace_api_key, which reads workspaces"
     if str(config.get("admin_api_key", "")).startswith("sk-ant-oat"):
         yield "admin_api_key looks like an OAuth token, which belongs in access_token"
+    if config.get(FEDERATION) and not _UUID.fullmatch(config["federation_organization_id"]):
+        yield (
+            "federation_organization_id is not a UUID; the Console shows the organization's UUID"
+            " under Settings → Organization"
+        )
 
 
-def _suggest(name: str, allowed: Iterable[str]) -> str:
+def _suggest(name: str, allowed: Iterable[str], kind: str) -> str:
     allowed = sorted(allowed)
     if not allowed:
-        return "it has no filters"
+        return f"it has no {kind}"
     close = difflib.get_close_matches(name, allowed, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     return f"{hint}allowed: {', '.join(allowed)}"

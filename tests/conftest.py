@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import sys
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,14 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-# How long an example takes says how busy the machine is.
+# The time that an example takes depends on how busy the machine is.
 effort.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 effort.load_profile("tests")
 
 NOW = dt.datetime(2026, 3, 20, 13, 37, 42, tzinfo=dt.UTC)
-"""The time at which the simulated clock stands, where a test does not say otherwise."""
+"""The time of the simulated clock, unless a test sets another one."""
 
-# A time that is never long past: the API goes back 365 days from the real present.
+# A recent time, because the API's data go back 365 days from the real time.
 _BASE, _STEP = dt.datetime(2026, 3, 20, 13, 37, 42, tzinfo=dt.UTC), dt.timedelta(weeks=26)
 RECENT = _BASE + _STEP * ((dt.datetime.now(dt.UTC) - _BASE) // _STEP)
 
@@ -50,7 +52,7 @@ def simulated(
     shared_people: bool = False,
     **options: Any,
 ) -> Simulator:
-    """Make a simulator with a history that ends at the real present, or at ``now``."""
+    """Make a simulator with a history that ends today, or at ``now``."""
     today = (options.get("now") or dt.datetime.now(dt.UTC)).date()
     facts = Facts(
         seed=seed,
@@ -64,14 +66,14 @@ def simulated(
 
 @pytest.fixture
 def simulate() -> Iterator[Callable[..., Simulator]]:
-    """Start simulators that stop with the test."""
+    """Start simulators; they stop with the test."""
     with ExitStack() as stack:
         yield lambda *args, **options: stack.enter_context(simulated(*args, **options))
 
 
 @dataclass
 class Run:
-    """What one run of the tap printed."""
+    """The output of one run of the tap."""
 
     code: int
     messages: list[dict[str, Any]]
@@ -105,7 +107,7 @@ class Run:
 
     @property
     def errors(self) -> list[str]:
-        """The text of what was logged at ERROR."""
+        """The messages that were logged at ERROR."""
         return [
             line.split(" | ")[-1].strip()
             for line in self.stderr.splitlines()
@@ -120,9 +122,36 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def measured_environment(**more: str) -> dict[str, str]:
-    """Return the same for a process whose speed or memory is measured: without coverage."""
+    """Return it for a process whose speed or memory is measured: without coverage."""
     env = environment(**more)
     return {name: value for name, value in env.items() if not name.startswith("COVERAGE_PROCESS")}
+
+
+def file_options(folder: Path, **files: Any) -> list[str]:
+    """Write ``config``, ``catalog`` and ``state`` to a folder; return the options that name them.
+
+    None is left out.
+    """
+    options = []
+    for name, content in files.items():
+        if content is not None:
+            path = folder / f"{name}.json"
+            path.write_text(json.dumps(content))
+            options += [f"--{name}", str(path)]
+    return options
+
+
+def tap_command(folder: Path, **files: Any) -> list[str]:
+    """Return the command of a run with files, as `file_options` writes them."""
+    return [sys.executable, "-m", "tap_claude", *file_options(folder, **files)]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition is true; fail after a minute."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 @pytest.fixture(scope="session")
@@ -142,17 +171,12 @@ def tap(tmp_path: Path, forks: Forks) -> Callable[..., Run]:
         catalog: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> Run:
-        command = [*arguments]
-        for option, content in (("config", config), ("state", state), ("catalog", catalog)):
-            if content is not None:
-                path = tmp_path / f"{option}.json"
-                path.write_text(json.dumps(content))
-                command += [f"--{option}", str(path)]
-        done = forks.run(command, environment(**(env or {})), tmp_path)
+        files = file_options(tmp_path, config=config, state=state, catalog=catalog)
+        done = forks.run([*arguments, *files], environment(**(env or {})), tmp_path)
         messages = [
             json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"type"')
         ]
-        # What a failed assertion shows should be read by people.
+        # A failed assertion should be readable.
         stderr = "\n".join(line for line in done.stderr.splitlines() if "METRIC: " not in line)
         return Run(done.returncode, messages, stderr, done.stdout, done.stderr)
 
@@ -160,7 +184,7 @@ def tap(tmp_path: Path, forks: Forks) -> Callable[..., Run]:
 
 
 def settings(simulator: Simulator, **more: Any) -> dict[str, Any]:
-    """Return a configuration for a simulator; where its clock stands, reading ends there too."""
+    """Return a configuration for a simulator; reading ends at its time if its clock is stopped."""
     stopped = {"end_date": simulator.now.isoformat()} if simulator.stopped_clock else {}
     return {
         "admin_api_key": ADMIN_KEY,
@@ -183,6 +207,6 @@ def only(config: Mapping[str, Any], *streams: str) -> dict[str, Any]:
 
 
 def days_ago(days: int, now: dt.datetime | None = None) -> str:
-    """Return midnight so many days before today."""
+    """Return the midnight of a number of days ago."""
     today = (now or dt.datetime.now(dt.UTC)).date()
     return f"{today - dt.timedelta(days=days)}T00:00:00Z"

@@ -1,4 +1,4 @@
-"""One test of a rule, however many cases it has."""
+"""One test of a rule, for any number of cases."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 Test = Any
-"""A test: pytest, not a type, says what it is called with."""
+"""A test; pytest decides which arguments it gets."""
 
 
 def each(names: str | tuple[str, ...], cases: Iterable[Any]) -> Callable[[Test], Test]:
     """Run a test for each case, as ``parametrize`` does, but as one test.
 
-    All cases are tried, and those that fail are named. They share the test's fixtures, so what a
-    case does to these must be no matter to the others.
+    All cases are tried, and the failed ones are named. They share the test's fixtures, so a case
+    must not change them for the others.
     """
     parameters = (names,) if isinstance(names, str) else names
     rows = [(case,) if isinstance(names, str) else tuple(case) for case in cases]
@@ -31,7 +31,7 @@ def each(names: str | tuple[str, ...], cases: Iterable[Any]) -> Callable[[Test],
                 case = dict(zip(parameters, row, strict=True))
                 try:
                     test(**fixtures, **case)
-                except Exception as error:  # noqa: BLE001  # it is raised in the end
+                except Exception as error:  # noqa: BLE001  # raised at the end
                     error.add_note(f"for {case}")
                     failures.append(error)
             if len(failures) == 1:

@@ -1,4 +1,4 @@
-"""Processes of the tap that do not import it anew: half a second less for each.
+"""Processes of the tap that do not import it again: each saves half a second.
 
 ``python -m tests.forks`` imports the tap and waits. For each line on standard input, a job, it
 forks: the child is a process of the tap like any other, and its exit code is printed.
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 @dataclass
 class Done:
-    """What a process left."""
+    """The result of a process."""
 
     returncode: int
     stdout: str
     stderr: str
 
 
-# What an interpreter looks at when it starts: a process with another value of it is not forked.
+# Variables that an interpreter reads when it starts: a process with other values is not forked.
 OF_THE_INTERPRETER = ("PYTHON", "LC_", "LANG", "TZ")
 
 
 class Forks:
-    """Where processes of the tap are forked; one at a time."""
+    """Forks processes of the tap, one at a time."""
 
     def __enter__(self) -> Self:
         """Start the process that imports the tap, without settings of the tap."""
@@ -81,7 +81,7 @@ def _serve() -> None:
     """Fork a child for each job; return in the child, and exit when there are no more jobs."""
     import tap_claude.tap  # noqa: F401, PLC0415
 
-    answers = os.fdopen(os.dup(1), "w")
+    exit_codes = os.fdopen(os.dup(1), "w")
     jobs = os.fdopen(os.dup(0))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for line in jobs:
@@ -96,7 +96,7 @@ def _serve() -> None:
             sys.argv[1:] = job["arguments"]
             return
         _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), file=answers, flush=True)
+        print(os.waitstatus_to_exitcode(status), file=exit_codes, flush=True)
     sys.exit()
 
 

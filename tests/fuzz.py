@@ -1,6 +1,6 @@
-"""Answers that are mutated at random: the rows are right, or the run says what was wrong.
+"""Responses that are mutated at random: the rows are right, or the run reports an error.
 
-``python -m tests.fuzz 300`` tries for 300 seconds; `tests/tap/test_fuzz.py` a little in each run.
+``python -m tests.fuzz 300`` runs for 300 seconds; `tests/tap/test_fuzz.py` is a short form.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ JUNK: list[Json] = [
 
 @dataclass(frozen=True)
 class Target:
-    """A stream, what it asks for, and a sum that its records must have."""
+    """A stream, its request, and a sum that its records must have."""
 
     stream: str
     path: str
     query: dict[str, str]
     column: str
     total: Callable[[Json], Decimal]
-    """The sum, from the JSON of an answer, by means of its own."""
+    """Computes the sum from the JSON of a response, without the tap."""
 
 
 def number(value: Json) -> Decimal:
@@ -80,7 +80,7 @@ def of_buckets(*path: str) -> Callable[[Json], Decimal]:
 
 
 def dig(row: Json, path: tuple[str, ...]) -> Json:
-    """Return a nested field; null where it or something around it is missing."""
+    """Return a nested field; null if it or an object around it is missing."""
     for name in path:
         if row is None:
             return None
@@ -150,21 +150,21 @@ TARGETS = [
 
 
 class World:
-    """A simulator whose right answers are mutated, and streams that read them."""
+    """A simulator whose correct responses are mutated, and streams that read them."""
 
     def __init__(self) -> None:
         """Start serving."""
         self._stack = ExitStack()
         self.simulator: Simulator = self._stack.enter_context(simulated(days=6, now=RECENT))
-        self.answers = {target.stream: self._answer(target) for target in TARGETS}
+        self.responses = {target.stream: self._response(target) for target in TARGETS}
 
     def close(self) -> None:
         """Stop serving."""
         self._stack.close()
 
-    def _answer(self, target: Target) -> Json:
+    def _response(self, target: Target) -> Json:
         enterprise = target.stream.startswith("analytics") and target.stream != "analytics_cost"
-        answer = requests.get(
+        response = requests.get(
             self.simulator.url + PREFIX + target.path,
             params=target.query,
             headers={
@@ -174,8 +174,8 @@ class World:
             },
             timeout=10,
         )
-        answer.raise_for_status()
-        page = answer.json()
+        response.raise_for_status()
+        page = response.json()
         page["data"] = page["data"][:3]
         for bucket in page["data"]:
             if "results" in bucket:
@@ -191,7 +191,7 @@ class World:
         if target.stream.startswith("analytics"):
             del config["admin_api_key"]
         if target.query.get("date") or target.stream.startswith(("claude_code", "analytics_user")):
-            config["end_date"] = days_ago(2, RECENT)  # one day: a body is one answer
+            config["end_date"] = days_ago(2, RECENT)  # one day, because a body is one response
         tap = TapClaude(config=config, validate_config=False)
         stream: Any = tap.streams[target.stream]
         warnings: list[str] = []
@@ -201,36 +201,36 @@ class World:
             with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
                 records = list(stream.get_records(None))
         except RunError as error:
-            return [], warnings, str(error) or "an error without a word"
+            return [], warnings, str(error) or "an error without a message"
         else:
             for failure in (*tap.run.failures.values(), *tap.run.refusals.values()):
-                return [], warnings, failure or "a failure without a word"
+                return [], warnings, failure or "a failure without a message"
             return records, warnings, ""
         finally:
             getattr(stream.logger, "logger", stream.logger).removeHandler(handler)
 
     def check(self, target: Target, body: bytes) -> None:
-        """Fail if a sum is wrong and nothing was said."""
+        """Fail if a sum is wrong and the run reported nothing."""
         records, warnings, error = self.read(target, body)
         if error:
             assert error.startswith(f"{target.stream}: "), error
             assert error.isprintable(), "an escape could reach a terminal"
             return
         if any("unknown to this version" in line for line in warnings):
-            return  # a field that the tap leaves out, and has named
+            return  # a field that the tap dropped, with a warning
         try:
-            # Bytes that are no text may stand in the name of a field that means nothing.
+            # Bytes that are not text may be in the name of an unknown field.
             text = body.decode(errors="replace")
             expected = target.total(json.loads(text, parse_float=Decimal))
-        except Exception as problem:  # whatever it is, the tap should have said so
-            msg = f"{target.stream}: nothing was said, but: {problem!r}"
+        except Exception as problem:  # the tap should have reported it
+            msg = f"{target.stream}: the run reported nothing, but: {problem!r}"
             raise AssertionError(msg) from problem
         found = sum((number(record[target.column]) for record in records), Decimal(0))
         assert found == expected, f"{target.stream}: {found} instead of {expected}"
 
 
 def _known(node: Json) -> Json:
-    """Leave out the simulator's fields of tomorrow, of which the tap warns."""
+    """Remove the simulator's unknown fields, of which the tap warns."""
     if isinstance(node, dict):
         return {
             name: _known(value)
@@ -249,9 +249,9 @@ class _Collector(logging.Handler):
         self._lines.append(record.getMessage())
 
 
-def mutated(answer: Json, rng: random.Random) -> bytes:
-    """Return an answer with one to three things changed, in its tree or in its bytes."""
-    page = json.loads(json.dumps(answer))
+def mutated(response: Json, rng: random.Random) -> bytes:
+    """Return a response with one to three changes, in its tree or in its bytes."""
+    page = json.loads(json.dumps(response))
     for _ in range(rng.randint(1, 3)):
         if rng.random() < 0.75:
             _mutate_tree(page, rng)
@@ -304,7 +304,7 @@ def _mutate_bytes(body: bytearray, rng: random.Random) -> None:
 
 
 def main() -> None:
-    """Try until the time is over; print the seed of what fails."""
+    """Try until the time is over; print the seed of each failure."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
     logging.disable(logging.INFO)
     client.FIRST_WAIT = 0.0
@@ -314,14 +314,14 @@ def main() -> None:
     while time.monotonic() < until:
         rng = random.Random(seed + tried)  # noqa: S311
         target = rng.choice(TARGETS)
-        body = mutated(world.answers[target.stream], rng)
+        body = mutated(world.responses[target.stream], rng)
         try:
             world.check(target, body)
         except BaseException:
             print(f"seed {seed + tried}: {target.stream}: {body[:2000]!r}", flush=True)  # noqa: T201
             raise
         tried += 1
-    print(f"{tried} mutated answers: every sum is right, or the run says what is wrong")  # noqa: T201
+    print(f"{tried} mutated responses: every sum is right, or the run reports an error")  # noqa: T201
 
 
 if __name__ == "__main__":

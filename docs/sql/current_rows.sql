@@ -9,6 +9,28 @@
 -- For the streams that a Meltano project selects:
 --   meltano invoke --dump=catalog tap-claude | ...
 
+drop view if exists current_agent_sessions;
+create view current_agent_sessions as
+select kept.*
+from agent_sessions as kept
+where true
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
+
+drop view if exists current_agents;
+create view current_agents as
+select kept.*
+from agents as kept
+where not exists (
+    select 1
+    from report_buckets as bucket
+    where bucket.stream = 'agents'
+        and bucket.organization_id = kept.organization_id
+        and bucket.organization_type = kept.organization_type
+        and bucket.bucket_width = 'full'
+        and bucket.extracted_at > kept.extracted_at
+)
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
+
 drop view if exists current_analytics_artifacts;
 create view current_analytics_artifacts as
 select kept.*
@@ -256,6 +278,28 @@ where not exists (
 )
 qualify row_number() over (partition by kept.row_id order by kept.extracted_at desc) = 1;
 
+drop view if exists current_compliance_activities;
+create view current_compliance_activities as
+select kept.*
+from compliance_activities as kept
+where true
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
+
+drop view if exists current_compliance_organizations;
+create view current_compliance_organizations as
+select kept.*
+from compliance_organizations as kept
+where not exists (
+    select 1
+    from report_buckets as bucket
+    where bucket.stream = 'compliance_organizations'
+        and bucket.organization_id = kept.organization_id
+        and bucket.organization_type = kept.organization_type
+        and bucket.bucket_width = 'full'
+        and bucket.extracted_at > kept.extracted_at
+)
+qualify row_number() over (partition by kept.organization_id, kept.uuid order by kept.extracted_at desc) = 1;
+
 drop view if exists current_cost_report;
 create view current_cost_report as
 select kept.*
@@ -272,6 +316,21 @@ where not exists (
 )
 qualify row_number() over (partition by kept.row_id order by kept.extracted_at desc) = 1;
 
+drop view if exists current_deployments;
+create view current_deployments as
+select kept.*
+from deployments as kept
+where not exists (
+    select 1
+    from report_buckets as bucket
+    where bucket.stream = 'deployments'
+        and bucket.organization_id = kept.organization_id
+        and bucket.organization_type = kept.organization_type
+        and bucket.bucket_width = 'full'
+        and bucket.extracted_at > kept.extracted_at
+)
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
+
 drop view if exists current_effective_spend_limits;
 create view current_effective_spend_limits as
 select kept.*
@@ -286,6 +345,21 @@ where not exists (
         and bucket.extracted_at > kept.extracted_at
 )
 qualify row_number() over (partition by kept.row_id order by kept.extracted_at desc) = 1;
+
+drop view if exists current_environments;
+create view current_environments as
+select kept.*
+from environments as kept
+where not exists (
+    select 1
+    from report_buckets as bucket
+    where bucket.stream = 'environments'
+        and bucket.organization_id = kept.organization_id
+        and bucket.organization_type = kept.organization_type
+        and bucket.bucket_width = 'full'
+        and bucket.extracted_at > kept.extracted_at
+)
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
 
 drop view if exists current_external_keys;
 create view current_external_keys as
@@ -332,6 +406,21 @@ where not exists (
 )
 qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
 
+drop view if exists current_files;
+create view current_files as
+select kept.*
+from files as kept
+where not exists (
+    select 1
+    from report_buckets as bucket
+    where bucket.stream = 'files'
+        and bucket.organization_id = kept.organization_id
+        and bucket.organization_type = kept.organization_type
+        and bucket.bucket_width = 'full'
+        and bucket.extracted_at > kept.extracted_at
+)
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
+
 drop view if exists current_invites;
 create view current_invites as
 select kept.*
@@ -340,6 +429,21 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'invites'
+        and bucket.organization_id = kept.organization_id
+        and bucket.organization_type = kept.organization_type
+        and bucket.bucket_width = 'full'
+        and bucket.extracted_at > kept.extracted_at
+)
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
+
+drop view if exists current_message_batches;
+create view current_message_batches as
+select kept.*
+from message_batches as kept
+where not exists (
+    select 1
+    from report_buckets as bucket
+    where bucket.stream = 'message_batches'
         and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
@@ -363,6 +467,21 @@ where not exists (
 )
 qualify row_number() over (partition by kept.row_id order by kept.extracted_at desc) = 1;
 
+drop view if exists current_models;
+create view current_models as
+select kept.*
+from models as kept
+where not exists (
+    select 1
+    from report_buckets as bucket
+    where bucket.stream = 'models'
+        and bucket.organization_id = kept.organization_id
+        and bucket.organization_type = kept.organization_type
+        and bucket.bucket_width = 'full'
+        and bucket.extracted_at > kept.extracted_at
+)
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
+
 drop view if exists current_organization;
 create view current_organization as
 select kept.*
@@ -371,6 +490,21 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'organization'
+        and bucket.organization_id = kept.organization_id
+        and bucket.organization_type = kept.organization_type
+        and bucket.bucket_width = 'full'
+        and bucket.extracted_at > kept.extracted_at
+)
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
+
+drop view if exists current_plugins;
+create view current_plugins as
+select kept.*
+from plugins as kept
+where not exists (
+    select 1
+    from report_buckets as bucket
+    where bucket.stream = 'plugins'
         and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'
@@ -490,6 +624,21 @@ where not exists (
 )
 qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
 
+drop view if exists current_skills;
+create view current_skills as
+select kept.*
+from skills as kept
+where not exists (
+    select 1
+    from report_buckets as bucket
+    where bucket.stream = 'skills'
+        and bucket.organization_id = kept.organization_id
+        and bucket.organization_type = kept.organization_type
+        and bucket.bucket_width = 'full'
+        and bucket.extracted_at > kept.extracted_at
+)
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
+
 drop view if exists current_spend_limit_increase_requests;
 create view current_spend_limit_increase_requests as
 select kept.*
@@ -520,6 +669,36 @@ where not exists (
 )
 qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
 
+drop view if exists current_telemetry_destinations;
+create view current_telemetry_destinations as
+select kept.*
+from telemetry_destinations as kept
+where not exists (
+    select 1
+    from report_buckets as bucket
+    where bucket.stream = 'telemetry_destinations'
+        and bucket.organization_id = kept.organization_id
+        and bucket.organization_type = kept.organization_type
+        and bucket.bucket_width = 'full'
+        and bucket.extracted_at > kept.extracted_at
+)
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
+
+drop view if exists current_user_profiles;
+create view current_user_profiles as
+select kept.*
+from user_profiles as kept
+where not exists (
+    select 1
+    from report_buckets as bucket
+    where bucket.stream = 'user_profiles'
+        and bucket.organization_id = kept.organization_id
+        and bucket.organization_type = kept.organization_type
+        and bucket.bucket_width = 'full'
+        and bucket.extracted_at > kept.extracted_at
+)
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
+
 drop view if exists current_users;
 create view current_users as
 select kept.*
@@ -528,6 +707,21 @@ where not exists (
     select 1
     from report_buckets as bucket
     where bucket.stream = 'users'
+        and bucket.organization_id = kept.organization_id
+        and bucket.organization_type = kept.organization_type
+        and bucket.bucket_width = 'full'
+        and bucket.extracted_at > kept.extracted_at
+)
+qualify row_number() over (partition by kept.organization_id, kept.id order by kept.extracted_at desc) = 1;
+
+drop view if exists current_webhooks;
+create view current_webhooks as
+select kept.*
+from webhooks as kept
+where not exists (
+    select 1
+    from report_buckets as bucket
+    where bucket.stream = 'webhooks'
         and bucket.organization_id = kept.organization_id
         and bucket.organization_type = kept.organization_type
         and bucket.bucket_width = 'full'

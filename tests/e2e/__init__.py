@@ -1,1 +1,1 @@
-"""Tests with what surrounds the tap: Meltano, targets, databases, and the SQL of the pages."""
+"""Tests with Meltano, targets, databases, and the SQL of the documentation."""

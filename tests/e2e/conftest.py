@@ -1,4 +1,4 @@
-"""What all tests of a session share, also those of several workers: PostgreSQL and Meltano."""
+"""Fixtures that all workers of a session share: PostgreSQL and Meltano."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def is_alive(pid: int) -> bool:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the session, which all workers know."""
+    """Return the folder of the session, which all workers share."""
     base = tmp_path_factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
@@ -48,7 +48,7 @@ def server(shared: Path) -> Iterator[Server]:
             made = Server(**json.loads(note.read_text()))
             directory = None
         else:
-            # Not below pytest's own folder: that is root's alone, and PostgreSQL is another's.
+            # Not in pytest's folder: root owns it, and PostgreSQL runs as another user.
             directory = tempfile.TemporaryDirectory(prefix="data-")
             starting = postgres(Path(directory.name) / "data")
             made = starting.__enter__()
@@ -59,7 +59,7 @@ def server(shared: Path) -> Iterator[Server]:
         while note.exists():
             with FileLock(shared / "postgres.lock"):
                 if not any(is_alive(int(other.name)) for other in users.iterdir()):
-                    note.unlink()  # who comes now starts another
+                    note.unlink()  # the next worker starts another one
             time.sleep(0.1)
         starting.__exit__(None, None, None)
         directory.cleanup()
@@ -67,7 +67,7 @@ def server(shared: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def plugins(shared: Path) -> None:
-    """Have Meltano install its plugins, once for all."""
+    """Let Meltano install its plugins, once for all workers."""
     with FileLock(shared / "meltano.lock"):
         meltano = Meltano(shared, {})
         if not meltano.is_installed():

@@ -27,6 +27,7 @@ MARTS = (
     "claude_code_people",
     "claude_cost",
     "claude_daily",
+    "claude_focus",
     "claude_forecast",
     "claude_models",
     "claude_people",

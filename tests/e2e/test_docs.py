@@ -1,7 +1,7 @@
-"""What the pages say, held to the code, and what they tell users to run, run.
+"""The pages agree with the code, and their statements run.
 
-Below each SQL statement of docs/finops.md, docs/adoption.md and docs/marts.md is what it gives for
-a simulated organization. With --snapshot, the results are written instead.
+Below each SQL statement of docs/finops.md, docs/adoption.md, docs/names.md and docs/marts.md is its
+result for a simulated organization. With --snapshot, the results are written instead.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ import yaml
 
 from demo.meltano import ROOT
 from simulator import claude_code
-from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY
+from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY, COMPLIANCE_KEY, PERSONAL_KEY
+from tap_claude.credentials import CREDENTIALS as KEYS
 from tap_claude.credentials import ENTERPRISE
-from tap_claude.lists import ListStream
+from tap_claude.incremental import IncrementalStream
 from tap_claude.progress import Progress
 from tap_claude.report_buckets import BucketLogStream
 from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
-from tests.conftest import environment, only, settings, simulated
+from tests.conftest import environment, file_options, only, settings, simulated
 from tests.e2e.dbt import Dbt, install
 from tests.each import each
 
@@ -52,6 +53,7 @@ ADOPTION = PAGES["docs/adoption.md"]
 CREDENTIALS = PAGES["docs/credentials.md"]
 CUSTOM_REPORTS = PAGES["docs/custom-reports.md"]
 FINOPS = PAGES["docs/finops.md"]
+NAMES = PAGES["docs/names.md"]
 LOADING = PAGES["docs/loading.md"]
 MARTS = PAGES["docs/marts.md"]
 PERFORMANCE = PAGES["docs/performance.md"]
@@ -62,7 +64,7 @@ NOW = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
 DAYS = 100
 SEED = 7
 
-# The tap, for ever as if a year had not passed since then.
+# The tap without the API's limit of 365 days, so that the dates of the pages stay readable.
 TAP = """
 from tap_claude.streams import AnalyticsReport, LegacyBucketReport, LegacyUserReport
 from tap_claude.tap import TapClaude
@@ -73,11 +75,18 @@ TapClaude.cli()
 TARGET = ROOT / ".meltano" / "loaders" / "target-postgres" / "venv" / "bin" / "target-postgres"
 
 SQL = re.compile(r"^```sql\n(.+?)^```\n", re.DOTALL | re.MULTILINE)
-# A statement, and its result right below it.
+# A statement and the result below it.
 EXAMPLE = re.compile(SQL.pattern + r"\n((?:^\|[^\n]+\n)+)", re.DOTALL | re.MULTILINE)
+SHOWN = {"finops": FINOPS, "adoption": ADOPTION, "names": NAMES, "marts": MARTS}
+"""Pages that show results."""
 EXAMPLES = [
     pytest.param(name, *example, id=f"{name}-{number}")
-    for name, page in (("finops", FINOPS), ("adoption", ADOPTION), ("marts", MARTS))
+    for name, page in (
+        ("finops", FINOPS),
+        ("adoption", ADOPTION),
+        ("names", NAMES),
+        ("marts", MARTS),
+    )
     for number, example in enumerate(EXAMPLE.findall(page))
 ]
 # The statements that delete the rows that the API no longer has.
@@ -122,16 +131,20 @@ class Warehouse:
             self.simulator,
             access_token=ACCESS_TOKEN,
             analytics_api_key=ANALYTICS_KEY,
+            workspace_api_key=PERSONAL_KEY,
+            agent_workspace_ids=self.simulator.facts.organization.workspaces,
+            compliance_api_key=COMPLIANCE_KEY,
             legacy_reports=True,
             start_date=start.isoformat(),
             reports=ready_reports(),
         )
-        files = {"config": json.dumps(config), "catalog": json.dumps(only(config, *streams))}
-        if state:
-            files["state"] = state
-        command = [sys.executable, "-c", TAP]
-        for option, content in files.items():
-            command += [f"--{option}", self._file(f"{option}.json", content)]
+        files = file_options(
+            self.directory,
+            config=config,
+            catalog=only(config, *streams),
+            state=json.loads(state) if state else None,
+        )
+        command = [sys.executable, "-c", TAP, *files]
         messages, log = self.directory / "messages.jsonl", self.directory / "tap.log"
         with messages.open("wb") as out, log.open("wb") as err:
             done = subprocess.run(command, stdout=out, stderr=err, env=environment(), check=False)
@@ -146,7 +159,9 @@ class Warehouse:
             "load_method": "upsert",
             "validate_records": False,  # that takes most of the time
         }
-        command = [str(TARGET), "--config", self._file("target.json", json.dumps(target))]
+        config = self.directory / "target.json"
+        config.write_text(json.dumps(target))
+        command = [str(TARGET), "--config", str(config)]
         with self.read(streams, start, state).open("rb") as messages:
             done = subprocess.run(command, stdin=messages, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode()
@@ -159,11 +174,6 @@ class Warehouse:
         row = self.execute(query).fetchone()
         assert row is not None
         return int(row[0])
-
-    def _file(self, name: str, content: str) -> str:
-        path = self.directory / name
-        path.write_text(content)
-        return str(path)
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +188,7 @@ def warehouse(
             yield made
 
 
-# -- docs/finops.md, docs/adoption.md
+# -- docs/finops.md, docs/adoption.md, docs/names.md
 
 
 @pytest.fixture(scope="module")
@@ -199,14 +209,14 @@ def shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def test_finops_says_how_to_get_its_organization() -> None:
+def test_finops_describes_how_to_start_its_organization() -> None:
     assert f"--days {DAYS} --seed {SEED} --now {NOW.isoformat()}" in FINOPS
     assert f'start_date: "{NOW.date() - dt.timedelta(days=DAYS - 1)}"' in FINOPS
     assert f'end_date: "{NOW:%Y-%m-%dT%H:%M:%SZ}"' in FINOPS
 
 
 each_page = pytest.mark.parametrize(
-    "page", [FINOPS, ADOPTION, MARTS], ids=["finops", "adoption", "marts"]
+    "page", [FINOPS, ADOPTION, NAMES, MARTS], ids=["finops", "adoption", "names", "marts"]
 )
 
 
@@ -216,7 +226,7 @@ def test_the_page_has_a_result_below_each_statement(page: str) -> None:
 
 
 @each_page
-def test_the_page_asks_for_no_clock(page: str) -> None:
+def test_the_page_uses_no_clock(page: str) -> None:
     assert not [query for query in SQL.findall(page) if re.search(r"\bnow\(|\bcurrent_", query)]
 
 
@@ -248,10 +258,16 @@ def test_the_page_names_the_streams(page: str) -> None:
 
 
 def test_each_statement_of_a_page_runs_in_a_test() -> None:
-    """Those of docs/targets.md run in test_targets.py, the others here."""
+    """Some run in the tests of their page: targets, focus and orchestrate. The others run here."""
     pages = {name for name, page in PAGES.items() if "```sql" in page}
-    shown_with_results = {"docs/adoption.md", "docs/finops.md", "docs/marts.md"}
-    assert pages == {*shown_with_results, "docs/loading.md", "docs/targets.md"}
+    shown_with_results = {f"docs/{name}.md" for name in SHOWN}
+    assert pages == {
+        *shown_with_results,
+        "docs/focus.md",
+        "docs/loading.md",
+        "docs/many-organizations.md",
+        "docs/targets.md",
+    }
 
 
 def test_the_page_shows_the_line_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,7 +278,7 @@ def test_the_page_shows_the_line_of_progress(monkeypatch: pytest.MonkeyPatch) ->
     progress.expect(365, "day")
     progress.requests, progress.rows = 73, 14231
     progress.at("2026-03-14", 72)
-    # The first 10 requests go at once, then 50 a minute.
+    # A burst of 10 requests, then 50 per minute.
     monkeypatch.setattr(time, "monotonic", lambda: began + (73 - 10) / (50 / 60))
     assert f"\n{progress.line()}\n" in PERFORMANCE
 
@@ -271,9 +287,16 @@ def test_the_page_shows_the_line_of_progress(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_ready_reports_add_up_to_the_whole(warehouse: Warehouse) -> None:
-    """Each can be read, tells something by all of its dimensions, and leaves nothing out."""
+    """Each can be read, has values in all of its dimensions, and leaves nothing out."""
     reports = ready_reports()
-    names = ("analytics_usage", "analytics_cost", *(report["name"] for report in reports))
+    bases = {report["report"] for report in reports}
+    names = (*bases, *(report["name"] for report in reports))
+    counters = {
+        "analytics_users": "claude_code_commit_count",
+        "analytics_skills": "invocation_count",
+        "analytics_connectors": "read_call_count",
+    }
+    measured = {report["name"]: counters.get(report["report"]) for report in reports} | counters
     totals: Counter[str] = Counter()
     filled: dict[str, set[str]] = {name: set() for name in names}
     with warehouse.read(names, NOW.date() - dt.timedelta(days=20)).open() as lines:
@@ -281,9 +304,11 @@ def test_ready_reports_add_up_to_the_whole(warehouse: Warehouse) -> None:
             if message["type"] == "RECORD":
                 name, record = message["stream"], message["record"]
                 value = record.get("total_tokens") or record.get("amount_usd") or 0
+                if counter := measured.get(name):
+                    value = record[counter] or 0
                 totals[name] += Decimal(value)  # type: ignore[assignment]
                 filled[name] |= {column for column in record if record[column] is not None}
-    assert totals["analytics_usage"] > 0 < totals["analytics_cost"]
+    assert all(totals[name] > 0 for name in bases)
     for report in reports:
         name, whole = report["name"], totals[report["report"]]
         assert set(report["group_by"]) <= filled[name]
@@ -298,7 +323,7 @@ def test_ready_reports_add_up_to_the_whole(warehouse: Warehouse) -> None:
 
 @pytest.fixture(scope="module")
 def restated(warehouse: Warehouse) -> Warehouse:
-    """Load some days twice; at the second time, rows of the first one are gone."""
+    """Load some days twice; the second time, rows of the first one are missing."""
     streams = ("analytics_cost", "claude_code_usage", "report_buckets")
     start = NOW.date() - dt.timedelta(days=9)
     state = warehouse.load("restated", streams, start)
@@ -311,7 +336,7 @@ def restated(warehouse: Warehouse) -> Warehouse:
     return warehouse
 
 
-# Buckets that the table's rows do not agree with.
+# Buckets that do not agree with the rows of the table.
 DIFFERING = """
     with loaded as (
         select organization_type, {moment} as starting_at, count(*) as row_count, {usd} as usd
@@ -331,7 +356,7 @@ DIFFERING = """
 
 @pytest.mark.parametrize("statement", CLEANUPS, ids=["starting_at", "date"])
 @pytest.mark.parametrize("how", ["delete", "flag"])
-def test_the_page_gets_rid_of_deleted_rows(restated: Warehouse, statement: str, how: str) -> None:
+def test_the_page_removes_deleted_rows(restated: Warehouse, statement: str, how: str) -> None:
     (name,) = re.findall(r"delete from claude\.(\w+) as stale\n", statement)
     moment, usd = "starting_at", "sum(amount_usd)"
     if name == "claude_code_usage":
@@ -344,14 +369,14 @@ def test_the_page_gets_rid_of_deleted_rows(restated: Warehouse, statement: str, 
         (begin,) = re.findall(r"begin with\s+`(update .+?)`", LOADING, re.DOTALL)
         begin = begin.replace("analytics_cost", name)
         statement = re.sub(r"delete .+\nusing .+\n", f"{begin}\n", statement)
-    gone = restated.execute(statement.replace("claude.", "restated.")).rowcount
-    assert 0 < gone < before
-    assert restated.count(live) == before - gone
+    deleted = restated.execute(statement.replace("claude.", "restated.")).rowcount
+    assert 0 < deleted < before
+    assert restated.count(live) == before - deleted
     assert restated.count(differing) == 0
     restated.database.rollback()
 
 
-# -- what is declared
+# -- declarations
 
 
 def test_the_page_has_the_scope_of_each_enterprise_stream() -> None:
@@ -374,7 +399,8 @@ def test_the_page_has_the_scope_of_each_enterprise_stream() -> None:
 def test_the_page_shows_legal_reports() -> None:
     (example,) = re.findall(r"^```yaml\n(.+?)^```\n", CUSTOM_REPORTS, re.DOTALL | re.MULTILINE)
     config = yaml.safe_load(example)["config"]
-    tap = TapClaude(config={"admin_api_key": "sk-ant-admin01-x", **config})
+    keys = {"admin_api_key": "sk-ant-admin01-x", "analytics_api_key": "sk-ant-api01-x"}
+    tap = TapClaude(config={**keys, **config})
     assert {report["name"] for report in config["reports"]} <= tap.streams.keys()
 
 
@@ -385,7 +411,7 @@ def test_the_page_has_each_dimension_and_filter() -> None:
     for name, report in REPORTS.items():
         cell, widths = dimensions[f"`{name}`"]
         cell = cell.replace("the same; ", f"{usage}, ").removesuffix(", which do not count")
-        assert tuple(cell.split(", ")) == report.dimensions
+        assert tuple(cell.split(", ")) == (report.dimensions or ("none",))
         assert set(widths.split(", ")) == set(report.page_buckets)
     for names, (cell,) in cells_after(CUSTOM_REPORTS, "| report | filters").items():
         for name in re.findall(r"\w+", names):
@@ -396,7 +422,7 @@ def test_the_page_has_each_dimension_and_filter() -> None:
 def test_the_page_of_streams_has_each_stream_with_path_keys_and_lookback() -> None:
     rows = cells_after(PAGE_OF_STREAMS, "| stream | path | keys |")
     names = {name.strip("`"): cells for name, cells in rows.items()}
-    letters = {"admin_api_key": "A", "access_token": "O", "analytics_api_key": "E"}
+    letters = dict(zip(KEYS, "AOOEWC", strict=True))
     for name, stream in {**REPORTS, **STREAMS}.items():
         if issubclass(stream, BucketLogStream):
             assert f"### {name}\n" in PAGE_OF_STREAMS
@@ -404,9 +430,11 @@ def test_the_page_of_streams_has_each_stream_with_path_keys_and_lookback() -> No
         path, keys, *more = names.pop(name)
         if name != "claude_code_model_usage":
             assert path == f"`{stream.path.replace('parent_id', 'id')}`"
-        assert keys == ", ".join(letters[credential] for credential in stream.credentials)
-        if not issubclass(stream, ListStream):
-            assert more[0] == f"{stream.lookback_days} days"
+        found = dict.fromkeys(letters[credential] for credential in stream.credentials)
+        assert keys == ", ".join(found)
+        if issubclass(stream, IncrementalStream):
+            days = stream.lookback_days
+            assert more[0] == f"{days} day{'s' * (days > 1)}"
     assert not names
 
 
@@ -418,7 +446,7 @@ def links(page: Path) -> Iterator[tuple[Path, str]]:
 
 
 @each("page", sorted(PAGES))
-def test_links_lead_somewhere(page: str) -> None:
+def test_links_have_a_target(page: str) -> None:
     for path, anchor in links(ROOT / page):
         assert path.is_file(), path
         if path.suffix != ".md":

@@ -16,7 +16,14 @@ import pytest
 
 from demo.meltano import Meltano, MeltanoError
 from simulator.console_reports import DELAY
-from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, Fault
+from simulator.server import (
+    ACCESS_TOKEN,
+    ADMIN_KEY,
+    ANALYTICS_KEY,
+    COMPLIANCE_KEY,
+    PERSONAL_KEY,
+    Fault,
+)
 from tap_claude.streams import REPORTS, STREAMS
 from tests.conftest import RECENT, days_ago
 
@@ -112,10 +119,10 @@ def test_every_counter_and_cent_lands_and_a_second_run_doubles_nothing(
         assert one(database, f"select count(*) from first.{table}")[0] > 0
 
 
-def test_rows_that_are_gone_are_marked_or_deleted(
+def test_deleted_rows_are_marked_or_removed(
     simulate: Any, server: Server, database: psycopg.Connection, tmp_path: Path
 ) -> None:
-    """What target-postgres makes of ACTIVATE_VERSION, softly and (hard_delete) for good."""
+    """The effect of ACTIVATE_VERSION in target-postgres, without and with hard_delete."""
     simulator = simulate(days=3)
     users = simulator.directories["A"].users
     count = len(users)
@@ -125,7 +132,7 @@ def test_rows_that_are_gone_are_marked_or_deleted(
     meltano.run()
     assert one(database, live) == (count,)
 
-    # a run that breaks off says nothing about who is gone
+    # an interrupted run does not show who was deleted
     leaver = users.pop(0)
     time.sleep(1)  # versions are seconds
     simulator.faults.append(Fault(status=200, path="users", body='{"data": []}'))
@@ -136,10 +143,10 @@ def test_rows_that_are_gone_are_marked_or_deleted(
 
     meltano.run()
     assert one(database, live) == (count - 1,)
-    gone = "select id from people.users where _sdc_deleted_at is not null"
-    assert one(database, gone) == (leaver["id"],)
+    deleted = "select id from people.users where _sdc_deleted_at is not null"
+    assert one(database, deleted) == (leaver["id"],)
 
-    users.insert(0, leaver)  # and back
+    users.insert(0, leaver)  # and added again
     time.sleep(1)
     meltano.run()
     assert one(database, live) == (count,)
@@ -152,7 +159,7 @@ def test_rows_that_are_gone_are_marked_or_deleted(
     assert one(database, "select count(*) from people.users") == (count - 1,)
 
 
-GONE = """
+DELETE_MISSING = """
     delete from past.{table} as r
     using past.report_buckets as b
     where b.stream = '{table}'
@@ -168,7 +175,7 @@ GONE = """
 def test_a_restated_past_is_right_after_the_next_run(
     simulate: Any, server: Server, database: psycopg.Connection, tmp_path: Path
 ) -> None:
-    """Changed values, new rows and rows that are gone, in both reports of both organizations."""
+    """Changed values, new rows and missing rows, in both reports of both organizations."""
     simulator = simulate(days=50)
     streams = ("analytics_cost", "analytics_usage", "messages_usage", "cost_report")
     meltano = pipeline(
@@ -188,18 +195,18 @@ def test_a_restated_past_is_right_after_the_next_run(
     meltano.run()
     stale = {}
     for table in streams:
-        stale[table] = database.execute(GONE.format(table=table).encode()).rowcount
+        stale[table] = database.execute(DELETE_MISSING.format(table=table).encode()).rowcount
     assert all(count > 0 for count in stale.values()), stale
     assert_analytics_equal_to_the_facts(database, simulator)
-    # and once more there is nothing left to delete
+    # now nothing is left to delete
     for table in streams:
-        assert database.execute(GONE.format(table=table).encode()).rowcount == 0
-        rows, told = one(
+        assert database.execute(DELETE_MISSING.format(table=table).encode()).rowcount == 0
+        rows, expected = one(
             database,
             f"select (select count(*) from past.{table}), (select sum(row_count)"
             f" from past.report_buckets where stream = '{table}')",
         )
-        assert rows == told
+        assert rows == expected
 
 
 def assert_analytics_equal_to_the_facts(database: psycopg.Connection, simulator: Simulator) -> None:
@@ -237,16 +244,16 @@ def test_the_default_bookmarks_survive_a_failed_run(
     simulator.seen.clear()
     meltano.run()
     assert_equal_to_the_facts(database, "second", simulator, start)
-    # Meltano kept the bookmark of the stream that was whole, and of the half-read one's pages.
+    # Meltano kept the bookmark of the complete stream, and of the pages of the other one.
     assert [s.values("starting_at")[0] for s in simulator.requests("cost_report")] == [days_ago(7)]
     first = simulator.requests("usage_report/messages")[0]
     assert first.values("starting_at") > [start]
 
 
-def test_a_killed_run_is_made_up_for_by_the_next(
+def test_the_run_after_a_killed_run_loads_the_rest(
     simulate: Any, server: Server, database: psycopg.Connection, tmp_path: Path
 ) -> None:
-    """Meltano, tap and target die at once, in mid-backfill; Meltano's own state does the rest."""
+    """Meltano, tap and target are killed during a backfill; Meltano's state is enough to resume."""
     simulator = simulate(days=300)
     start = days_ago(299)
     meltano = pipeline(
@@ -288,6 +295,9 @@ def test_both_organizations_and_every_stream(
         "everything",
         TAP_CLAUDE_ANALYTICS_API_KEY=ANALYTICS_KEY,
         TAP_CLAUDE_ACCESS_TOKEN=ACCESS_TOKEN,
+        TAP_CLAUDE_WORKSPACE_API_KEY=PERSONAL_KEY,
+        TAP_CLAUDE_AGENT_WORKSPACE_IDS=json.dumps(simulator.facts.organization.workspaces),
+        TAP_CLAUDE_COMPLIANCE_API_KEY=COMPLIANCE_KEY,
         TAP_CLAUDE_LEGACY_REPORTS="true",
         TAP_CLAUDE_START_DATE=days_ago(50, RECENT),
         TAP_CLAUDE_END_DATE=RECENT.isoformat(),
@@ -301,8 +311,8 @@ def test_both_organizations_and_every_stream(
     assert all(counts.values()), counts
     for name, stream in STREAMS.items():
         if tuple(stream.primary_keys) == ("row_id",):
-            told = one(database, f"select count(distinct row_id) from everything.{name}")
-            assert told == (counts[name],)
+            unique = one(database, f"select count(distinct row_id) from everything.{name}")
+            assert unique == (counts[name],)
     assert one(
         database,
         "select data_type, numeric_precision, numeric_scale from information_schema.columns"
@@ -317,7 +327,7 @@ def test_both_organizations_and_every_stream(
             after = one(database, f"select count(*) from everything.{name}")[0]
             assert after == count, name
     days = Counter(date for s in simulator.requests("analytics/users") for date in s.values("date"))
-    # 3 days before the newest, the newest, and the one that is not there yet
+    # 3 days before the newest, the newest, and the one that is not available yet
     assert sorted(days) == [days_ago(day, RECENT)[:10] for day in (4, 3, 2, 1, 0)]
     (summaries, *_) = simulator.requests("analytics/summaries")
     assert summaries.values("starting_date") == [days_ago(4, RECENT)[:10]]

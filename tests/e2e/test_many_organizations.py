@@ -1,7 +1,7 @@
-"""Many customers in one schema of PostgreSQL, loaded side by side: nobody touches another's rows.
+"""Many customers in one schema of PostgreSQL, loaded in parallel: their rows stay separate.
 
 Each customer has a tap, a target-postgres and a state of its own. All of them have the same people,
-workspaces and keys, so nothing but the organization tells their rows apart.
+workspaces and keys, so only the organization distinguishes their rows.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import re
 import signal
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ import pytest
 from simulator import claude_code
 from simulator.console_reports import DELAY
 from simulator.server import ADMIN_KEY, ANALYTICS_KEY
-from tests.conftest import RECENT, days_ago, environment, only, simulated
+from tests.conftest import RECENT, days_ago, environment, only, simulated, tap_command
 from tests.e2e.test_targets import VIEWS, executable
 
 if TYPE_CHECKING:
@@ -41,17 +40,17 @@ BREADTH = 4
 FIRST_NIGHT, SECOND_NIGHT = RECENT - dt.timedelta(days=2), RECENT
 START = days_ago(DAYS - 1, FIRST_NIGHT)
 
-# Customers by number. The first two have both kinds of organization; of the others, every second
-# is of Claude Enterprise.
+# Customers by number. The first two have both kinds of organization; every second one of the
+# others is a Claude Enterprise organization.
 BOTH = (0, 1)
 KILLED_IN_THE_FIRST_NIGHT = 2
 KILLED_IN_THE_SECOND_NIGHT = 1
 RESTATED = (KILLED_IN_THE_SECOND_NIGHT, 4)
-# Where a run is killed: some streams are read by then, one is in the middle, some are to come.
-# More of them is to come than a pipe holds.
+# Where a run is killed: some streams are finished, one is in the middle, some have not begun.
+# The rest is larger than the buffer of a pipe.
 KILLED_IN_STREAM, KILLED_AT_RECORD = b'"stream":"cost_report"', 5
 
-# What is added up of each table.
+# The sum of each table.
 MEASURES = {
     "analytics_cost": "sum(amount_usd)",
     "analytics_usage": "sum(total_tokens)",
@@ -70,16 +69,16 @@ RESTATED_TABLES = tuple(table for table in MEASURES if table != "claude_code_usa
 
 @dataclass
 class Customer:
-    """A simulated customer, and the state that its last run has left."""
+    """A simulated customer, and the state after its last run."""
 
     simulator: Simulator
     config: dict[str, Any]
     folder: Path
-    state: str = ""
+    state: dict[str, Any] | None = None
 
     @property
     def organizations(self) -> dict[str, Facts]:
-        """Return what has happened in each organization that the credentials reach, by its id."""
+        """Return the facts of each organization that the credentials can read, by its id."""
         kinds = {
             "admin_api_key": self.simulator.facts,
             "analytics_api_key": self.simulator.enterprise,
@@ -115,7 +114,7 @@ def make_customer(number: int, folder: Path, stack: ExitStack) -> Customer:
 
 
 def restate(customer: Customer) -> None:
-    """Change the customer's past, and dismiss somebody of each organization."""
+    """Change the customer's past, and remove a user from each organization."""
     for facts in customer.organizations.values():
         facts.revision = 1
         customer.users(facts).pop(0)
@@ -124,18 +123,10 @@ def restate(customer: Customer) -> None:
 # -- runs
 
 
-def tap_command(customer: Customer, tables: Sequence[str]) -> list[str]:
-    """Write the files of a run; return the command that reads them."""
+def run_command(customer: Customer, tables: Sequence[str]) -> list[str]:
     config = customer.config | {"end_date": customer.simulator.now.isoformat()}
-    files = {"config": json.dumps(config), "catalog": json.dumps(only(config, *tables))}
-    if customer.state:
-        files["state"] = customer.state
-    command = [sys.executable, "-m", "tap_claude"]
-    for option, content in files.items():
-        path = customer.folder / f"{option}.json"
-        path.write_text(content)
-        command += [f"--{option}", str(path)]
-    return command
+    catalog = only(config, *tables)
+    return tap_command(customer.folder, config=config, catalog=catalog, state=customer.state)
 
 
 def load(
@@ -147,14 +138,14 @@ def load(
 ) -> None:
     """Pipe the tap into the target, and keep the state that the target prints.
 
-    With ``kill`` the tap dies in the middle; what it has written by then is loaded.
+    With ``kill`` the tap is killed in the middle; its output so far is loaded.
     """
     target_command = [str(executable("target-postgres")), "--config", str(target_config)]
     log_path = customer.folder / "log"
     with (
         log_path.open("ab") as log,
         subprocess.Popen(
-            tap_command(customer, tables), stdout=subprocess.PIPE, stderr=log, env=environment()
+            run_command(customer, tables), stdout=subprocess.PIPE, stderr=log, env=environment()
         ) as tap,
         subprocess.Popen(
             target_command,
@@ -177,13 +168,13 @@ def load(
         printed, _ = target.communicate()
     codes = (tap.returncode, target.returncode)
     assert codes == (-signal.SIGKILL if kill else 0, 0), log_path.read_text()[-4000:]
-    customer.state = printed.decode().splitlines()[-1]
+    customer.state = json.loads(printed.splitlines()[-1])
 
 
 def load_all(
     customers: Sequence[Customer], target_config: Path, *, killed: Sequence[Customer] = ()
 ) -> None:
-    """Load customers side by side; a run that was killed is started again."""
+    """Load customers in parallel; a killed run is started again."""
 
     def night(customer: Customer) -> None:
         if customer in killed:
@@ -194,11 +185,11 @@ def load_all(
         list(pool.map(night, customers))
 
 
-# -- what it comes to
+# -- expected and loaded sums
 
 
 def truth(customers: Sequence[Customer]) -> dict[str, dict[str, Decimal | int]]:
-    """Return what each table should come to for each organization."""
+    """Return the expected sum of each table for each organization."""
     expected: dict[str, dict[str, Decimal | int]] = {table: {} for table in MEASURES}
     start = dt.datetime.fromisoformat(START)
     for customer in customers:
@@ -226,10 +217,10 @@ def truth(customers: Sequence[Customer]) -> dict[str, dict[str, Decimal | int]]:
 
 
 def sums(database: psycopg.Connection, view: str = "{}") -> dict[str, dict[str, Decimal | int]]:
-    """Return what each table comes to for each organization."""
+    """Return the sum of each table for each organization."""
     return {
         table: dict(
-            ask(
+            query_rows(
                 database,
                 f"select organization_id, {measure} from {view.format(table)} group by 1",
             )
@@ -245,14 +236,14 @@ def create_views(database: psycopg.Connection) -> None:
             database.execute(statement.encode())
 
 
-def ask(database: psycopg.Connection, query: str) -> list[tuple[Any, ...]]:
+def query_rows(database: psycopg.Connection, query: str) -> list[tuple[Any, ...]]:
     return database.execute(query.encode()).fetchall()
 
 
 def assert_no_key_is_shared(database: psycopg.Connection, table: str) -> None:
     columns = {
         name
-        for (name,) in ask(
+        for (name,) in query_rows(
             database,
             "select attname from pg_index join pg_attribute"
             " on attrelid = indrelid and attnum = any(indkey)"
@@ -261,7 +252,7 @@ def assert_no_key_is_shared(database: psycopg.Connection, table: str) -> None:
     }
     assert columns == ({"organization_id", "id"} if table == "users" else {"row_id"})
     shared = f"group by {', '.join(columns)} having count(distinct organization_id) > 1"
-    assert not ask(database, f"select 1 from {table} {shared}")
+    assert not query_rows(database, f"select 1 from {table} {shared}")
 
 
 # -- the tests
@@ -279,14 +270,14 @@ def schema(
     """Return a connection to a schema, and a configuration of the target that loads into it."""
     config = folder / "target.json"
     settings = {"sqlalchemy_url": server.dsn, "default_target_schema": name}
-    # A fifth of the target's time goes into checks that other tests make.
+    # Other tests check the schemas; here it would take a fifth of the target's time.
     config.write_text(json.dumps(settings | {"validate_records": False}))
     connection = psycopg.connect(server.dsn, autocommit=True, options=f"-c search_path={name}")
     return stack.enter_context(connection), config
 
 
 @pytest.mark.parametrize("count", [5, pytest.param(20, marks=pytest.mark.long)])
-def test_customers_share_a_schema_and_nothing_else(
+def test_customers_share_a_schema_but_no_rows(
     server: Server, stack: ExitStack, tmp_path: Path, count: int
 ) -> None:
     database, target_config = schema(f"everybody_{count}", server, tmp_path, stack)
@@ -294,8 +285,8 @@ def test_customers_share_a_schema_and_nothing_else(
     owners = {id_: customer for customer in customers for id_ in customer.organizations}
     assert len(owners) == count + len(BOTH)
 
-    # One makes the tables before the others come: of two targets that make the same table at the
-    # same time, one fails.
+    # One customer creates the tables first: if two targets create the same table at the
+    # same time, one of them fails.
     load(customers[0], target_config)
     load_all(customers[1:], target_config, killed=[customers[KILLED_IN_THE_FIRST_NIGHT]])
     create_views(database)
@@ -310,26 +301,28 @@ def test_customers_share_a_schema_and_nothing_else(
     expected = truth(customers)
     assert sums(database, "current_{}") == expected
 
-    # What the views hide is the restated organizations', and nobody else's.
+    # The views hide rows of the restated organizations only.
     everything = sums(database)
     for table in RESTATED_TABLES:
         hidden = {id_ for id_, found in everything[table].items() if found != expected[table][id_]}
         assert hidden == {id_ for c in restated for id_ in c.organizations} & set(expected[table])
     assert everything["claude_code_usage"] == expected["claude_code_usage"]
 
-    # The same people are in many organizations, and those who left one are still in the others.
-    people = ask(database, "select organization_id, id from current_users")
+    # The same people are in many organizations; those who left one are still in the others.
+    people = query_rows(database, "select organization_id, id from current_users")
     assert set(people) == {
         (id_, user["id"])
         for id_, customer in owners.items()
         for user in customer.users(customer.organizations[id_])
     }
     assert len({user for _, user in people}) < len(people) / (count / 2)
-    assert not ask(database, "select 1 from users where _sdc_deleted_at is not null")
+    assert not query_rows(database, "select 1 from users where _sdc_deleted_at is not null")
 
     for table in TABLES:
         assert_no_key_is_shared(database, table)
-        named = ask(database, f"select distinct organization_id, organization_label from {table}")
+        named = query_rows(
+            database, f"select distinct organization_id, organization_label from {table}"
+        )
         assert set(named) == {
             (id_, owners[id_].config["organization_label"]) for id_ in expected.get(table, owners)
         }
@@ -339,20 +332,20 @@ def test_customers_share_a_schema_and_nothing_else(
             "select organization_id, sum(row_count) from current_report_buckets"
             f" where stream = '{table}' group by 1"
         )
-        assert dict(ask(database, rows)) == dict(ask(database, logged))
+        assert dict(query_rows(database, rows)) == dict(query_rows(database, logged))
 
 
-def test_with_activate_version_each_run_marks_the_users_of_everybody_else(
+def test_with_activate_version_each_run_marks_the_users_of_the_others(
     server: Server, stack: ExitStack, tmp_path: Path
 ) -> None:
-    """Why a schema that is shared needs ``emit_activate_version_messages: false``."""
+    """This is why a shared schema needs ``emit_activate_version_messages: false``."""
     database, target_config = schema("activated", server, tmp_path, stack)
     customers = [make_customer(number, tmp_path, stack) for number in (2, 4)]
     for customer in customers:
         customer.config["emit_activate_version_messages"] = True
         load(customer, target_config, tables=("users",))
     first, second = (id_ for customer in customers for id_ in customer.organizations)
-    found = ask(
+    found = query_rows(
         database,
         "select organization_id, bool_and(_sdc_deleted_at is not null) from users group by 1",
     )

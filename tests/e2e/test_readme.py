@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 TAP = f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m tap_claude "$@"\n'
-# It keeps what it is sent, and prints states as a target does.
+# It stores its input, and prints states like a target.
 TARGET = f"""#!{sys.executable}
 import json, pathlib, sys
 messages = [json.loads(line) for line in sys.stdin]
@@ -40,7 +40,7 @@ def test_the_readme_is_short() -> None:
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="the example needs jq")
 def test_the_example_without_meltano_works(simulate: Any, tmp_path: Path) -> None:
-    """Run it as it is: only the settings lead to the simulator."""
+    """Run it unchanged, except that the settings point to the simulator."""
     simulator: Simulator = simulate(days=5, now=NOW)
     section = README.partition("\n### Without Meltano\n")[2].partition("\n### ")[0]
     (script,) = re.findall(r"^```sh\n(.+?)^```\n", section, re.DOTALL | re.MULTILINE)
@@ -65,7 +65,7 @@ def test_the_example_without_meltano_works(simulate: Any, tmp_path: Path) -> Non
     first, second = (json.loads((tmp_path / f"run-{number}.json").read_text()) for number in (0, 1))
     for messages in (first, second):
         assert {m["stream"] for m in messages if m["type"] == "RECORD"} == {"cost_report", "users"}
-    # The first run's last state is what the second one begins with.
+    # The second run begins with the last state of the first one.
     states = [message["value"] for message in first if message["type"] == "STATE"]
     assert next(m["value"] for m in second if m["type"] == "STATE") == states[-1]
     assert "cost_report" in states[-1]["bookmarks"]

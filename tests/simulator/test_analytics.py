@@ -1,4 +1,4 @@
-"""The simulated analytics endpoints keep to their contract (docs: usage-cost-analytics-api)."""
+"""The simulated analytics endpoints follow the API's documentation (usage-cost-analytics-api)."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def amounts(found: Iterable[Row], name: str = "amount") -> Decimal:
     return sum((Decimal(row["cost"][name]) for row in found), Decimal(0))
 
 
-# -- what is refused
+# -- refused queries
 
 HOUR = dt.timedelta(hours=1)
 SIX = by("actor", "model", "product", "api_key_id", "workspace_id", "speed")
@@ -172,7 +172,7 @@ def test_wrong_queries(simulator: Simulator, path: str, pairs: Pairs, says: str)
     assert says in error["message"]
 
 
-def test_a_year_back_and_no_further() -> None:
+def test_the_history_covers_one_year() -> None:
     now = NOW.replace(year=2027, month=6)
     with simulated(days=3, now=now) as simulator:
         year = now - dt.timedelta(days=365)
@@ -215,7 +215,7 @@ def test_credentials_and_the_beta_header(
 # -- rows
 
 
-def test_without_anything_there_is_one_row_of_whole_hours(simulator: Simulator) -> None:
+def test_without_parameters_there_is_one_row_of_full_hours(simulator: Simulator) -> None:
     start = ("starting_at", "2026-03-15T10:59:59+00:00")
     for path in (USAGE, COST):
         page = get(simulator, path, start).json()
@@ -226,10 +226,10 @@ def test_without_anything_there_is_one_row_of_whole_hours(simulator: Simulator) 
         assert set(row["group"].values()) == {None}
         assert page["has_more"] is False
         assert page["next_page"] is None
-    # a missing end is at most 31 days on
+    # a missing end is at most 31 days later
     (row,) = get(simulator, USAGE, ("starting_at", "2026-01-25T00:00:00Z")).json()["data"]
     assert row["ending_at"].startswith("2026-02-25T00:00:00")
-    # and where nothing happened there is no row
+    # without activity, there is no row
     first_days = [("starting_at", "2026-01-01T00:00:00Z"), ("ending_at", "2026-01-05T00:00:00Z")]
     for path in (USAGE, COST):
         assert get(simulator, path, *first_days).json()["data"] == []
@@ -318,7 +318,7 @@ def test_cost_and_token_types(simulator: Simulator) -> None:
     kinds = {row["group"]["cost_type"] for row in by_cost}
     assert kinds == {"tokens", "web_search", "code_execution", "session_usage"}
     assert {row["group"]["token_type"] for row in by_cost} == {None}
-    # by token type alone only tokens are shown
+    # by token type alone, only tokens are included
     assert {row["group"]["cost_type"] for row in by_token} == {"tokens"}
     assert len({row["group"]["token_type"] for row in by_token}) == len(by_token) == 5
     tokens = [row for row in by_cost if row["group"]["cost_type"] == "tokens"]
@@ -375,7 +375,7 @@ def test_data_refreshed_at_follows_the_clock() -> None:
         assert seen == sorted(set(seen))
 
 
-# -- rows are what happened
+# -- rows equal the facts
 
 
 def floor(moment: dt.datetime, width: str) -> dt.datetime:
@@ -391,7 +391,7 @@ def visible(facts: Facts, start: dt.datetime, end: dt.datetime) -> list[Fact]:
 
 
 def values_of(facts: Facts, fact: Fact, names: Iterable[str]) -> list[tuple[Any, ...]]:
-    """Return what a fact shows for dimensions: once, or once for each group of its user."""
+    """Return the values of a fact for dimensions: once, or once for each group of its user."""
     shown: list[list[Any]] = [[]]
     for name in names:
         if name == "actor":
@@ -480,7 +480,7 @@ def shown_cost(found: Iterable[Row], names: list[str]) -> Sums:
 
 
 @each("seed", range(30))
-def test_random_groupings_are_the_facts(simulator: Simulator, seed: int) -> None:
+def test_random_groupings_equal_the_facts(simulator: Simulator, seed: int) -> None:
     rng = random.Random(seed)  # noqa: S311
     facts, headers = rng.choice(((simulator.facts, HEADERS), (simulator.enterprise, ENTERPRISE)))
     names = rng.sample(GROUPABLE, rng.randrange(6))
@@ -527,7 +527,7 @@ def test_every_grouping_costs_the_same_as_cost_report(simulator: Simulator) -> N
         days: dict[str, list[Row]] = {}
         for row in found:
             days.setdefault(row["starting_at"][:10], []).append(row)
-        if names == ["token_type"]:  # documented to show tokens alone
+        if names == ["token_type"]:  # documented to include tokens only
             continue
         assert {day: amounts(members) for day, members in days.items()} == legacy, names
 
@@ -535,7 +535,7 @@ def test_every_grouping_costs_the_same_as_cost_report(simulator: Simulator) -> N
 SOME = ["actor", "product", "model", "workspace_id", "api_key_id"]
 
 
-def test_usage_is_that_of_the_older_report(simulator: Simulator) -> None:
+def test_usage_equals_that_of_the_older_report(simulator: Simulator) -> None:
     query = [START, END, *by("model"), ("bucket_width", "1d"), ("limit", "31")]
     older: dict[tuple[str, str], int] = collections.Counter()
     for bucket in get(simulator, "usage_report/messages", *query).json()["data"]:
@@ -587,28 +587,32 @@ def matching(facts: Facts, test: Callable[[Fact], object], path: str) -> Any:
 VALUES: dict[str, Callable[[Facts], list[str]]] = {
     "actor_ids": lambda facts: [facts.organization.users[0], facts.organization.keys[3].id],
     "actor_types": lambda _: ["federated_actor", "user_actor"],
-    "agent_ids": lambda facts: [facts.cast.sessions[0].agent_id],
+    "agent_ids": lambda facts: [tasks[0].agent_id for tasks in facts.cast.tasks.values()],
     "api_key_ids": lambda facts: [facts.organization.keys[3].id, ""],
     "claude_tag_categories": lambda _: ["dm", "monitoring"],
     "claude_tag_user_ids": lambda _: ["U00MEMBER"],
     "context_windows": lambda _: ["200k-1M"],
     "deployment_ids": lambda facts: [
-        s.deployment_id for s in facts.cast.sessions if s.deployment_id
+        task.deployment_id for task in facts.cast.tasks[DEFAULT_WORKSPACE] if task.deployment_id
     ],
-    "environment_ids": lambda facts: [facts.cast.sessions[0].environment_id],
+    "environment_ids": lambda facts: [
+        tasks[0].environment_id for tasks in facts.cast.tasks.values()
+    ],
     "inference_geos": lambda _: ["not_available"],
     "models": lambda _: ["claude-opus-4-6"],
     "products": lambda _: ["claude_code", "managed_agents_api"],
     "rbac_group_ids": lambda facts: [facts.cast.teams[0].id, facts.cast.teams[1].id],
     "service_tiers": lambda _: ["batch", "priority"],
-    "session_ids": lambda facts: [session.session_id for session in facts.cast.sessions[:5]],
+    "session_ids": lambda facts: [
+        task.session_id(NOW.date()) for task in facts.cast.tasks[DEFAULT_WORKSPACE]
+    ],
     "slack_channel_ids": lambda facts: facts.cast.slack_channels[:2],
     "speeds": lambda _: ["fast"],
     "user_profile_ids": lambda facts: facts.cast.user_profiles[:2],
     "workspace_ids": lambda _: [DEFAULT_WORKSPACE],
 }
 """Values to look for, for each filter."""
-# Most filters look at the dimension of their name; these are not so simple.
+# Most filters use the dimension of their name; these are different.
 LOOKS: dict[str, Callable[[Fact, list[str]], object]] = {
     "actor_ids": lambda fact, values: fact.actor and fact.actor.id in values,
     "api_key_ids": lambda fact, values: fact.api_key_id is None or fact.api_key_id in values,
@@ -693,14 +697,14 @@ def test_actors_of_every_kind(simulator: Simulator) -> None:
     }
     providers = [actor["provider"] for actor in shown if actor["type"] == "federated_actor"]
     assert {provider["type"] for provider in providers} == {"aws", "azure", "gcp", "oidc"}
-    # nobody, and three that cannot be rendered: rows that look the same
+    # no actor, and three that cannot be shown: rows that look the same
     assert found.count(None) == 4
     assert len({text(actor) for actor in shown}) == len(shown)
     users = [actor for actor in shown if actor["type"] == "user_actor"]
     looks = {(user["deleted"], user["email_address"] is None, user["name"]) for user in users}
     assert {(deleted, mail) for deleted, mail, _ in looks} == {
-        (True, False),  # left
-        (True, True),  # the account is gone
+        (True, False),  # has left
+        (True, True),  # the account was deleted
         (False, True),  # works for Anthropic
         (False, False),
     }
@@ -733,7 +737,7 @@ def test_the_first_identity_counts() -> None:
     assert Fact(NOW, "wrkspc_1").actor is None
 
 
-def test_a_key_as_an_identity_is_less_than_the_key(simulator: Simulator) -> None:
+def test_a_key_is_the_actor_only_if_it_has_no_owner(simulator: Simulator) -> None:
     """Usage of a personal key belongs to its owner."""
     keys = [key.id for key in simulator.facts.organization.keys]
     month = ("starting_at", days_ago(30, NOW))
@@ -788,7 +792,7 @@ def test_enterprise_is_another_organization(simulator: Simulator) -> None:
     assert actors(simulator, ENTERPRISE).count(None) == 4
 
 
-def test_an_enterprise_of_ones_own() -> None:
+def test_an_enterprise_alone() -> None:
     today = NOW.date()
     other = Facts(
         seed=99, first_day=today - dt.timedelta(days=3), today=today, breadth=2, enterprise=True
@@ -800,10 +804,10 @@ def test_an_enterprise_of_ones_own() -> None:
         assert set(other.organization.users) <= users
 
 
-# -- what the Console's history holds
+# -- the history of the Console
 
 
-def test_history_holds_every_awkwardness(simulator: Simulator) -> None:
+def test_the_history_has_every_special_case(simulator: Simulator) -> None:
     month = ("starting_at", days_ago(30, NOW))
     usage = rows(simulator, USAGE, month, END, DAILY, *by("product", "model", "service_tier"))
     products = {row["group"]["product"] for row in usage}
@@ -930,7 +934,7 @@ def test_the_official_sdk_reads_the_same_rows(simulator: Simulator, key: str) ->
 
 
 def official(path: str, row: Row) -> BetaAnalyticsUsageItem | BetaAnalyticsCostItem:
-    """Read a row into the SDK's type, strictly; only a service tier may be one that it lacks."""
+    """Read a row into the SDK's type, strictly; only a service tier may be unknown to it."""
     kind = BetaAnalyticsUsageItem if path == USAGE else BetaAnalyticsCostItem
     tier = row["group"]["service_tier"]
     unknown = tier == "tier_of_tomorrow"

@@ -1,4 +1,4 @@
-"""What the chaos runs expect of kinds of faults, seen without the tap."""
+"""The expectations of the chaos runs, tested without the tap."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def line(kind: str, **fields: Any) -> str:
     return json.dumps({"type": kind, **fields}) + "\n"
 
 
-def test_text_is_compared_without_what_stands_for_characters() -> None:
+def test_text_is_compared_without_replacement_characters() -> None:
     rows = [{"id": 1, "name": "a\ufffd"}, {"id": 2, "name": "b"}]
     tables = Tables()
     messages: list[Any] = [{"type": "SCHEMA", "stream": "users", "key_properties": ["id"]}]
@@ -46,8 +46,8 @@ def test_each_kind_has_an_endpoint() -> None:
         assert (len(pairs) == len(KINDS)) is short
 
 
-def test_a_tap_that_believes_a_wrong_answer_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tap that stamps the day it asked for on rows of another, and one that asks again."""
+def test_a_tap_that_accepts_a_wrong_response_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tap that writes the requested day on other rows, and one that requests it again."""
     output = line("SCHEMA", stream="claude_code_usage", key_properties=["date"])
     output += line("RECORD", stream="claude_code_usage", record={"date": "2026-01-01"})
 

@@ -1,4 +1,4 @@
-"""The simulated Claude Code report: strictness, its awkward rows, and its exact sums."""
+"""The simulated Claude Code report: strictness, special rows, and exact sums."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_pages(simulator: Simulator) -> None:
         assert rows(simulator, DAYS[0], limit=limit) == everything
 
 
-def test_a_day_adds_up_to_what_happened_on_it(simulator: Simulator) -> None:
+def test_the_sums_of_a_day_equal_its_facts(simulator: Simulator) -> None:
     for day in DAYS:
         data = rows(simulator, day)
         assert {row["date"] for row in data} == {f"{day}T00:00:00Z"}
@@ -155,7 +155,7 @@ def test_people_and_keys_are_those_of_the_directory(simulator: Simulator) -> Non
     assert all(seen[kind] <= names[kind] for kind in names)
 
 
-def test_awkward_rows(simulator: Simulator) -> None:
+def test_special_rows(simulator: Simulator) -> None:
     data = [row for day in DAYS for row in rows(simulator, day)]
     many = collections.Counter(map(identity, data))
     assert max(many.values()) > 1, "no rows that look the same"
@@ -184,7 +184,7 @@ def test_amounts_are_numbers_with_every_digit(simulator: Simulator) -> None:
     assert [amount for amount in amounts if str(float(amount)) != amount not in whole]
 
 
-def test_only_what_is_older_than_an_hour_shows(simulate: Any) -> None:
+def test_only_activity_older_than_an_hour_is_shown(simulate: Any) -> None:
     simulator = simulate(days=30, now=NOW)
     morning = rows(simulator, TODAY)
     until = NOW - dt.timedelta(hours=1)
@@ -192,7 +192,7 @@ def test_only_what_is_older_than_an_hour_shows(simulate: Any) -> None:
     assert totals_of_rows(morning) == totals_of_sittings(s for s in day if s.moment < until)
     first = page(simulator, starting_at=TODAY, limit=3)
     simulator.stopped_clock = NOW.replace(hour=23, minute=59)
-    # Paging goes on over the data of its start.
+    # All pages show the data of the first one.
     second = page(simulator, starting_at=TODAY, limit=3, page=first["next_page"])
     assert first["data"] + second["data"] == morning[:6]
     evening = rows(simulator, TODAY)
@@ -208,8 +208,8 @@ def test_days_without_data(simulate: Any) -> None:
     first = simulator.facts.first_day
     silent = first + dt.timedelta(days=SILENCE_AFTER_DAYS)
     for day in (first - dt.timedelta(days=1), silent):
-        answer = {"data": [], "has_more": False, "next_page": None}
-        assert page(simulator, starting_at=day) == answer
+        response = {"data": [], "has_more": False, "next_page": None}
+        assert page(simulator, starting_at=day) == response
     assert rows(simulator, silent - dt.timedelta(days=1))
 
 

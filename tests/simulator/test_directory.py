@@ -1,4 +1,4 @@
-"""The simulated Admin API lists: strictness, paging, versions, and what the official SDK says."""
+"""The simulated Admin API lists: strictness, paging, versions, and the official SDK's types."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from anthropic.lib.credentials import StaticToken
 from anthropic.types import OrganizationInfo
 from anthropic.types import organization as official
 from anthropic.types.organization import federation, workspaces
-from pydantic import BaseModel
 
 from simulator.directory import Directory
 from simulator.organization import DEFAULT_WORKSPACE, Organization
 from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, OAUTH, Simulator
 from tests.conftest import NOW, simulated
 from tests.each import each
+from tests.simulator.official import differences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from pydantic import BaseModel
 
 Pairs = list[tuple[str, str]]
 
@@ -115,7 +117,7 @@ def rows(simulator: Simulator, path: str, *pairs: tuple[str, str], **options: An
     return [row for page in pages(simulator, path, *pairs, **options) for row in page["data"]]
 
 
-# -- what is refused
+# -- refused queries
 
 
 LIMITS = {path: 100 if path in OAUTH_ONLY | {"external_keys"} else 1000 for path in PATHS - {"me"}}
@@ -188,7 +190,7 @@ def test_credentials(simulator: Simulator, path: str) -> None:
         ("rate_limits", [("model", "claude-unknown")]),
     ],
 )
-def test_what_is_not_there(simulator: Simulator, path: str, pairs: Pairs) -> None:
+def test_missing_rows(simulator: Simulator, path: str, pairs: Pairs) -> None:
     response = get(simulator, path, *pairs)
     assert response.status_code == 404
     assert response.json()["error"]["type"] == "not_found_error"
@@ -207,7 +209,7 @@ def test_cursors_belong_to_their_query(simulator: Simulator, path: str) -> None:
 
 
 def table(simulator: Simulator, path: str) -> list[dict[str, Any]]:
-    """Return what a list holds, without paging."""
+    """Return the rows of a list, without paging."""
     known = directory(simulator)
     id_ = full(path, simulator).split("/")[1] if "{" in path else ""
     if path == "workspaces/{id}/members":
@@ -222,7 +224,9 @@ def table(simulator: Simulator, path: str) -> list[dict[str, Any]]:
 
 @each("limit", [None, "1", "3", "100"])
 @each("path", sorted(ID_FAMILY | CURSOR_FAMILY))
-def test_every_row_comes_exactly_once(simulator: Simulator, path: str, limit: str | None) -> None:
+def test_every_row_is_returned_exactly_once(
+    simulator: Simulator, path: str, limit: str | None
+) -> None:
     pairs = [*EVERYTHING.get(path, []), *([("limit", limit)] if limit else [])]
     expected = table(simulator, path)
     assert len(expected) > 3
@@ -241,7 +245,7 @@ def test_the_envelope_of_the_id_family(simulator: Simulator, path: str) -> None:
     assert [page["has_more"] for page in found] == [*(True for _ in found[1:]), False]
     end = get(simulator, path, ("after_id", found[-1]["last_id"])).json()
     assert end == {"data": [], "has_more": False, "first_id": None, "last_id": None}
-    # and back
+    # and backwards
     third = get(simulator, path, ("limit", "2"), ("before_id", found[1]["data"][0][key])).json()
     assert third["data"] == found[0]["data"][-2:]
     assert third["has_more"] is True
@@ -278,7 +282,7 @@ def test_a_large_directory_takes_few_requests(simulate: Any) -> None:
         assert [row for page in found for row in page["data"]] == getattr(large, path)
     emails = {row["email"] for row in large.users}
     assert len(emails) == 3000
-    # What the reports name is part of any directory, however large.
+    # A directory of any size has the people and keys that the reports name.
     organization = simulator.facts.organization
     assert set(organization.users) <= {row["id"] for row in large.users}
     assert set(organization.workspaces) <= {row["id"] for row in large.workspaces}
@@ -296,7 +300,7 @@ def test_a_directory_follows_from_its_seed() -> None:
     assert content(7, users=99)["federation_rules"] != []
 
 
-# -- filters, oddities, versions
+# -- filters, special cases, versions
 
 
 def ids(simulator: Simulator, path: str, *pairs: tuple[str, str], **options: Any) -> set[str]:
@@ -445,27 +449,17 @@ OPTIONAL = {
 """Fields that the API may leave out; every other one is there, null or not."""
 
 
-def differences(model: BaseModel) -> set[str]:
-    """Return the fields that an answer lacks, and those that the type does not know."""
-    found = {f"-{name}" for name in set(type(model).model_fields) - model.model_fields_set}
-    found |= {f"+{name}" for name in model.model_extra or {}}
-    for value in vars(model).values():
-        for part in value if isinstance(value, list) else [value]:
-            if isinstance(part, BaseModel):
-                found |= differences(part)
-    return found - {f"-{name}" for name in OPTIONAL}
-
-
 @each("path", sorted(PATHS))
-def test_rows_are_what_the_official_types_say(simulator: Simulator, path: str) -> None:
+def test_rows_match_the_official_types(simulator: Simulator, path: str) -> None:
     found = rows(simulator, path, *EVERYTHING.get(path, []))
     for row in found:
         model = TYPES[path].model_validate_json(json.dumps(row), strict=True)
-        assert differences(model) == ({"+field_of_tomorrow"} if path == "users" else set())
+        found_differences = differences(model) - {f"-{name}" for name in OPTIONAL}
+        assert found_differences == ({"+field_of_tomorrow"} if path == "users" else set())
     assert found
 
 
-def test_optional_fields_are_there_null_and_left_out(simulator: Simulator) -> None:
+def test_optional_fields_are_present_null_and_missing(simulator: Simulator) -> None:
     parts = [
         *(row["provider_config"] for row in table(simulator, "external_keys")),
         *(row["jwks"] for row in table(simulator, "federation_issuers")),

@@ -1,4 +1,4 @@
-"""The simulated engagement endpoints: strictness, pages, and numbers that agree with each other."""
+"""The simulated engagement endpoints: strictness, pages, and consistent numbers."""
 
 from __future__ import annotations
 
@@ -293,7 +293,7 @@ def test_only_the_scoped_key_may_read(simulator: Simulator, path: str) -> None:
 
 
 @pytest.mark.parametrize(("time", "ago"), [((9, 59, 59), 2), ((10, 0, 0), 1)])
-def test_a_day_is_there_from_ten_on_the_next_day(
+def test_a_day_is_available_from_ten_on_the_next_day(
     simulate: Any, time: tuple[int, int, int], ago: int
 ) -> None:
     hour, minute, second = time
@@ -312,7 +312,7 @@ def test_a_day_is_there_from_ten_on_the_next_day(
     series = page(simulator, "summaries", starting_date=start)
     assert series == page(simulator, "summaries", starting_date=start, ending_date=latest + DAY)
     assert series["data"][-1]["starting_at"] == f"{latest}T00:00:00Z"
-    # A range may end today, whatever there is of it.
+    # A range may end today, with the data so far.
     whole = rows(simulator, "users", starting_date=start, ending_date=TODAY)
     assert whole == rows(simulator, "users", starting_date=start)
     assert whole == rows(simulator, "users", starting_date=start, ending_date=latest + DAY)
@@ -376,12 +376,12 @@ def test_both_envelopes_of_summaries(simulator: Simulator) -> None:
     assert list(old) == ["summaries", "next_page"]
     assert old["summaries"] == new["data"]
     assert old["next_page"] is new["next_page"] is None
-    # It is one page, whatever its limit.
+    # It is one page, with any limit.
     assert get(simulator, "summaries", starting_date=DAYS[9], limit=2).json() == new
     starts = [row["starting_at"] for row in new["data"]]
     assert starts == [f"{day}T00:00:00Z" for day in reversed(DAYS[:10])]
     assert [row["ending_at"] for row in new["data"]][:-1] == starts[1:]
-    # Of the other endpoints the version changes nothing.
+    # The version does not change the other endpoints.
     query = {"date": DAYS[0], "version": "2023-06-01"}
     assert page(simulator, "users", **query) == page(simulator, "users", date=DAYS[0])
 
@@ -618,7 +618,7 @@ def test_what_cannot_be_computed_is_null(simulator: Simulator) -> None:
         }
 
 
-def test_what_came_later_is_not_there_before(simulator: Simulator) -> None:
+def test_later_products_are_missing_on_earlier_days(simulator: Simulator) -> None:
     newer = {"chat_cowork_unified_metrics", "claude_tag_metrics", "last_activity_date"}
     for date in (ROLLED_OUT - DAY, ROLLED_OUT):
         there = date >= ROLLED_OUT
@@ -640,28 +640,28 @@ def test_what_came_later_is_not_there_before(simulator: Simulator) -> None:
     assert all(row["claude_tag_metrics"] == empty for row in unmeasured)
 
 
-def test_connectors_before_and_after_their_metrics_came(late: Simulator) -> None:
+def test_connectors_before_and_after_their_metrics_began(late: Simulator) -> None:
     calls = ("read_call_count", "write_call_count", "unclassified_call_count")
     auths = ("individual_auth_distinct_user_count", "managed_auth_distinct_user_count")
-    told = []
+    counts = []
     for date in (*LATE_DAYS[:20], *LATE_DAYS[-6:]):
         for row in rows(late, "connectors", date=date):
             assert all((row[name] is not None) is (date >= dt.date(2026, 5, 29)) for name in calls)
             if date < dt.date(2026, 7, 1):
                 assert all(row[name] is None for name in auths)
             else:
-                told.append([row[name] for name in auths])
-    # Both are told or neither, and neither where no credential was used.
-    assert all((one is None) is (other is None) for one, other in told)
-    assert any(one is None for one, _ in told)
-    assert any(0 in pair for pair in told)
+                counts.append([row[name] for name in auths])
+    # Both are set or neither, and neither if no credential was used.
+    assert all((one is None) is (other is None) for one, other in counts)
+    assert any(one is None for one, _ in counts)
+    assert any(0 in pair for pair in counts)
     before = rows(late, "connectors", starting_date="2026-05-28", ending_date="2026-06-10")
     assert all(row[name] is None for row in before for name in calls)
     after = rows(late, "connectors", starting_date="2026-05-29", ending_date="2026-07-03")
     assert all(row[name] is not None for row in after for name in calls)
     assert all(row[name] is None for row in after for name in auths)
     users = rows(late, "users", starting_date="2026-06-02", ending_date="2026-06-10")
-    # What users' rows do not count are calls from Claude Code.
+    # Rows of users do not include calls from Claude Code.
     products = ("chat", "chat_cowork_unified", "cowork", "office_agent")
     again = rows(
         late,
@@ -696,7 +696,7 @@ def test_amounts_of_skills(late: Simulator) -> None:
                 assert (row["currency"] is not None) is known
 
 
-def test_awkward_rows(simulator: Simulator) -> None:
+def test_special_rows(simulator: Simulator) -> None:
     skills = [row for date in DAYS for row in rows(simulator, "skills", date=date)]
     statuses = collections.defaultdict(set)
     for row in skills:

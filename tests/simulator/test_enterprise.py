@@ -1,4 +1,4 @@
-"""The simulated lists and legacy reports of Claude Enterprise keep to their contract."""
+"""The simulated lists and legacy reports of Claude Enterprise follow the API's documentation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import requests
 from anthropic.types import organization as official
 from anthropic.types.beta import organization as beta
 from anthropic.types.organization import rbac_groups, rbac_roles, spend_limits
-from pydantic import BaseModel
 
 from simulator import analytics
 from simulator.console_reports import DELAY
@@ -25,9 +24,12 @@ from simulator.query import WIDTHS
 from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, OAUTH, SCOPES, Simulator
 from tests.conftest import NOW, days_ago, simulated
 from tests.each import each
+from tests.simulator.official import differences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from pydantic import BaseModel
 
 Row = dict[str, Any]
 Pairs = list[tuple[str, str]]
@@ -141,7 +143,7 @@ def countable(found: Iterable[Row]) -> collections.Counter[str]:
     return collections.Counter(json.dumps(row, sort_keys=True) for row in found)
 
 
-# -- what is refused
+# -- refused queries
 
 EVERY_REPORT: list[tuple[Pairs, str]] = [
     ([], "starting_at: Field required"),
@@ -244,14 +246,14 @@ def test_cursors_belong_to_their_query(simulator: Simulator, path: str) -> None:
         assert response.json()["error"]["message"] == MOVED
 
 
-def test_a_cursor_is_of_one_report(simulator: Simulator) -> None:
+def test_a_cursor_belongs_to_one_report(simulator: Simulator) -> None:
     pairs = [*WEEK, ("limit", "2")]
     for one, other in ((USAGE, COST), (USER_COST, USER_USAGE), (USAGE, USER_USAGE)):
         page = ("page", get(simulator, one, *pairs).json()["next_page"])
         assert get(simulator, other, *pairs, page).json()["error"]["message"] == MOVED
 
 
-def test_a_year_back_and_no_further() -> None:
+def test_the_history_covers_one_year() -> None:
     now = NOW.replace(year=2027, month=6)
     year = now - dt.timedelta(days=365)
     with simulated(days=3, now=now) as simulator:
@@ -290,7 +292,7 @@ def test_spend_limits_need_their_beta_header(simulator: Simulator) -> None:
         ("spend_limits/spl_1", None),
     ],
 )
-def test_what_is_not_there(simulator: Simulator, path: str, code: str | None) -> None:
+def test_missing_rows(simulator: Simulator, path: str, code: str | None) -> None:
     response = get(simulator, path)
     assert response.status_code == 404
     error = response.json()["error"]
@@ -332,7 +334,7 @@ def test_scopes_of_the_key() -> None:
                 assert error["details"]["error_code"] == "api_key_scope_missing"
                 says = f"Missing required scopes. Got: {scopes} Needed: ['{needed}']"
                 assert error["message"] == says
-        # no other simulator's, and no other credential's
+        # not of another simulator or credential
         assert SCOPES["E"] != []
         assert get(simulator, "workspaces", headers={"x-api-key": ADMIN_KEY}).status_code == 200
 
@@ -371,7 +373,7 @@ TOKENS = ("uncached_input_tokens", "cache_read_input_tokens", "output_tokens")
 
 
 def tokens(row: Row) -> Any:
-    """Return the total, which buckets do not tell."""
+    """Return the total, which buckets do not contain."""
     return sum(row[name] for name in TOKENS) + sum(row["cache_creation"].values())
 
 
@@ -386,7 +388,9 @@ def visible(simulator: Simulator) -> list[Fact]:
 
 @each("width", WIDTHS)
 @each("path", BUCKETED)
-def test_every_bucket_comes_once_oldest_first(simulator: Simulator, path: str, width: str) -> None:
+def test_every_bucket_is_returned_once_oldest_first(
+    simulator: Simulator, path: str, width: str
+) -> None:
     days = 1 if width == "1m" else 6
     query = [("starting_at", days_ago(days, NOW)), END, ("bucket_width", width)]
     found = pages(simulator, path, *query)
@@ -408,7 +412,7 @@ def test_every_bucket_comes_once_oldest_first(simulator: Simulator, path: str, w
         assert any(not bucket["results"] for bucket in buckets)
 
 
-def test_ranges_are_whole_buckets_that_have_begun(simulator: Simulator) -> None:
+def test_ranges_are_full_buckets_that_have_begun(simulator: Simulator) -> None:
     last_day = ("starting_at", days_ago(1, NOW).replace("T00", "T05"))
     (yesterday,) = rows(simulator, USAGE, last_day)
     assert yesterday["starting_at"][:19] == days_ago(1, NOW)[:19]
@@ -422,7 +426,7 @@ def test_ranges_are_whole_buckets_that_have_begun(simulator: Simulator) -> None:
     assert get(simulator, USAGE, *ahead).json()["data"] == []
 
 
-def test_totals_are_those_of_the_reports_of_today(simulator: Simulator) -> None:
+def test_totals_equal_those_of_the_current_reports(simulator: Simulator) -> None:
     daily = ("time_bucket_width", "1d")
     usage = [row["usage"] for row in rows(simulator, "analytics/usage", *WEEK, daily)]
     legacy = results(simulator, USAGE, *WEEK)
@@ -438,7 +442,7 @@ def test_totals_are_those_of_the_reports_of_today(simulator: Simulator) -> None:
 
 
 @each("dimension", DIMENSIONS)
-def test_groups_are_what_happened(simulator: Simulator, dimension: str) -> None:
+def test_groups_equal_the_facts(simulator: Simulator, dimension: str) -> None:
     expected: collections.Counter[Any] = collections.Counter()
     for fact in visible(simulator):
         if dimension == "rbac_group_id":
@@ -533,7 +537,7 @@ def test_a_bucket_shows_its_largest_hundred_groups() -> None:
     history: dict[str, Any] = {"first_day": day - dt.timedelta(days=3), "today": day}
     broad = Facts(seed=8, breadth=1500, enterprise=True, **history)
     query = [("starting_at", days_ago(2, NOW)), END]
-    # Without teams, in which use counts more than once.
+    # Without teams, where use counts more than once.
     many = [name for name in DIMENSIONS if name != TEAM]
     with Simulator(Facts(**history), now=NOW, enterprise=broad) as simulator:
         for path in BUCKETED:
@@ -546,9 +550,9 @@ def test_a_bucket_shows_its_largest_hundred_groups() -> None:
                     shown = [metric(row) for row in bucket["results"]]
                     assert len(shown) == MOST_GROUPS
                     assert shown == sorted(shown, reverse=True)
-                    # nothing stands for the rest
+                    # no row for the rest
                     assert sum(shown) < metric(whole["results"][0])
-        # All groups, from a filter for each value: none that is not shown is larger.
+        # All groups, from a filter for each value: no hidden group is larger than a shown one.
         (first, _) = rows(simulator, USAGE, *query, *by(*many))
         least = tokens(first["results"][-1])
         everything = [
@@ -570,7 +574,7 @@ def test_a_bucket_shows_its_largest_hundred_groups() -> None:
 @each("order", ["asc", "desc", None])
 @each("order_by", METRICS)
 @each("width", [[], [DAILY]])
-def test_rows_come_by_their_metric(
+def test_rows_are_ordered_by_their_metric(
     simulator: Simulator, order_by: str, order: str | None, width: Pairs
 ) -> None:
     path = USER_COST if "amount" in order_by else USER_USAGE
@@ -603,7 +607,7 @@ def known_user(simulator: Simulator, fact: Fact) -> Row | None:
     return shown if shown and shown["type"] == "user_actor" else None
 
 
-def test_users_sum_up_to_what_they_did(simulator: Simulator) -> None:
+def test_sums_of_users_equal_the_facts(simulator: Simulator) -> None:
     expected: collections.Counter[str] = collections.Counter()
     unknown = 0
     for fact in visible(simulator):
@@ -707,7 +711,7 @@ def test_pages_show_the_data_of_the_first_one(path: str) -> None:
 
 
 def table(simulator: Simulator, path: str) -> list[Row]:
-    """Return what a list holds, without paging."""
+    """Return the rows of a list, without paging."""
     known = lists(simulator)
     id_ = full(simulator, path).split("/")[1] if "{" in path else ""
     found: dict[str, Callable[[], list[Row]]] = {
@@ -724,7 +728,9 @@ def table(simulator: Simulator, path: str) -> list[Row]:
 
 @each("limit", [None, "1", "3", "1000"])
 @each("path", LISTS)
-def test_every_row_comes_exactly_once(simulator: Simulator, path: str, limit: str | None) -> None:
+def test_every_row_is_returned_exactly_once(
+    simulator: Simulator, path: str, limit: str | None
+) -> None:
     found = pages(simulator, path, *([("limit", limit)] if limit else []))
     assert all(set(page) == {"data", "next_page"} for page in found)
     assert [row for page in found for row in page["data"]] == table(simulator, path)
@@ -747,7 +753,7 @@ def test_groups_are_those_of_the_reports(simulator: Simulator) -> None:
     assert {row["source_type"] for row in found} == {"direct", "scim"}
 
 
-def test_members_are_who_the_reports_count(simulator: Simulator) -> None:
+def test_members_equal_those_in_the_reports(simulator: Simulator) -> None:
     emails = {row["id"]: row["email"] for row in rows(simulator, "users")}
     sizes = []
     for group in rows(simulator, "rbac_groups"):
@@ -769,7 +775,7 @@ def test_members_are_who_the_reports_count(simulator: Simulator) -> None:
         assert user in {row["user_id"] for row in members}
 
 
-def test_members_move_with_time() -> None:
+def test_members_change_with_time() -> None:
     with simulated(days=9, now=NOW) as simulator:
         third = simulator.enterprise.cast.teams[2].id
         in_march = rows(simulator, f"rbac_groups/{third}/members")
@@ -911,17 +917,6 @@ TYPES: dict[str, type[BaseModel]] = {
 }
 
 
-def differences(model: BaseModel) -> set[str]:
-    """Return the fields that an answer lacks, and those that the type does not know."""
-    found = {f"-{name}" for name in set(type(model).model_fields) - model.model_fields_set}
-    found |= {f"+{name}" for name in model.model_extra or {}}
-    for value in vars(model).values():
-        for part in value if isinstance(value, list) else [value]:
-            if isinstance(part, BaseModel):
-                found |= differences(part)
-    return found
-
-
 def queries(path: str) -> list[Pairs]:
     if path not in REPORTS:
         return [[]]
@@ -932,7 +927,7 @@ def queries(path: str) -> list[Pairs]:
 
 
 @each("path", TYPES)
-def test_rows_are_what_the_official_types_say(simulator: Simulator, path: str) -> None:
+def test_rows_match_the_official_types(simulator: Simulator, path: str) -> None:
     extra = {"+metric_of_tomorrow"} if path in REPORTS else set()
     for query in queries(path):
         found = rows(simulator, path, *query)

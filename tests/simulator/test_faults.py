@@ -1,4 +1,4 @@
-"""Each fault of the simulator does what its name says, seen without the tap."""
+"""Each fault of the simulator does what its name says, tested without the tap."""
 
 from __future__ import annotations
 
@@ -35,14 +35,8 @@ from simulator.changes import (
     repeat_cursor,
     wrong_value,
 )
-from simulator.faults import (
+from simulator.deliveries import (
     BLOCK,
-    ERROR_TYPES,
-    FOREVER,
-    KINDS,
-    Fault,
-    FaultPlan,
-    FixedWindow,
     cut_off,
     cut_off_chunked,
     gzip_bomb,
@@ -53,6 +47,8 @@ from simulator.faults import (
     reset_after_headers,
     trickle,
 )
+from simulator.fault_plans import FaultPlan, FixedWindow
+from simulator.faults import ERROR_TYPES, FOREVER, KINDS, Fault
 from simulator.server import ADMIN_KEY, ANALYTICS_KEY
 from simulator.server import Fault as FaultOfServer
 from tests.conftest import NOW, days_ago
@@ -74,16 +70,18 @@ def simulator(simulate: Any) -> Simulator:
 
 @pytest.fixture
 def get(simulator: Simulator) -> Callable[..., requests.Response]:
-    """Ask for the users, with a connection of its own."""
+    """Request the users, with a new connection."""
 
-    def ask(*, stream: bool = False, timeout: float = 10, **params: Any) -> requests.Response:
+    def request_users(
+        *, stream: bool = False, timeout: float = 10, **params: Any
+    ) -> requests.Response:
         url = f"{simulator.url}/v1/organizations/users"
         return requests.get(url, params, headers=HEADERS, stream=stream, timeout=timeout)
 
-    return ask
+    return request_users
 
 
-def test_the_old_name_goes_on_working() -> None:
+def test_the_old_name_still_works() -> None:
     assert FaultOfServer is Fault
 
 
@@ -124,7 +122,7 @@ def test_a_chunked_body_ends_in_a_chunk(simulator: Simulator, get: Any) -> None:
         _ = response.content
 
 
-def test_a_trickle_runs_into_no_timeout_of_a_read(simulator: Simulator, get: Any) -> None:
+def test_a_trickle_causes_no_read_timeout(simulator: Simulator, get: Any) -> None:
     simulator.faults.append(Fault(deliver=trickle(0.1)))
     started = time.monotonic()
     with get(stream=True, timeout=0.5) as response:
@@ -143,7 +141,7 @@ def test_a_server_may_say_nothing(simulator: Simulator, get: Any) -> None:
     assert get().ok
 
 
-def test_a_bomb_is_small_and_its_text_is_right(simulator: Simulator, get: Any) -> None:
+def test_a_bomb_is_small_and_its_text_is_correct(simulator: Simulator, get: Any) -> None:
     right = get().json()
     simulator.faults.append(Fault(deliver=oversized(4 * len(BLOCK), encoded=True)))
     response = get()
@@ -198,11 +196,11 @@ def test_connections_are_refused_for_a_while(simulator: Simulator, get: Any) -> 
 
 
 def test_a_simulator_stops_while_it_refuses(simulate: Any) -> None:
-    """The fixture would hang."""
+    """Otherwise, the fixture would hang."""
     simulate(days=3, now=NOW).refuse(3600)
 
 
-# -- changes of the right answer
+# -- changes of the correct response
 
 
 def test_a_cursor_repeats(simulator: Simulator, get: Any) -> None:
@@ -217,7 +215,7 @@ def test_a_cursor_repeats(simulator: Simulator, get: Any) -> None:
     assert again["data"] != first["data"]
 
 
-def test_answers_change(simulator: Simulator, get: Any) -> None:
+def test_responses_change(simulator: Simulator, get: Any) -> None:
     right = get(limit=3).json()
     changes = [drop_cursor, drop_data, null_row, wrong_value]
     simulator.faults += [Fault(change=change) for change in changes]
@@ -229,7 +227,7 @@ def test_answers_change(simulator: Simulator, get: Any) -> None:
     assert get(limit=3).json() == right, "the directory's own rows were changed"
 
 
-def test_a_change_waits_for_something_to_change(simulator: Simulator, get: Any) -> None:
+def test_a_change_waits_for_a_response_that_it_can_change(simulator: Simulator, get: Any) -> None:
     last = get(limit=1000).json()["last_id"]
     fault = Fault(change=null_row)
     simulator.faults.append(fault)
@@ -239,7 +237,7 @@ def test_a_change_waits_for_something_to_change(simulator: Simulator, get: Any) 
     assert (fault.hits, fault.times) == (1, 0)
 
 
-def test_characters_that_no_database_holds(simulator: Simulator, get: Any) -> None:
+def test_characters_that_no_database_stores(simulator: Simulator, get: Any) -> None:
     right = get(limit=3).json()["data"][0]["name"]
     simulator.faults += [Fault(change=add_to_name(it)) for it in (LONE_SURROGATE, NUL)]
     for escape, character in ((rb"\ud800", "\ud800"), (rb"\u0000", "\0")):
@@ -251,8 +249,8 @@ def test_characters_that_no_database_holds(simulator: Simulator, get: Any) -> No
 
 
 @pytest.fixture
-def ask(simulator: Simulator) -> Callable[..., Any]:
-    """Ask for any endpoint's page, with or without a fault."""
+def fetch(simulator: Simulator) -> Callable[..., Any]:
+    """Request a page of any endpoint, with or without a fault."""
 
     def page(path: str, change: Any = None, **params: Any) -> Any:
         if change:
@@ -285,51 +283,51 @@ DATE = NOW.date() - dt.timedelta(days=2)
     ("path", "params"),
     [(USAGE, RANGE), (CLAUDE_CODE, {"starting_at": DATE}), ("analytics/users", {"date": DATE})],
 )
-def test_an_integer_may_be_too_large(ask: Any, path: str, params: dict[str, Any]) -> None:
-    text = json.dumps(ask(path, huge_integer, **params))
+def test_an_integer_may_be_too_large(fetch: Any, path: str, params: dict[str, Any]) -> None:
+    text = json.dumps(fetch(path, huge_integer, **params))
     assert text.count(str(HUGE)) == text.count(str(2**63)) == 1
-    assert str(2**63) not in json.dumps(ask(path, **params))
+    assert str(2**63) not in json.dumps(fetch(path, **params))
 
 
 def results(buckets: Any) -> list[Any]:
     return [row for bucket in buckets for row in bucket["results"]]
 
 
-def test_buckets_may_be_wider_than_asked_for(ask: Any) -> None:
-    right = ask(USAGE, **RANGE)["data"]
-    (bucket,) = ask(USAGE, one_bucket, **RANGE)["data"]
+def test_buckets_may_be_wider_than_requested(fetch: Any) -> None:
+    right = fetch(USAGE, **RANGE)["data"]
+    (bucket,) = fetch(USAGE, one_bucket, **RANGE)["data"]
     assert moment(bucket["starting_at"]) == moment(RANGE["starting_at"])
     assert moment(bucket["ending_at"]) == moment(RANGE["ending_at"])
     assert bucket["results"] == results(right)
     hourly = {**RANGE, "bucket_width": "1h", "limit": 48}
-    hours = ask(USAGE, **hourly)["data"]
-    days = ask(USAGE, days_for_hours, **hourly)["data"]
+    hours = fetch(USAGE, **hourly)["data"]
+    days = fetch(USAGE, days_for_hours, **hourly)["data"]
     assert len(hours) == 48
     assert [it["starting_at"] for it in days] == [days_ago(2, NOW), days_ago(1, NOW)]
     assert [it["ending_at"] for it in days] == [days_ago(1, NOW), days_ago(0, NOW)]
     assert results(days) == results(hours)
 
 
-def test_buckets_may_be_missing(ask: Any) -> None:
+def test_buckets_may_be_missing(fetch: Any) -> None:
     hourly = {**RANGE, "bucket_width": "1h", "limit": 5}
-    right = ask(USAGE, **hourly)["data"]
-    assert ask(USAGE, drop_first_bucket, **hourly)["data"] == right[1:]
-    assert ask(USAGE, drop_middle_bucket, **hourly)["data"] == right[:2] + right[3:]
+    right = fetch(USAGE, **hourly)["data"]
+    assert fetch(USAGE, drop_first_bucket, **hourly)["data"] == right[1:]
+    assert fetch(USAGE, drop_middle_bucket, **hourly)["data"] == right[:2] + right[3:]
 
 
-def test_rows_may_be_longer_than_asked_for(ask: Any) -> None:
+def test_rows_may_be_longer_than_requested(fetch: Any) -> None:
     query = {**RANGE, "time_bucket_width": "1d", "group_by": "model"}
-    right = ask(COST, **query)["data"]
-    wrong = ask(COST, end_a_month_later, **query)["data"]
+    right = fetch(COST, **query)["data"]
+    wrong = fetch(COST, end_a_month_later, **query)["data"]
     assert right
     for row, other in zip(right, wrong, strict=True):
         assert {**row, "ending_at": ""} == {**other, "ending_at": ""}
         assert moment(other["ending_at"]) - moment(other["starting_at"]) == dt.timedelta(31)
 
 
-def test_rows_may_be_of_another_day(ask: Any) -> None:
-    right = ask(CLAUDE_CODE, starting_at=DATE)["data"]
-    wrong = ask(CLAUDE_CODE, other_day, starting_at=DATE)["data"]
+def test_rows_may_be_of_another_day(fetch: Any) -> None:
+    right = fetch(CLAUDE_CODE, starting_at=DATE)["data"]
+    wrong = fetch(CLAUDE_CODE, other_day, starting_at=DATE)["data"]
     assert {row["date"] for row in right} == {f"{DATE}T00:00:00Z"}
     assert {row["date"] for row in wrong} == {f"{DATE - dt.timedelta(days=1)}T00:00:00Z"}
     assert [{**row, "date": ""} for row in wrong] == [{**row, "date": ""} for row in right]
@@ -352,11 +350,13 @@ def moment(text: str) -> dt.datetime:
         other_day,
     ],
 )
-def test_changes_that_do_not_fit_wait(simulator: Simulator, ask: Any, change: Any) -> None:
+def test_changes_wait_for_a_matching_response(
+    simulator: Simulator, fetch: Any, change: Any
+) -> None:
     fault = Fault(change=change)
     simulator.faults.append(fault)
-    limits = ask("rate_limits")
-    assert limits == ask("rate_limits")
+    limits = fetch("rate_limits")
+    assert limits == fetch("rate_limits")
     assert (fault.hits, fault.times) == (0, 1)
 
 
@@ -453,7 +453,7 @@ def test_kinds_have_the_status_of_their_names(
             response.json()
 
 
-def test_limits_tell_when_to_come_back_or_do_not(simulator: Simulator, get: Any) -> None:
+def test_limits_may_report_when_they_reset(simulator: Simulator, get: Any) -> None:
     def headers(name: str) -> Any:
         simulator.faults.append(BY_NAME[name].fault())
         response = get()
@@ -497,7 +497,7 @@ def test_only_a_request_with_a_cursor_finds_it_expired(simulator: Simulator, get
     assert get(limit=3, after_id=first.json()["last_id"]).ok
 
 
-def test_kinds_have_names_of_their_own() -> None:
+def test_kinds_have_different_names() -> None:
     assert len(BY_NAME) == len(KINDS)
 
 
@@ -529,7 +529,7 @@ def test_a_plan_follows_from_its_seed() -> None:
     assert sum("expires" in name for name in given(1, 1)) <= 3
 
 
-def test_a_plan_never_uses_up_the_retries() -> None:
+def test_a_plan_never_uses_all_retries() -> None:
     plan = FaultPlan(5, 1, in_a_row=3)
     assert [plan("/a", []) is None for _ in range(8)] == [False, False, False, True] * 2
 
@@ -541,13 +541,15 @@ def test_a_plan_has_one_permanent_fault(simulator: Simulator, get: Any) -> None:
         assert get().ok
         assert not plan.has_ended_a_run
     for _ in range(5):
-        with contextlib.suppress(requests.RequestException):  # a redirect to nowhere, perhaps
+        with contextlib.suppress(
+            requests.RequestException
+        ):  # perhaps a redirect to an unreachable host
             get()
     assert plan.has_ended_a_run
     assert len(plan.injected) == 1
 
 
-def test_a_window_of_a_rate_limit_begins_anew() -> None:
+def test_the_window_of_a_rate_limit_restarts() -> None:
     limit = FixedWindow(2, seconds=0.2)
     assert [limit("", []) is None for _ in range(4)] == [True, True, False, False]
     time.sleep(0.25)

@@ -1,4 +1,4 @@
-"""Awkward ways to cut pages that the simulator takes only when asked to."""
+"""Unusual page boundaries, which the simulator uses only on request."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def plain() -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="module")
-def awkward() -> Iterator[Simulator]:
+def unusual() -> Iterator[Simulator]:
     with simulated(days=8, now=NOW, split_buckets=True, repeat_rows=True) as made:
         yield made
 
@@ -50,12 +50,12 @@ def pages(simulator: Simulator, path: str, key: str = ADMIN_KEY, **params: Any) 
             headers={"x-api-key": key, "anthropic-version": "2026-10-21", "anthropic-beta": BETA},
             timeout=10,
         )
-        answer = response.json()
-        assert response.ok, answer
-        found.append(answer["data"])
-        if not answer["has_more"]:
+        body = response.json()
+        assert response.ok, body
+        found.append(body["data"])
+        if not body["has_more"]:
             return found
-        page = {"page": answer["next_page"]}
+        page = {"page": body["next_page"]}
 
 
 def bucket_rows(data: list[list[Row]]) -> list[Row]:
@@ -69,12 +69,12 @@ def bucket_rows(data: list[list[Row]]) -> list[Row]:
 
 @each("limit", [1, 2, 3, 31])
 @each("path", BUCKETED)
-def test_a_bucket_goes_on_in_the_next_page(
-    plain: Simulator, awkward: Simulator, path: str, limit: int
+def test_a_bucket_continues_on_the_next_page(
+    plain: Simulator, unusual: Simulator, path: str, limit: int
 ) -> None:
     query = {**RANGE, "group_by[]": "description" if path == "cost_report" else "model"}
     right = pages(plain, path, BUCKETED[path], **query, limit=limit)
-    split = pages(awkward, path, BUCKETED[path], **query, limit=limit)
+    split = pages(unusual, path, BUCKETED[path], **query, limit=limit)
     assert bucket_rows(split) == bucket_rows(right)
     assert all(0 < len(page) <= limit for page in split)
     continued = [
@@ -91,7 +91,7 @@ def test_a_bucket_goes_on_in_the_next_page(
     assert len(starts) == 6, "no bucket is left out"
 
 
-def test_buckets_stay_whole_unless_asked(plain: Simulator) -> None:
+def test_buckets_are_not_split_by_default(plain: Simulator) -> None:
     for path, key in BUCKETED.items():
         data = pages(plain, path, key, **RANGE, limit=2)
         starts = [bucket["starting_at"] for page in data for bucket in page]
@@ -106,13 +106,13 @@ def test_buckets_stay_whole_unless_asked(plain: Simulator) -> None:
     ],
 )
 def test_a_row_is_repeated_on_the_next_page(
-    plain: Simulator, awkward: Simulator, path: str, query: Row
+    plain: Simulator, unusual: Simulator, path: str, query: Row
 ) -> None:
     right = [row for page in pages(plain, path, **query, limit=7) for row in page]
-    repeated = [page for page in pages(awkward, path, **query, limit=7) if page]
+    repeated = [page for page in pages(unusual, path, **query, limit=7) if page]
     assert len(repeated) > 2
     for one, other in itertools.pairwise(repeated):
         assert other[0] == one[-1]
     assert repeated[0] + [row for page in repeated[1:] for row in page[1:]] == right
-    # pages of one row could not go on
-    assert [row for page in pages(awkward, path, **query, limit=1) for row in page] == right
+    # with one row per page, there would be no progress
+    assert [row for page in pages(unusual, path, **query, limit=1) for row in page] == right

@@ -1,4 +1,4 @@
-"""The simulator refuses what the API refuses, with the same words."""
+"""The simulator refuses what the API refuses, with the same messages."""
 
 from __future__ import annotations
 
@@ -161,14 +161,14 @@ def test_defaults(simulator: Simulator) -> None:
     assert len(get(simulator, USAGE, long_ago).json()["data"]) == 7
     assert len(get(simulator, USAGE, long_ago, ("bucket_width", "1h")).json()["data"]) == 24
     assert len(get(simulator, USAGE, long_ago, ("bucket_width", "1m")).json()["data"]) == 60
-    # a missing end is today's midnight: the running day is not returned
+    # a missing end is today's midnight: the current day is not returned
     days = get(simulator, COST, ("starting_at", days_ago(3, NOW))).json()["data"]
     assert [bucket["starting_at"][:10] for bucket in days] == [
         days_ago(day, NOW)[:10] for day in (3, 2, 1)
     ]
 
 
-def test_speed_shows_only_with_its_header(simulator: Simulator) -> None:
+def test_speed_is_included_only_with_its_header(simulator: Simulator) -> None:
     rows = get(simulator, USAGE, START, END).json()["data"][0]["results"]
     assert "speed" not in rows[0]
     beta = {**HEADERS, "anthropic-beta": "x, fast-mode-2026-02-01"}
@@ -184,7 +184,7 @@ def test_times_come_with_and_without_microseconds(simulator: Simulator) -> None:
     assert len({len(start) for start in starts}) == 2
 
 
-def test_the_history_does_not_depend_on_when_it_is_asked(simulate: Any) -> None:
+def test_the_history_does_not_depend_on_the_time_of_the_request(simulate: Any) -> None:
     early = simulate(days=50, now=NOW)
     late = simulate(days=55, now=NOW.replace(day=25))
     pairs = [START, END, ("group_by[]", "workspace_id")]
@@ -193,11 +193,11 @@ def test_the_history_does_not_depend_on_when_it_is_asked(simulate: Any) -> None:
     assert get(early, COST, *pairs).json() != get(other_seed, COST, *pairs).json()
 
 
-def test_the_minute_limit(simulate: Any) -> None:
+def test_the_rate_limit_per_minute(simulate: Any) -> None:
     simulator = simulate(days=5, now=NOW, requests_per_minute=3)
-    answers = [get(simulator, COST, START, END) for _ in range(5)]
-    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
-    assert 0 < int(answers[-1].headers["retry-after"]) <= 60
+    responses = [get(simulator, COST, START, END) for _ in range(5)]
+    assert [response.status_code for response in responses] == [200, 200, 200, 429, 429]
+    assert 0 < int(responses[-1].headers["retry-after"]) <= 60
     assert simulator.stats()["refused"] == 2
 
 
@@ -232,7 +232,7 @@ def test_errors_name_the_organization_too(simulator: Simulator) -> None:
     assert statuses == [503, 429, 400, 404]
 
 
-def test_who_is_not_known_belongs_to_no_organization(simulator: Simulator) -> None:
+def test_an_unknown_key_belongs_to_no_organization(simulator: Simulator) -> None:
     for headers in ({}, {"x-api-key": "sk-ant-admin01-unknown"}, {"x-api-key": ACCESS_TOKEN}):
         response = get(simulator, COST, headers=headers)
         assert response.status_code == 401
@@ -247,14 +247,14 @@ def test_a_proxy_may_strip_the_header(simulate: Any) -> None:
     assert me.json()["id"] == simulator.organization_ids["console"]
 
 
-def test_a_seed_makes_the_organization(simulate: Any) -> None:
+def test_the_seed_determines_the_organization(simulate: Any) -> None:
     one, again, other = (simulate(days=3, now=NOW, seed=seed) for seed in (7, 7, 8))
     assert one.organization_ids == again.organization_ids
     # the Enterprise organization of seed 7 has the seed 8
     assert len({*one.organization_ids.values(), *other.organization_ids.values()}) == 4
 
 
-def test_organizations_share_no_ids_unless_asked(simulate: Any) -> None:
+def test_organizations_share_no_ids_by_default(simulate: Any) -> None:
     one, other = (simulate(days=3, now=NOW, seed=seed) for seed in (17, 28))
     users = [{row["id"] for row in get(it, "users").json()["data"]} for it in (one, other)]
     assert not users[0] & users[1]
@@ -312,7 +312,7 @@ def recording(directory: Path, name: str, *days: int, amount: str, page: str | N
     (directory / name).write_text(json.dumps(body))
 
 
-def test_replay_answers_with_what_was_recorded(simulate: Any, tap: Any, tmp_path: Path) -> None:
+def test_replay_returns_recorded_responses(simulate: Any, tap: Any, tmp_path: Path) -> None:
     recording(tmp_path, "cost_report.grouped.1.json", 40, 39, amount="1.50", page="page_x")
     recording(tmp_path, "cost_report.grouped.2.json", 38, amount="2.25")
     recording(tmp_path, "cost_report.ungrouped.json", 40, amount="99", page="page_trimmed")

@@ -56,7 +56,7 @@ def flat(value: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def shown(facts: Facts, fact: Fact, names: list[str]) -> list[tuple[Any, ...]]:
-    """Return the values that a fact has for dimensions, once per team where teams are asked for."""
+    """Return the values that a fact has for dimensions, once per team if grouped by team."""
     options: list[list[Any]] = []
     for name in names:
         if name == "actor":
@@ -87,7 +87,7 @@ def kept(record: dict[str, Any], names: list[str]) -> tuple[Any, ...]:
                 and value is not None
                 and column.removeprefix("actor_") not in PEOPLE
             }
-            # A type alone is the dimension's: who it is cannot be told.
+            # Only the type: the dimension actor_type without an actor.
             values.append(tuple(sorted(ids.items())) if len(ids) > 1 else ())
         else:
             values.append(record[name])
@@ -130,7 +130,7 @@ def truth(
 
 
 def sums_of(report: str, records: list[dict[str, Any]], names: list[str]) -> dict[Any, Any]:
-    """Return what the records say, in the form of `truth`; every key may come once."""
+    """Return the sums of the records in the form of `truth`; each key occurs once."""
     ordered = [n for n in names if n not in {"cost_type", "token_type"}]
     ordered += [n for n in names if n in {"cost_type", "token_type"}]
     found: dict[Any, Any] = {}
@@ -195,7 +195,7 @@ def end_of(moment: dt.datetime, width: str) -> dt.datetime:
 
 
 @pytest.mark.slow
-def test_requests_are_what_the_api_documents(simulator: Simulator, tap: Any) -> None:
+def test_requests_are_as_documented(simulator: Simulator, tap: Any) -> None:
     config = settings(simulator, start_date=days_ago(40, RECENT), models=["claude-opus-4-6"])
     catalog = only(config, USAGE, COST)
     simulator.seen.clear()
@@ -227,7 +227,7 @@ def test_requests_are_what_the_api_documents(simulator: Simulator, tap: Any) -> 
         assert {r["model"] for r in run.records(report)} == {"claude-opus-4-6"}
 
 
-def test_minutes_are_read_a_day_at_a_time(simulator: Simulator, tap: Any) -> None:
+def test_minutes_are_read_day_by_day(simulator: Simulator, tap: Any) -> None:
     start = RECENT - dt.timedelta(hours=30)
     config = settings(simulator, start_date=start.isoformat(), bucket_width="1m")
     catalog = only(config, USAGE)
@@ -238,15 +238,17 @@ def test_minutes_are_read_a_day_at_a_time(simulator: Simulator, tap: Any) -> Non
     assert run.bookmark(USAGE) == RECENT.strftime("%Y-%m-%dT%H:%M:00Z")
 
 
-def test_the_floors_are_respected_and_said_once(simulate: Any, tap: Any) -> None:
+def test_reading_starts_at_the_first_day_of_the_api_with_one_warning(
+    simulate: Any, tap: Any
+) -> None:
     simulator = simulate(days=3)
     config = settings(simulator, start_date="2020-01-01")
     run = tap(config=config, catalog=only(config, USAGE))
     assert run.code == 0, run.stderr
     assert run.stderr.count("the API has no data before") == 1
-    asked = simulator.requests(PATHS[USAGE])
-    assert asked
-    assert all(seen.status == 200 for seen in asked)
+    sent = simulator.requests(PATHS[USAGE])
+    assert sent
+    assert all(seen.status == 200 for seen in sent)
 
 
 def end_of_day(start: str | None) -> str | None:
@@ -255,8 +257,8 @@ def end_of_day(start: str | None) -> str | None:
     return (dt.datetime.fromisoformat(start) + dt.timedelta(days=1)).isoformat()
 
 
-def answer(*starts: str | None, more: str | None = None) -> Fault:
-    """Return a page of usage rows that begin then."""
+def usage_page(*starts: str | None, more: str | None = None) -> Fault:
+    """Return a page of usage rows that start at these times."""
     rows = [
         {
             "starting_at": start,
@@ -278,14 +280,14 @@ def answer(*starts: str | None, more: str | None = None) -> Fault:
 @pytest.mark.parametrize(
     "pages",
     [
-        [answer(days_ago(2, RECENT), days_ago(3, RECENT))],
-        [answer(days_ago(2, RECENT), more="page_2"), answer(days_ago(3, RECENT))],
-        [answer(days_ago(9, RECENT))],
-        [answer(days_ago(-1, RECENT))],
-        [answer(days_ago(2, RECENT)[:11] + "01:00:00Z")],
-        [answer("soon")],
-        [answer(days_ago(2, RECENT), days_ago(1, RECENT), days_ago(2, RECENT))],
-        [answer(days_ago(2, RECENT), None, *[days_ago(2, RECENT)] * 3)],
+        [usage_page(days_ago(2, RECENT), days_ago(3, RECENT))],
+        [usage_page(days_ago(2, RECENT), more="page_2"), usage_page(days_ago(3, RECENT))],
+        [usage_page(days_ago(9, RECENT))],
+        [usage_page(days_ago(-1, RECENT))],
+        [usage_page(days_ago(2, RECENT)[:11] + "01:00:00Z")],
+        [usage_page("soon")],
+        [usage_page(days_ago(2, RECENT), days_ago(1, RECENT), days_ago(2, RECENT))],
+        [usage_page(days_ago(2, RECENT), None, *[days_ago(2, RECENT)] * 3)],
     ],
     ids=[
         "backwards",
@@ -295,10 +297,10 @@ def answer(*starts: str | None, more: str | None = None) -> Fault:
         "not aligned",
         "no time",
         "between",
-        "unsaid between",
+        "without a time between",
     ],
 )
-def test_rows_that_would_be_counted_wrong_are_an_error(
+def test_rows_out_of_order_or_range_are_an_error(
     simulate: Any, tap: Any, pages: list[Fault]
 ) -> None:
     simulator = simulate(days=3, now=RECENT)
@@ -310,7 +312,7 @@ def test_rows_that_would_be_counted_wrong_are_an_error(
     assert "Traceback" not in run.stderr
 
 
-def test_a_frontier_that_is_no_time_is_named(simulate: Any, tap: Any) -> None:
+def test_an_invalid_data_refreshed_at_is_retried(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=RECENT)
     body = {"data": [], "has_more": False, "next_page": None, "data_refreshed_at": "soon"}
     simulator.faults.append(Fault(status=200, body=json.dumps(body), path="analytics/usage"))
@@ -321,13 +323,13 @@ def test_a_frontier_that_is_no_time_is_named(simulate: Any, tap: Any) -> None:
     assert "data_refreshed_at is not a time" in run.stderr
 
 
-def test_a_bucket_may_spread_over_pages_of_which_some_are_empty(simulate: Any, tap: Any) -> None:
+def test_a_bucket_may_span_pages_some_of_them_empty(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=RECENT)
     day = days_ago(2, RECENT)
     simulator.faults += [
-        answer(day, day, more="page_2"),
-        answer(more="page_3"),
-        answer(day, days_ago(1, RECENT)),
+        usage_page(day, day, more="page_2"),
+        usage_page(more="page_3"),
+        usage_page(day, days_ago(1, RECENT)),
     ]
     config = settings(simulator, start_date=days_ago(4, RECENT))
     run = tap(config=config, catalog=only(config, USAGE))
@@ -356,7 +358,7 @@ def test_is_complete_follows_data_refreshed_at(simulator: Simulator, tap: Any) -
     assert {r["is_complete"] for r in records} == {True, False}
 
 
-def test_who_is_renamed_or_deleted_keeps_the_key(simulate: Any, tap: Any) -> None:
+def test_a_renamed_or_deleted_person_keeps_the_key(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=20, now=RECENT)
     report = {"name": "people", "report": USAGE, "group_by": ["actor"]}
     config = settings(simulator, start_date=days_ago(19, RECENT), reports=[report])
@@ -418,7 +420,7 @@ def test_both_organizations_in_one_run(simulator: Simulator, tap: Any) -> None:
     ]
     assert {p["replication_key_value"] for p in partitions} == {days_ago(0, RECENT)}
 
-    # one organization is refused: the other is read, and its bookmark moves
+    # one organization is refused: the other is read, and its bookmark advances
     state = json.loads(json.dumps(run.state))
     for partition in state["bookmarks"][COST]["partitions"]:
         partition["replication_key_value"] = days_ago(5, RECENT)
@@ -432,7 +434,7 @@ def test_both_organizations_in_one_run(simulator: Simulator, tap: Any) -> None:
 
 @pytest.mark.slow
 def test_a_second_credential_keeps_the_bookmark_of_the_first(simulate: Any, tap: Any) -> None:
-    """And taking it away again keeps the other's."""
+    """Removing it keeps the bookmark of the other one."""
     simulator = simulate(days=60)
     one = settings(simulator, start_date=days_ago(59), lookback_days=0)
     both = {**one, "analytics_api_key": ANALYTICS_KEY}
@@ -446,15 +448,15 @@ def test_a_second_credential_keeps_the_bookmark_of_the_first(simulate: Any, tap:
             firsts.setdefault(seen.headers["x-api-key"], seen.values("starting_at")[0])
         return [firsts.get(key, "") for key in (ADMIN_KEY, ANALYTICS_KEY)], run.state
 
-    asked, state = starts({**one, "end_date": days_ago(9)}, {})
-    assert asked == [days_ago(59), ""]
-    asked, state = starts({**both, "end_date": days_ago(4)}, state)
-    assert asked == [days_ago(10), days_ago(59)]
-    asked, _ = starts(one, state)
-    assert asked == [days_ago(5), ""]
+    sent, state = starts({**one, "end_date": days_ago(9)}, {})
+    assert sent == [days_ago(59), ""]
+    sent, state = starts({**both, "end_date": days_ago(4)}, state)
+    assert sent == [days_ago(10), days_ago(59)]
+    sent, _ = starts(one, state)
+    assert sent == [days_ago(5), ""]
     enterprise = {name: value for name, value in both.items() if name != "admin_api_key"}
-    asked, _ = starts(enterprise, state)
-    assert asked == ["", days_ago(5)]
+    sent, _ = starts(enterprise, state)
+    assert sent == ["", days_ago(5)]
 
 
 def test_the_official_sdk_reads_the_same(simulator: Simulator, tap: Any) -> None:
@@ -487,7 +489,7 @@ def test_the_official_sdk_reads_the_same(simulator: Simulator, tap: Any) -> None
 
 
 @pytest.mark.slow
-def test_every_bucket_that_was_read_is_told_last(simulate: Any, tap: Any) -> None:
+def test_every_bucket_is_reported_after_all_rows(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=120, now=RECENT)
     names = ("messages_usage", "cost_report", "claude_code_usage", "claude_code_model_usage")
     config = settings(simulator, start_date=days_ago(100, RECENT))
@@ -518,7 +520,9 @@ def test_every_bucket_that_was_read_is_told_last(simulate: Any, tap: Any) -> Non
             assert (bucket["data_refreshed_at"] is not None) is (stream in PATHS)
 
 
-def test_what_is_told_of_a_bucket_does_not_depend_on_the_columns(simulate: Any, tap: Any) -> None:
+def test_the_report_of_a_bucket_does_not_depend_on_selected_columns(
+    simulate: Any, tap: Any
+) -> None:
     simulator = simulate(days=5, now=RECENT)
     config = settings(simulator, start_date=days_ago(4, RECENT))
     streams = (USAGE, COST, "messages_usage")
@@ -537,24 +541,26 @@ def test_what_is_told_of_a_bucket_does_not_depend_on_the_columns(simulate: Any, 
 
 
 @pytest.mark.parametrize("status", [403, 400], ids=["refused", "broken off"])
-def test_a_bucket_that_was_not_finished_is_not_told(simulate: Any, tap: Any, status: int) -> None:
+def test_an_unfinished_bucket_is_not_reported(simulate: Any, tap: Any, status: int) -> None:
     simulator = simulate(days=60, now=RECENT)
     simulator.faults.append(Fault(status=status, path="analytics/usage", after=1))
     config = settings(simulator, start_date=days_ago(50, RECENT))
     run = tap(config=config, catalog=only(config, USAGE, "report_buckets"))
     assert run.code == 1
     buckets = run.records("report_buckets")
-    told = {b["starting_at"] for b in buckets}
-    assert told
-    assert max(told) == run.bookmark(USAGE)
+    starts = {b["starting_at"] for b in buckets}
+    assert starts
+    assert max(starts) == run.bookmark(USAGE)
     for bucket in buckets:
         rows = [r for r in run.records(USAGE) if r["starting_at"] == bucket["starting_at"]]
         assert len(rows) == bucket["row_count"]
 
 
 @pytest.mark.slow
-def test_a_lost_cursor_costs_the_bucket_that_it_came_in(simulate: Any, tap: Any) -> None:
-    """Reading goes on from the first bucket that is not whole, and writes nothing twice."""
+def test_after_a_lost_cursor_reading_resumes_at_the_first_unfinished_bucket(
+    simulate: Any, tap: Any
+) -> None:
+    """It writes no row twice."""
     simulator = simulate(days=25, breadth=300, now=RECENT)
     first = days_ago(20, RECENT)
     config = settings(simulator, start_date=first)
@@ -565,16 +571,16 @@ def test_a_lost_cursor_costs_the_bucket_that_it_came_in(simulate: Any, tap: Any)
     simulator.faults.append(Fault(400, path="analytics/cost", after=3))
     run = tap(config=config, catalog=catalog)
     assert run.code == 0, run.stderr
-    asked = [seen.values("starting_at")[0] for seen in simulator.requests("analytics/cost")]
-    assert asked[:4] == [first] * 4
-    (restart,) = set(asked[4:])
+    sent = [seen.values("starting_at")[0] for seen in simulator.requests("analytics/cost")]
+    assert sent[:4] == [first] * 4
+    (restart,) = set(sent[4:])
     assert restart > first
     ours, theirs = ([r["row_id"] for r in each.records("analytics_cost")] for each in (run, whole))
     assert sorted(ours) == sorted(theirs)
 
 
-def test_a_month_is_not_taken_for_a_day(simulate: Any, tap: Any) -> None:
-    """As the API would send it, were time_bucket_width ignored."""
+def test_a_row_of_a_month_is_not_accepted_as_a_day(simulate: Any, tap: Any) -> None:
+    """An API that ignores time_bucket_width would send such a row."""
     simulator = simulate(days=3, now=RECENT)
     simulator.faults.append(Fault(path="analytics/usage", change=end_a_month_later))
     config = settings(simulator, start_date=days_ago(2, RECENT))

@@ -1,4 +1,4 @@
-"""The benchmark, small: all read the same rows, and the tap has not become slower."""
+"""A small benchmark: all programs read the same rows, and the tap has not become slower."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ pytestmark = pytest.mark.slow
 NOW = dt.datetime.now(dt.UTC)
 WORKLOADS = {workload.name: workload for workload in workloads(NOW)}
 RATIOS = json.loads((ROOT / "bench" / "ratios.json").read_text())
-# What the simulator sends to see what the tap makes of it, and actors that the benchmark has not.
+# Unknown fields of the simulator, and actors that the benchmark does not have.
 ONLY_SIMULATED = ("_of_tomorrow", "federated_actor")
 
 
 def few(name: str) -> Workload:
-    """Return a workload that is over in no time, but has more pages than one."""
+    """Return a workload that is short, but has several pages."""
     return WORKLOADS[name].last({"daily": 40, "hourly": 30, "minutes": 70, "cost": 4}[name])
 
 
@@ -148,7 +148,7 @@ def test_floor_and_both_taps_read_the_same(name: str, tmp_path: Path) -> None:
     floor, tap, plain = (records(tmp_path / it.name) for it in (FLOOR, TAP, PLAIN))
     for record in (*floor, *tap):
         del record["extracted_at"]
-        # The pages of the two come from two servers, started one after the other.
+        # The pages come from two servers, started one after the other.
         record.pop("data_refreshed_at", None)
     assert {r["row_id"]: r for r in floor} == {r["row_id"]: r for r in tap}
     assert len({r["row_id"] for r in tap}) == len(tap) == len(plain)
@@ -170,11 +170,11 @@ def test_peers_read_all_rows(peer: Any, name: str, tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["daily", "cost"])
-def test_tap_is_not_half_as_fast_as_it_was(name: str, tmp_path: Path) -> None:
-    """A ratio depends little on the machine, and how busy it is; it may not fall by half."""
+def test_tap_is_faster_than_half_of_the_recorded_ratio(name: str, tmp_path: Path) -> None:
+    """A ratio depends little on the machine and its load; it must not fall by half."""
     path = tmp_path / "figures.json"
     command = [sys.executable, "-m", "bench", "--small", "--workload", name, "--json", str(path)]
-    for _ in range(2):  # a machine that is busy with something else may be so once
+    for _ in range(2):  # once, because the machine may be busy with something else
         done = subprocess.run(
             command,
             capture_output=True,
@@ -197,5 +197,5 @@ def test_year_of_days_needs_a_quarter_of_the_requests(tmp_path: Path) -> None:
     assert run(TAP, WORKLOADS["daily"], tmp_path / "run").requests <= plain / 4
 
 
-def test_all_contestants_are_told_apart() -> None:
+def test_contestants_have_different_names() -> None:
     assert len({contestant.name for contestant in ALL}) == len(ALL) == 5

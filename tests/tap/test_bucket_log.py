@@ -1,4 +1,4 @@
-"""report_buckets owes nothing: what a run did not report, the next one reads and reports."""
+"""report_buckets is complete: the next run reads and reports what a run did not report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import datetime as dt
 import json
 import signal
 import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +14,7 @@ from simulator.server import Fault
 from tap_claude import bucket_log
 from tap_claude.bucket_log import UNREPORTED_SINCE
 from tap_claude.tap import TapClaude
-from tests.conftest import NOW, RECENT, days_ago, environment, only, settings
+from tests.conftest import NOW, RECENT, days_ago, environment, only, settings, tap_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,24 +37,20 @@ def reported(messages: list[dict[str, Any]]) -> set[tuple[str, str]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, None], ids=str)
-def test_what_a_killed_run_has_not_reported_the_next_one_does(
+def test_the_run_after_a_killed_run_reports_the_rest(
     simulate: Any, tap: Any, tmp_path: Path, end: signal.Signals | None
 ) -> None:
-    """Killed, stopped, or left by its target after bookmarks moved: the oldest days come again."""
+    """Killed, stopped, or without a target after bookmarks moved: the oldest days are repeated."""
     simulator: Simulator = simulate(days=70, now=RECENT)
     config = settings(simulator, start_date=days_ago(60, RECENT), lookback_days=30)
     catalog = only(config, *STREAMS)
     first = tap(config=config, catalog=catalog)
     assert UNREPORTED_SINCE not in json.dumps(first.state)
-    # A day later, its newest bucket moves the bookmarks, and so the lookback of the run after.
+    # A day later, the newest bucket moves the bookmarks, and so the lookback of the next run.
     tomorrow = RECENT + dt.timedelta(days=1)
     config["end_date"] = tomorrow.isoformat()
     simulator.stopped_clock = tomorrow
-    for name, content in (("config", config), ("catalog", catalog), ("state", first.state)):
-        (tmp_path / f"{name}.json").write_text(json.dumps(content))
-    command = [sys.executable, "-m", "tap_claude"]
-    for name in ("config", "catalog", "state"):
-        command += [f"--{name}", str(tmp_path / f"{name}.json")]
+    command = tap_command(tmp_path, config=config, catalog=catalog, state=first.state)
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment()
     ) as process:
@@ -79,29 +74,29 @@ def test_what_a_killed_run_has_not_reported_the_next_one_does(
     for stream in ("analytics_usage", "cost_report", "messages_usage"):
         assert min(start for name, start in found if name == stream) == oldest
     assert UNREPORTED_SINCE not in json.dumps(again.state)
-    # Nothing is owed any more: the next lookback is the usual one.
+    # All buckets have been reported: the next lookback is the usual one.
     last = tap(config=config, catalog=catalog, state=again.state)
     assert min(start for name, start in reported(last.messages)) == days_ago(29, RECENT)
 
 
 @pytest.mark.slow
-def test_a_stream_that_fails_owes_what_it_did_not_read(simulate: Any, tap: Any) -> None:
+def test_the_run_after_a_failed_stream_reports_the_rest(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=100, now=NOW)
     config = settings(simulator, start_date=days_ago(95, NOW))
     catalog = only(config, "cost_report", "report_buckets")
     simulator.faults.append(Fault(400, path="cost_report", after=2))
     first = tap(config=config, catalog=catalog)
     assert first.code == 1
-    told = reported(first.messages)
-    assert len(told) == 62
+    before = reported(first.messages)
+    assert len(before) == 62
     second = tap(config=config, catalog=catalog, state=first.state)
     assert second.code == 0
-    days = {start for _, start in told | reported(second.messages)}
+    days = {start for _, start in before | reported(second.messages)}
     assert days == {days_ago(day, NOW) for day in range(96)}
 
 
 def test_an_empty_full_table_is_reported_too(simulate: Any, tap: Any) -> None:
-    """Else a view could not tell that its rows of yesterday are gone."""
+    """Otherwise, a view could not hide its rows of yesterday."""
     simulator = simulate(days=3, now=NOW)
     body = '{"data": [], "has_more": false, "first_id": null, "last_id": null}'
     simulator.faults.append(Fault(200, body=body, path="invites"))
@@ -118,7 +113,7 @@ def test_an_empty_full_table_is_reported_too(simulate: Any, tap: Any) -> None:
     assert newer["row_count"] > 0
 
 
-def test_rows_that_are_repeated_count_once_in_a_full_table(simulate: Any, tap: Any) -> None:
+def test_repeated_rows_of_a_full_table_count_once(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     users = simulator.directories["A"].users
     page = {"data": users[:5], "has_more": True, "first_id": None, "last_id": users[4]["id"]}
@@ -136,7 +131,7 @@ def test_rows_that_are_repeated_count_once_in_a_full_table(simulate: Any, tap: A
 def test_a_long_log_is_reported_before_the_run_ends(
     simulate: Any, capsysbinary: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would fill the memory, and a long first load that is killed would begin anew."""
+    """A waiting log uses memory, and a long first load that is killed would start again."""
     monkeypatch.setattr(bucket_log, "MOST_BUCKETS", 20)
     simulator = simulate(days=200, now=NOW)
     config = settings(simulator, start_date=days_ago(180, NOW), lookback_days=0)
@@ -154,14 +149,16 @@ def test_a_long_log_is_reported_before_the_run_ends(
     assert state["replication_key_value"] == days_ago(180 - 92, NOW)
 
 
-def test_nothing_is_owed_where_report_buckets_is_not_selected(simulate: Any, tap: Any) -> None:
+def test_without_report_buckets_the_state_has_no_unreported_buckets(
+    simulate: Any, tap: Any
+) -> None:
     simulator = simulate(days=3, now=NOW)
     config = settings(simulator, start_date=days_ago(2, NOW))
     run = tap(config=config, catalog=only(config, "cost_report"))
     assert all(UNREPORTED_SINCE not in json.dumps(state) for state in run.states)
-    owing = run.state
-    owing["bookmarks"]["cost_report"][UNREPORTED_SINCE] = days_ago(60, NOW)
-    run = tap(config=config, catalog=only(config, "cost_report"), state=owing)
+    state = run.state
+    state["bookmarks"]["cost_report"][UNREPORTED_SINCE] = days_ago(60, NOW)
+    run = tap(config=config, catalog=only(config, "cost_report"), state=state)
     assert UNREPORTED_SINCE not in run.state["bookmarks"]["cost_report"]
 
 

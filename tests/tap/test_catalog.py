@@ -1,7 +1,7 @@
-"""The catalogue of all streams is the one in catalog.json; ``make snapshot`` renews that.
+"""The catalogue of all streams is the one in catalog.json; ``make snapshot`` updates it.
 
-Its diff is what a change does to the tables of users. Descriptions are left out: their diff is the
-schemas' own.
+Its diff shows how a change affects the tables of users. Descriptions are left out, because their
+diff is in the schemas.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The short form of ``make chaos``, and that its checks can fail."""
+"""The short form of ``make chaos``, and proof that its checks can fail."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from simulator.server import ADMIN_KEY
 
 
 @pytest.mark.long
-def test_each_fault_is_survived_once() -> None:
+def test_the_tap_survives_each_fault_once() -> None:
     results = scripted.scripted(short=True)
     assert [it.complaints for it in results if it.complaints] == []
     assert {kind.name for kind in KINDS} < {it.fault for it in results}
@@ -115,7 +115,7 @@ def test_a_bookmark_that_passes_rows_is_found() -> None:
     assert "the bookmark 2026-01-02 skips 1 rows" in complaint
 
 
-def test_rows_that_are_gone_are_deleted() -> None:
+def test_missing_rows_are_deleted() -> None:
     def version(number: int, *names: str) -> str:
         rows = [line("RECORD", stream="s", record={"id": n}, version=number) for n in names]
         schema = line("SCHEMA", stream="s", key_properties=["id"], schema={})
@@ -141,7 +141,7 @@ def test_the_line_of_an_error_is_checked(code: int, stderr: str, complaint: str)
     assert all(complaint in text for text in found)
 
 
-def test_a_run_that_ends_badly_or_never_is_found() -> None:
+def test_a_run_that_ends_badly_or_hangs_is_found() -> None:
     assert "exit code 1: why" in success_complaints(Run(1, "", ERROR + "why"))[0]
     assert "an ERROR line: why" in success_complaints(Run(0, "", ERROR + "why"))
     assert "not finished" in output_complaints(Run(None, "", "", 60))[0]
@@ -149,7 +149,7 @@ def test_a_run_that_ends_badly_or_never_is_found() -> None:
 
 @pytest.mark.slow
 def test_a_tap_that_loses_rows_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From one end to the other: a tap that leaves out a row, and a complaint with its table."""
+    """End to end: for a tap that leaves out a row, there is a complaint that names the table."""
     endpoint, kind = scripted.ENDPOINTS[4], next(kind for kind in KINDS if kind.name == "503")
     scripted.undisturbed(endpoint, ())
     read = world.read

@@ -1,4 +1,4 @@
-"""Claude Code: one pass over the days gives two streams, exact and whole."""
+"""Claude Code: one pass over the days gives two streams, exact and complete."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PATH = "usage_report/claude_code"
 
 
 def sittings(simulator: Simulator, days: int) -> list[Sitting]:
-    """Return what really happened in the last days, as far as it shows by now."""
+    """Return the simulated activity of the last days, as far as the API shows it."""
     dates = [simulator.now.date() - dt.timedelta(days=day) for day in range(days)]
     return [
         sitting
@@ -42,7 +42,7 @@ def total(records: Iterable[dict[str, Any]], column: str) -> int:
     return sum(record[column] or 0 for record in records)
 
 
-def test_both_streams_hold_the_truth(simulate: Any, tap: Any) -> None:
+def test_both_streams_equal_the_facts(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=12, breadth=80, now=NOW)
     config = settings(simulator, start_date=days_ago(11, NOW))
     run = tap(config=config, catalog=only(config, USAGE, MODELS))
@@ -93,9 +93,7 @@ def test_both_streams_hold_the_truth(simulate: Any, tap: Any) -> None:
 
 
 @pytest.mark.slow
-def test_one_chain_of_requests_a_day_whichever_streams_are_selected(
-    simulate: Any, tap: Any
-) -> None:
+def test_one_chain_of_requests_per_day_for_any_selected_streams(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=6, breadth=1500, now=NOW)
     config = settings(simulator, start_date=days_ago(4, NOW))
     pages = None
@@ -104,18 +102,18 @@ def test_one_chain_of_requests_a_day_whichever_streams_are_selected(
         simulator.seen.clear()
         run = tap(config=config, catalog=catalog)
         assert run.code == 0, run.stderr
-        asked = [(s.values("starting_at")[0], s.values("limit")) for s in simulator.requests(PATH)]
-        assert {day for day, _ in asked} == {days_ago(day, NOW)[:10] for day in range(5)}
-        assert {tuple(limit) for _, limit in asked} == {("1000",)}
-        assert len(asked) < 15
-        pages = pages or len(asked)
-        assert len(asked) == pages
+        sent = [(s.values("starting_at")[0], s.values("limit")) for s in simulator.requests(PATH)]
+        assert {day for day, _ in sent} == {days_ago(day, NOW)[:10] for day in range(5)}
+        assert {tuple(limit) for _, limit in sent} == {("1000",)}
+        assert len(sent) < 15
+        pages = pages or len(sent)
+        assert len(sent) == pages
         for stream in streams:
             assert run.records(stream)
             assert run.bookmark(stream) == days_ago(0, NOW)[:10]
 
 
-def test_a_broken_answer_is_not_kept_for_the_retry(simulate: Any, tap: Any) -> None:
+def test_a_malformed_response_is_not_cached(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     for body in ("not json", '{"data": null}'):
         simulator.faults.append(Fault(status=200, body=body, path="claude_code"))
@@ -128,7 +126,7 @@ def test_a_broken_answer_is_not_kept_for_the_retry(simulate: Any, tap: Any) -> N
 
 
 def test_the_bookmarks_are_independent(simulate: Any, tap: Any) -> None:
-    """Streams that share their requests may still have been read up to different days."""
+    """Streams that share requests may have different bookmarks."""
     simulator = simulate(days=30, now=NOW)
     config = settings(simulator, start_date=days_ago(29, NOW))
     both = only(config, USAGE, MODELS)
@@ -147,7 +145,7 @@ def test_the_bookmarks_are_independent(simulate: Any, tap: Any) -> None:
     assert run.bookmark(USAGE) == run.bookmark(MODELS) == days_ago(0, NOW)[:10]
 
 
-def test_the_bookmark_moves_over_days_without_data(simulate: Any, tap: Any) -> None:
+def test_the_bookmark_passes_days_without_data(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=120, now=NOW)
     first, after = simulator.facts.silence
     config = settings(simulator, start_date=first.isoformat(), end_date=after.isoformat())
@@ -168,7 +166,7 @@ def test_a_day_is_complete_an_hour_after_its_end(simulate: Any, tap: Any) -> Non
         assert record["is_complete"] is (end <= now - dt.timedelta(hours=1))
 
 
-def test_the_delay_is_an_hour_and_counts(simulate: Any) -> None:
+def test_a_day_is_complete_after_the_delay(simulate: Any) -> None:
     simulator = simulate(days=6)
     stream: Any = TapClaude(config=settings(simulator, start_date=days_ago(5))).streams[USAGE]
     assert stream.delay == dt.timedelta(hours=1)
@@ -177,7 +175,7 @@ def test_the_delay_is_an_hour_and_counts(simulate: Any) -> None:
     assert [complete[days_ago(day)[:10]] for day in (5, 4, 3, 2, 1)] == [True] * 3 + [False] * 2
 
 
-def answer(*rows: dict[str, Any]) -> Fault:
+def usage_page(*rows: dict[str, Any]) -> Fault:
     body = json.dumps({"data": rows, "has_more": False, "next_page": None})
     return Fault(status=200, body=body, path="claude_code")
 
@@ -209,7 +207,7 @@ def test_every_identifying_field_is_part_of_the_key(simulate: Any, tap: Any) -> 
         {"is_remote": None},
         {"date": days_ago(1, NOW)[:10], "core_metrics": {"num_sessions": 2}},  # the first again
     ]
-    simulator.faults.append(answer(*({**base, **variant} for variant in variants)))
+    simulator.faults.append(usage_page(*({**base, **variant} for variant in variants)))
     config = settings(simulator, start_date=days_ago(1, NOW), end_date=days_ago(0, NOW))
     run = tap(config=config, catalog=only(config, USAGE, MODELS))
     assert run.code == 0, run.stderr
@@ -222,7 +220,7 @@ def test_every_identifying_field_is_part_of_the_key(simulate: Any, tap: Any) -> 
     assert {r["estimated_cost_usd"] for r in models} == {None}  # no currency
 
 
-def test_currencies_of_a_model_are_never_added_up(simulate: Any, tap: Any) -> None:
+def test_currencies_of_a_model_are_never_added(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     money = [(100, "USD"), (10, "EUR"), (4, "USD")]
     costs = [{"amount": amount, "currency": currency} for amount, currency in money]
@@ -231,14 +229,14 @@ def test_currencies_of_a_model_are_never_added_up(simulate: Any, tap: Any) -> No
         "actor": {"type": "user_actor", "email_address": "a@example.com"},
         "model_breakdown": [{"model": "m", "estimated_cost": cost} for cost in costs],
     }
-    simulator.faults.append(answer(row))
+    simulator.faults.append(usage_page(row))
     config = settings(simulator, start_date=days_ago(1, NOW), end_date=days_ago(0, NOW))
     run = tap(config=config, catalog=only(config, MODELS))
     sums = {r["estimated_cost_currency"]: r["estimated_cost_amount"] for r in run.records(MODELS)}
     assert sums == {"USD": "104", "EUR": "10"}
 
 
-def test_money_is_a_number_here_and_stays_exact(simulate: Any, tap: Any) -> None:
+def test_money_that_is_a_json_number_stays_exact(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     amounts = ["0.1", "12345678901234567.123456789012345678", "41", "1e-7", "0.30"]
     rows = ",".join(
@@ -277,8 +275,8 @@ def test_rows_of_another_day_are_an_error(simulate: Any, tap: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_row_that_comes_again_on_the_next_page_is_warned_of(simulate: Any, tap: Any) -> None:
-    """Whether the API repeated it cannot be told; that it was added up is said."""
+def test_a_row_repeated_on_the_next_page_causes_a_warning(simulate: Any, tap: Any) -> None:
+    """The tap cannot know whether the API repeated it; it warns that it was added."""
     simulator = simulate(days=15, now=NOW, repeat_rows=True, breadth=200)
     config = settings(simulator, start_date=days_ago(14, NOW))
     run = tap(config=config, catalog=only(config, "analytics_cost"))

@@ -35,7 +35,7 @@ def config(simulator: Simulator) -> dict[str, Any]:
     return settings(simulator, start_date=days_ago(4, NOW))
 
 
-def test_discover_needs_no_secret_and_no_call(simulator: Simulator, tap: Any) -> None:
+def test_discover_needs_no_key_and_no_request(simulator: Simulator, tap: Any) -> None:
     run = tap("--discover", config={"legacy_reports": True})
     assert run.code == 0
     streams = [s["stream"] for s in json.loads(run.stdout)["streams"]]
@@ -93,7 +93,7 @@ def _order(option: str, config: dict[str, Any], folder: Path) -> list[str]:
     return ["--config", str(path), option]
 
 
-def test_test_fails_where_the_key_may_not_read(
+def test_test_fails_if_the_key_may_not_read_a_stream(
     tap: Any, config: dict[str, Any], tmp_path: Path
 ) -> None:
     run = tap(*_order("--test", {**config, "admin_api_key": "sk-ant-api01-simulator"}, tmp_path))
@@ -119,7 +119,7 @@ def test_config_from_the_environment(simulator: Simulator, tap: Any) -> None:
 
 
 def environ(**more: str) -> dict[str, str]:
-    """Return settings in the environment, with an API that no run can reach."""
+    """Return settings as variables, with an API that cannot be reached."""
     basics = {"ADMIN_API_KEY": SECRET, "BASE_URL": "http://127.0.0.1:9"}
     return {f"TAP_CLAUDE_{name}": value for name, value in {**basics, **more}.items()}
 
@@ -136,7 +136,7 @@ def environ(**more: str) -> dict[str, str]:
         ("STREAM_MAPS", "x", "stream_maps: must be an object"),
     ],
 )
-def test_a_wrong_value_in_the_environment_is_named(
+def test_an_error_names_a_wrong_variable(
     option: list[str], name: str, text: str, says: str, tap: Any
 ) -> None:
     run = tap("--config=ENV", *option, env=environ(**{name: text}))
@@ -156,7 +156,7 @@ def test_a_secret_in_the_wrong_variable_is_not_printed(tap: Any) -> None:
 
 
 def test_a_start_date_of_tomorrow_reads_no_report(simulate: Any, tap: Any) -> None:
-    """A date of today in a time zone that is ahead of UTC."""
+    """It can be today in a time zone ahead of UTC."""
     config = settings(
         simulate(days=2),
         access_token=ACCESS_TOKEN,
@@ -190,7 +190,7 @@ def test_selection(tap: Any, config: dict[str, Any]) -> None:
         assert {"row_id", "starting_at", "output_tokens"} <= set(columns)
 
 
-def test_a_run_without_a_selected_stream_says_so(tap: Any, config: dict[str, Any]) -> None:
+def test_a_run_without_a_selected_stream_logs_a_warning(tap: Any, config: dict[str, Any]) -> None:
     run = tap(config=config, catalog=only(config))
     assert run.code == 0, run.stderr
     assert "No stream is selected" in run.stderr
@@ -217,7 +217,7 @@ def test_stream_maps_and_flattening(tap: Any, config: dict[str, Any]) -> None:
     assert run.bookmark("cost_report") == days_ago(0, NOW)
 
 
-def test_batch_mode_bookmarks_only_what_was_handed_over(
+def test_batch_mode_bookmarks_only_rows_in_written_batches(
     tap: Any, config: dict[str, Any], tmp_path: Path
 ) -> None:
     batch = {
@@ -232,7 +232,7 @@ def test_batch_mode_bookmarks_only_what_was_handed_over(
     assert kinds.count("BATCH") > 4
     assert "RECORD" not in kinds
     assert run.bookmark("cost_report") == days_ago(0, NOW)
-    # no STATE comes before the batch that holds the records it speaks of
+    # no STATE comes before the batch with its records
     import gzip  # noqa: PLC0415
 
     newest = {"cost_report": "", "messages_usage": ""}
@@ -277,7 +277,9 @@ def test_unreadable_files_are_named_in_one_line(
 
 
 @pytest.mark.parametrize("value", ["soon", 5, ["x"]])
-def test_a_bookmark_that_is_no_time_is_named(tap: Any, config: dict[str, Any], value: Any) -> None:
+def test_an_error_names_a_bookmark_that_is_not_a_time(
+    tap: Any, config: dict[str, Any], value: Any
+) -> None:
     bookmark = {"replication_key": "starting_at", "replication_key_value": value}
     run = tap(config=config, state={"bookmarks": {"cost_report": bookmark}})
     assert run.code == 1
@@ -306,9 +308,9 @@ def test_signals_end_the_run_with_valid_output(
     while '{"type":"STATE"' not in lines[-1]:
         lines.append(process.stdout.readline())
     process.send_signal(signum)
-    asked = len(simulator.seen)
+    sent = len(simulator.seen)
     rest, stderr = process.communicate(timeout=300)
-    assert len(simulator.seen) <= asked + 2  # of many more
+    assert len(simulator.seen) <= sent + 2  # of many
     assert process.returncode == code
     messages = [json.loads(line) for line in [*lines, *rest.splitlines()]]
     assert any(m["type"] == "STATE" for m in messages)

@@ -1,4 +1,4 @@
-"""Errors, retries, credentials and what must never reach a log."""
+"""Errors, retries, credentials, and secrets that must never reach a log."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def sync(config: dict[str, Any], *streams: str) -> TapClaude:
-    """Run the tap in this process, so that the short waits hold."""
+    """Run the tap in this process, so that the short waits apply."""
     tap = TapClaude(
         config=config, catalog=only(config, *(streams or ("cost_report", "messages_usage")))
     )
@@ -93,7 +93,7 @@ def test_transient_faults_are_retried(
     assert '"stream":"cost_report","record"' in capsys.readouterr().out
 
 
-def test_a_slow_query_is_made_smaller_then_retried(
+def test_a_slow_request_is_split_then_retried(
     simulator: Simulator, config: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     simulator.faults.append(Fault(status=504, path="cost_report", times=3))
@@ -137,7 +137,7 @@ def test_permanent_faults_end_the_run(
     assert "sk-ant" not in str(caught.value)
 
 
-def test_retry_after_is_honoured(simulator: Simulator, config: dict[str, Any]) -> None:
+def test_retry_after_is_followed(simulator: Simulator, config: dict[str, Any]) -> None:
     simulator.faults.append(Fault(status=429, headers={"retry-after": "2"}, path="cost_report"))
     started = time.monotonic()
     sync(config)
@@ -145,8 +145,8 @@ def test_retry_after_is_honoured(simulator: Simulator, config: dict[str, Any]) -
 
 
 @pytest.fixture
-def rude_server() -> Iterator[tuple[str, list[int]]]:
-    """Accept connections and cut them off: before the answer, within the headers, in the body."""
+def closing_server() -> Iterator[tuple[str, list[int]]]:
+    """Accept connections and close them: before the response, in its headers, in its body."""
     listener = socket.create_server(("127.0.0.1", 0))
     count: list[int] = []
     cuts = [
@@ -173,15 +173,15 @@ def rude_server() -> Iterator[tuple[str, list[int]]]:
 
 
 def test_broken_connections_are_retried_then_named(
-    config: dict[str, Any], rude_server: tuple[str, list[int]]
+    config: dict[str, Any], closing_server: tuple[str, list[int]]
 ) -> None:
-    config["base_url"], count = rude_server
-    with pytest.raises(Exception, match=r"^cost_report: (no usable answer|the response is not)"):
+    config["base_url"], count = closing_server
+    with pytest.raises(Exception, match=r"^cost_report: (no usable response|the response is not)"):
         sync(config, "cost_report")
     assert len(count) == 14
 
 
-def test_a_certificate_error_is_not_tried_again(
+def test_a_certificate_error_is_not_retried(
     config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries = []
@@ -244,7 +244,7 @@ def test_a_refused_stream_does_not_stop_the_others(simulate: Any, tap: Any) -> N
         assert "cost_report: HTTP" in skipped.stderr
 
 
-def test_a_400_that_says_so_is_a_refusal(simulate: Any, tap: Any) -> None:
+def test_a_400_with_a_permission_code_is_a_refusal(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     error = {
         "type": "invalid_request_error",
@@ -273,7 +273,7 @@ def test_the_wrong_kind_of_key_is_refused_by_name(simulate: Any, tap: Any) -> No
     assert [line.split(":")[0] for line in run.errors] == ["cost_report", "messages_usage"]
 
 
-def test_an_invalid_key_ends_the_run_with_the_settings_name(simulate: Any, tap: Any) -> None:
+def test_an_invalid_key_is_an_error_that_names_the_setting(simulate: Any, tap: Any) -> None:
     config = settings(simulate(days=3, now=NOW), admin_api_key="sk-ant-admin01-secretsecret")
     run = tap(config={**config, "start_date": days_ago(2, NOW)})
     assert run.code == 1
@@ -311,7 +311,7 @@ def test_a_traceback_only_at_level_debug(simulate: Any, tap: Any) -> None:
     assert "Traceback" in tap(config=config, env={"TAP_CLAUDE_LOGLEVEL": "DEBUG"}).stderr
 
 
-# -- rows that cannot be right
+# -- invalid rows
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,9 @@ def test_a_traceback_only_at_level_debug(simulate: Any, tap: Any) -> None:
         {"amount": [], "currency": "USD"},
     ],
 )
-def test_a_wrong_value_ends_the_run_with_its_name(simulate: Any, tap: Any, row: Any) -> None:
+def test_an_invalid_value_is_an_error_that_names_the_field(
+    simulate: Any, tap: Any, row: Any
+) -> None:
     simulator = simulate(days=3, now=NOW)
     bucket = {
         "starting_at": days_ago(2, NOW),
@@ -342,7 +344,7 @@ def test_a_wrong_value_ends_the_run_with_its_name(simulate: Any, tap: Any, row: 
     "bucket",
     [{}, [], None, {"starting_at": "soon", "ending_at": "later", "results": []}, {"results": [1]}],
 )
-def test_a_bucket_of_another_shape_ends_the_run(simulate: Any, tap: Any, bucket: Any) -> None:
+def test_an_invalid_bucket_is_an_error(simulate: Any, tap: Any, bucket: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     body = json.dumps({"data": [bucket], "has_more": False, "next_page": None})
     simulator.faults.append(Fault(status=200, body=body, path="cost_report"))
@@ -352,10 +354,10 @@ def test_a_bucket_of_another_shape_ends_the_run(simulate: Any, tap: Any, bucket:
     assert "Traceback" not in run.stderr
 
 
-# -- one stream's failure is its own
+# -- a failed stream does not stop the others
 
 
-def test_a_dead_token_does_not_starve_the_other_streams(simulate: Any, tap: Any) -> None:
+def test_an_expired_token_does_not_stop_the_other_streams(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     config = settings(
         simulator,
@@ -379,7 +381,7 @@ def test_a_dead_token_does_not_starve_the_other_streams(simulate: Any, tap: Any)
     assert run.bookmark("messages_usage") == days_ago(0, NOW)
 
 
-def test_an_odd_value_leaves_the_streams_after_it_read(simulate: Any, tap: Any) -> None:
+def test_an_invalid_value_does_not_stop_the_other_streams(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     simulator.faults.append(Fault(path="analytics/usage", change=huge_integer))
     config = settings(simulator, start_date=days_ago(2, NOW))
@@ -393,8 +395,8 @@ def test_an_odd_value_leaves_the_streams_after_it_read(simulate: Any, tap: Any) 
 
 
 @pytest.mark.slow
-def test_an_api_that_is_down_ends_the_run_at_once(simulate: Any) -> None:
-    """No stream repeats the whole series of waits."""
+def test_an_api_that_is_down_ends_the_run_immediately(simulate: Any) -> None:
+    """Not every stream waits through all retries."""
     simulator = simulate(days=3, now=NOW)
     simulator.faults.append(Fault(503, times=FOREVER))
     config = settings(simulator, start_date=days_ago(2, NOW))
@@ -406,8 +408,8 @@ def test_an_api_that_is_down_ends_the_run_at_once(simulate: Any) -> None:
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_a_page_of_a_firewall_is_no_refusal(simulate: Any, tap: Any, status: int) -> None:
-    """Nor is it an empty table, whatever on_permission_error says."""
+def test_a_page_of_a_firewall_is_not_a_refusal(simulate: Any, tap: Any, status: int) -> None:
+    """It is not an empty table either, with any on_permission_error."""
     simulator = simulate(days=3, now=NOW)
     page = "<html><body>Blocked by Web Firewall</body></html>"
     simulator.faults.append(Fault(status, body=page, path="cost_report", times=FOREVER))
@@ -420,7 +422,7 @@ def test_a_page_of_a_firewall_is_no_refusal(simulate: Any, tap: Any, status: int
     assert run.records("users")
 
 
-def test_a_bearer_token_comes_with_its_beta_header(simulate: Any, tap: Any) -> None:
+def test_a_bearer_token_is_sent_with_its_beta_header(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     config = settings(simulator, start_date=days_ago(2, NOW), access_token=ACCESS_TOKEN)
     del config["admin_api_key"]
@@ -439,7 +441,7 @@ def test_a_bearer_token_comes_with_its_beta_header(simulate: Any, tap: Any) -> N
 # -- what must not reach a log
 
 
-def test_a_value_is_not_printed_where_people_are_pseudonymized(simulate: Any, tap: Any) -> None:
+def test_values_are_not_printed_if_people_are_pseudonymized(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     body = json.dumps({"data": [{"id": "u", "email": ["ada@example.com"]}], "has_more": False})
     config = settings(simulator, start_date=days_ago(2, NOW))
@@ -453,7 +455,7 @@ def test_a_value_is_not_printed_where_people_are_pseudonymized(simulate: Any, ta
         assert ("ada@example.com" in run.whole_stderr) is shown
 
 
-def test_addresses_in_what_the_api_says_are_masked_too(simulate: Any, tap: Any) -> None:
+def test_addresses_in_messages_of_the_api_are_masked(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     config = settings(
         simulator,

@@ -1,4 +1,4 @@
-"""Full tables: people, workspaces, keys, limits; complete, in few requests, and what is gone."""
+"""Full tables: people, workspaces, keys, limits; complete, in few requests, and deleted rows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ OAUTH = (
 
 @pytest.fixture(scope="module")
 def wide() -> Iterator[Simulator]:
-    """An organization with thousands of everything."""
+    """An organization with thousands of people, workspaces and keys."""
     facts = Facts(first_day=NOW.date(), today=NOW.date())
     directory = Directory(facts.organization, users=3000, workspaces=500, keys=20_000)
     with Simulator(facts, now=NOW, directory=directory) as simulator:
@@ -49,7 +49,7 @@ def wide() -> Iterator[Simulator]:
 
 
 @pytest.mark.slow
-def test_a_wide_directory_takes_the_fewest_requests(wide: Simulator, tap: Any) -> None:
+def test_a_large_directory_takes_few_requests(wide: Simulator, tap: Any) -> None:
     config = settings(wide, start_date="2026-03-20", end_date="2026-03-20T01:00:00Z")
     catalog = only(config, *ADMIN)
     wide.seen.clear()
@@ -59,19 +59,19 @@ def test_a_wide_directory_takes_the_fewest_requests(wide: Simulator, tap: Any) -
     assert len(run.records("api_keys")) == 20_000
     workspaces = run.records("workspaces")
     assert len(workspaces) == len(wide.directories["A"].workspaces) >= 500
-    asked: dict[str, int] = {}
+    sent: dict[str, int] = {}
     for seen in wide.seen:
         parts = seen.path.removeprefix("/v1/organizations/").split("/")
-        asked[parts[0] if len(parts) == 1 else parts[2]] = (
-            asked.get(parts[0] if len(parts) == 1 else parts[2], 0) + 1
+        sent[parts[0] if len(parts) == 1 else parts[2]] = (
+            sent.get(parts[0] if len(parts) == 1 else parts[2], 0) + 1
         )
-    assert asked["users"] == 3
-    assert asked["api_keys"] == 20
-    # the list of workspaces is asked for once, though three streams need it
-    assert asked["workspaces"] == 1
+    assert sent["users"] == 3
+    assert sent["api_keys"] == 20
+    # the list of workspaces is requested once, for three streams
+    assert sent["workspaces"] == 1
     members = [record["workspace_id"] for record in run.records("workspace_members")]
     most = max(members.count(workspace) for workspace in set(members))
-    assert asked["members"] == len(workspaces) + -(-most // 1000) - 1
+    assert sent["members"] == len(workspaces) + -(-most // 1000) - 1
     for stream in ADMIN:
         keys = run.schemas[stream]["key_properties"]
         records = run.records(stream)
@@ -81,13 +81,13 @@ def test_a_wide_directory_takes_the_fewest_requests(wide: Simulator, tap: Any) -
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_memory_does_not_grow_with_the_directory(wide: Simulator, tmp_path: Path) -> None:
-    """The peak over 20,000 keys is close to that over a handful of rate limits."""
+    """The peak with 20,000 keys is close to that with a few rate limits."""
 
     def peak(stream: str) -> int:
         config = settings(wide, start_date="2026-03-20")
         for name, content in (("c", config), ("p", only(config, stream))):
             (tmp_path / name).write_text(json.dumps(content))
-        # Not getrusage: its peak includes what the process was forked from.
+        # Not getrusage: its peak includes the parent process at the fork.
         script = (
             "import pathlib, sys; from tap_claude.tap import TapClaude\n"
             "try: TapClaude.cli()\n"
@@ -111,7 +111,7 @@ def test_memory_does_not_grow_with_the_directory(wide: Simulator, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_everything_there_is_comes(simulate: Any, tap: Any) -> None:
+def test_all_rows_are_read(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     config = settings(simulator, start_date="2026-03-20", access_token=ACCESS_TOKEN)
     run = tap(config=config, catalog=only(config, *ADMIN, *OAUTH))
@@ -139,7 +139,7 @@ def test_everything_there_is_comes(simulate: Any, tap: Any) -> None:
     assert len(by_key) == len(limits)
 
 
-def test_both_api_versions_give_the_same_rows(simulate: Any, tap: Any) -> None:
+def test_both_versions_of_the_api_give_the_same_rows(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     rows: list[dict[str, Any]] = []
     for version in ("2023-06-01", "2026-10-21"):
@@ -185,7 +185,7 @@ def test_a_group_type_alone_is_read(simulate: Any, tap: Any) -> None:
     assert (record["limit_type"], record["limit_value"]) == ("requests_per_minute", 5)
 
 
-def test_requests_are_what_the_api_documents(simulate: Any, tap: Any) -> None:
+def test_requests_are_as_documented(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     config = settings(simulator, start_date="2026-03-20", access_token=ACCESS_TOKEN)
     tap(config=config, catalog=only(config, *ADMIN, *OAUTH))
@@ -207,7 +207,7 @@ def test_requests_are_what_the_api_documents(simulate: Any, tap: Any) -> None:
         assert ("x-api-key" in seen.headers) is not oauth, path
 
 
-def test_pages_are_followed_by_the_envelopes_cursor(simulate: Any, tap: Any) -> None:
+def test_the_cursor_comes_from_the_envelope(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     users = [
         {"id": f"user_{n}", "type": "user", "email": "e", "name": "n", "role": "user"}
@@ -247,10 +247,10 @@ def test_contradicting_envelopes_are_an_error(
     assert says in run.errors[-1]
 
 
-# -- what the key may not read, what is gone
+# -- streams that the key may not read, deleted parents
 
 
-def test_an_admin_key_is_offered_nothing_that_it_cannot_read(simulate: Any, tap: Any) -> None:
+def test_the_catalogue_has_no_stream_that_an_admin_key_cannot_read(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     offered = json.loads(tap("--discover", config=settings(simulator)).stdout)["streams"]
     assert not {entry["stream"] for entry in offered} & set(OAUTH)
@@ -278,7 +278,7 @@ def test_both_organizations_in_one_run(simulate: Any, tap: Any) -> None:
     assert "partitions" not in str(run.state)
 
 
-def test_a_workspace_that_is_gone_is_left_out(simulate: Any, tap: Any) -> None:
+def test_a_deleted_workspace_is_left_out(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     simulator.faults.append(Fault(status=404, path="/members", after=1))
     config = settings(simulator, start_date="2026-03-20")
@@ -288,8 +288,8 @@ def test_a_workspace_that_is_gone_is_left_out(simulate: Any, tap: Any) -> None:
     assert run.records("workspace_members")
 
 
-def test_a_list_that_no_parent_has_is_a_refusal(simulate: Any, tap: Any) -> None:
-    """It must not look like a table that is now empty."""
+def test_a_list_that_is_missing_for_all_parents_is_a_refusal(simulate: Any, tap: Any) -> None:
+    """It must not look like an empty table."""
     simulator = simulate(days=3, now=NOW)
     simulator.faults.append(Fault(status=404, path="/members", times=9999))
     config = settings(simulator, start_date="2026-03-20")
@@ -306,7 +306,7 @@ def activated(run: Any) -> list[str]:
     return [m["stream"] for m in run.messages if m["type"] == "ACTIVATE_VERSION"]
 
 
-def test_a_table_read_to_its_end_is_activated_after_its_last_row(simulate: Any, tap: Any) -> None:
+def test_a_completely_read_table_is_activated_after_its_last_row(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     config = settings(simulator, start_date="2026-03-20")
     run = tap(config=config, catalog=only(config, *ADMIN, "cost_report"))
@@ -324,7 +324,7 @@ def test_a_table_read_to_its_end_is_activated_after_its_last_row(simulate: Any, 
     assert not any("version" in m for m in off.messages if m["type"] == "RECORD")
 
 
-def test_a_table_not_read_to_its_end_is_not_activated(simulate: Any, tap: Any) -> None:
+def test_an_incompletely_read_table_is_not_activated(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     config = settings(simulator, start_date="2026-03-20", analytics_api_key=ANALYTICS_KEY)
     catalog = only(config, "users", "workspace_members")
@@ -340,7 +340,7 @@ def test_a_table_not_read_to_its_end_is_not_activated(simulate: Any, tap: Any) -
         assert stream not in activated(run)
 
 
-# -- one parent of a list that is refused
+# -- one refused parent of a list
 
 
 @pytest.mark.parametrize(
@@ -364,14 +364,14 @@ def test_one_refused_parent_does_not_end_the_list(
     kept = [r for r in whole.records("workspace_members") if r["workspace_id"] != first]
     assert kept
     assert [r["user_id"] for r in run.records("workspace_members")] == [r["user_id"] for r in kept]
-    # What was not read need not be gone.
+    # Rows that were not read may still exist.
     assert not any(m["type"] == "ACTIVATE_VERSION" for m in run.messages)
     assert not run.records("report_buckets")
     assert any(m["type"] == "ACTIVATE_VERSION" for m in whole.messages)
 
 
-def test_a_row_without_its_parents_id_gets_it(simulate: Any, tap: Any) -> None:
-    """It is part of the key, and null would be refused or doubled by every target."""
+def test_a_row_without_the_id_of_its_parent_gets_it(simulate: Any, tap: Any) -> None:
+    """It is part of the key: targets would reject or duplicate a row with null."""
     simulator = simulate(days=3, now=NOW)
     body = '{"data": [{"user_id": "user_1"}], "has_more": false}'
     simulator.faults.append(Fault(200, body=body, path="/members"))
@@ -379,5 +379,5 @@ def test_a_row_without_its_parents_id_gets_it(simulate: Any, tap: Any) -> None:
     run = tap(config=config, catalog=only(config, "workspace_members"))
     records = run.records("workspace_members")
     assert records[0]["user_id"] == "user_1"
-    asked = [seen.path for seen in simulator.seen if seen.path.endswith("/members")]
-    assert records[0]["workspace_id"] in asked[0]
+    sent = [seen.path for seen in simulator.seen if seen.path.endswith("/members")]
+    assert records[0]["workspace_id"] in sent[0]

@@ -51,7 +51,7 @@ def enterprise(simulator: Simulator, **more: Any) -> dict[str, Any]:
     return config
 
 
-def asked(simulator: Simulator, path: str, name: str = "date") -> list[str]:
+def requested(simulator: Simulator, path: str, name: str = "date") -> list[str]:
     return [value for seen in simulator.requests(path) for value in seen.values(name)]
 
 
@@ -63,7 +63,7 @@ def march(*days: int) -> list[str]:
 
 
 @pytest.mark.parametrize(("stream", "path"), DAILY.items())
-def test_one_chain_of_requests_per_day_and_the_lookback_again(
+def test_one_chain_of_requests_per_day_and_the_lookback_is_repeated(
     simulate: Any, tap: Any, stream: str, path: str
 ) -> None:
     simulator = simulate(days=40, now=NOW)
@@ -71,8 +71,8 @@ def test_one_chain_of_requests_per_day_and_the_lookback_again(
     catalog = only(config, stream)
     first = tap(config=config, catalog=catalog)
     assert first.code == 0, first.stderr
-    # The last day is asked for too, and the API says that it does not have it yet.
-    assert asked(simulator, path) == march(*range(10, 21))
+    # The last day is requested too, and the API reports it as unavailable.
+    assert requested(simulator, path) == march(*range(10, 21))
     assert first.bookmark(stream) == "2026-03-19"
     assert {r["date"] for r in first.records(stream)} <= set(march(*range(10, 20)))
     assert len(first.records(stream)) > 10
@@ -81,10 +81,10 @@ def test_one_chain_of_requests_per_day_and_the_lookback_again(
 
     simulator.seen.clear()
     second = tap(config=config, catalog=catalog, state=first.state)
-    assert asked(simulator, path) == march(*range(16, 21))
+    assert requested(simulator, path) == march(*range(16, 21))
     assert second.bookmark(stream) == "2026-03-19"
 
-    # A day later there is a day more.
+    # A day later, one more day is available.
     simulator.seen.clear()
     simulator.stopped_clock = NOW + dt.timedelta(days=1)
     third = tap(
@@ -92,12 +92,12 @@ def test_one_chain_of_requests_per_day_and_the_lookback_again(
         catalog=catalog,
         state=second.state,
     )
-    assert asked(simulator, path) == march(19, 20, 21)
+    assert requested(simulator, path) == march(19, 20, 21)
     assert third.bookmark(stream) == "2026-03-20"
 
 
-def test_the_newest_day_is_learned_not_assumed(simulate: Any, tap: Any) -> None:
-    """Before 10:00 UTC yesterday is not there yet; some day the lag may be another one."""
+def test_the_api_decides_which_day_is_the_newest(simulate: Any, tap: Any) -> None:
+    """Before 10:00 UTC, yesterday is not available yet; the delay may change one day."""
     simulator = simulate(days=40, now=NOW.replace(hour=9))
     config = enterprise(simulator, start_date="2026-03-10")
     run = tap(config=config, catalog=only(config, "analytics_users", "analytics_summaries"))
@@ -106,7 +106,7 @@ def test_the_newest_day_is_learned_not_assumed(simulate: Any, tap: Any) -> None:
     assert run.bookmark("analytics_summaries") == "2026-03-18T00:00:00Z"
 
 
-def test_a_start_after_the_newest_day_ends_quietly(simulate: Any, tap: Any) -> None:
+def test_a_start_after_the_newest_day_is_not_an_error(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=40, now=NOW)
     config = enterprise(simulator, start_date="2026-03-20")
     run = tap(config=config, catalog=only(config, *DAILY, "analytics_summaries"))
@@ -137,16 +137,16 @@ def test_another_400_is_an_error(simulate: Any, tap: Any, message: str) -> None:
     assert run.bookmark("analytics_users") == "2026-03-12"
 
 
-def test_the_floor_is_respected_and_said(simulate: Any, tap: Any) -> None:
+def test_reading_starts_at_the_first_day_of_the_api_with_a_warning(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=300, now=NOW)
     config = enterprise(simulator, start_date="2025-12-01", end_date="2026-01-03")
     run = tap(config=config, catalog=only(config, "analytics_skills", "analytics_summaries"))
     assert run.code == 0, run.stderr
-    assert asked(simulator, "analytics/skills") == ["2026-01-01", "2026-01-02"]
+    assert requested(simulator, "analytics/skills") == ["2026-01-01", "2026-01-02"]
     assert run.stderr.count("the API has no data before 2026-01-01T00:00:00Z") == 2
 
 
-def test_products_of_tomorrow_are_named_once_and_left_out(simulate: Any, tap: Any) -> None:
+def test_unknown_products_are_left_out_with_one_warning(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=40, now=NOW)
     config = enterprise(simulator, start_date="2026-03-10")
     run = tap(config=config, catalog=only(config, "analytics_users"))
@@ -155,7 +155,7 @@ def test_products_of_tomorrow_are_named_once_and_left_out(simulate: Any, tap: An
     assert not any("holodeck" in name for r in run.records("analytics_users") for name in r)
 
 
-def test_blocks_that_are_not_enabled_are_null(simulate: Any, tap: Any) -> None:
+def test_metrics_that_are_not_enabled_are_null(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=80, now=NOW)
     config = enterprise(simulator, start_date="2026-01-25", end_date="2026-02-05")
     run = tap(config=config, catalog=only(config, "analytics_users"))
@@ -167,8 +167,8 @@ def test_blocks_that_are_not_enabled_are_null(simulate: Any, tap: Any) -> None:
     assert max(after) > 0
 
 
-def test_rows_that_are_grouped_keep_keys_of_their_own(simulate: Any, tap: Any) -> None:
-    """The tap does not group, but a row that is grouped must not land on another one's key."""
+def test_grouped_rows_have_their_own_keys(simulate: Any, tap: Any) -> None:
+    """Standard streams are not grouped, but a grouped row must not replace another row."""
     simulator = simulate(days=40, now=NOW)
     config = enterprise(simulator, start_date="2026-03-19")
     rows = [
@@ -210,14 +210,14 @@ def test_engagement_is_restated(simulate: Any, tap: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_year_of_days_resumes_at_any_of_them(simulate: Any, tap: Any) -> None:
-    """All six, one request at a time; each failure costs the day that it came on, and no more."""
+def test_a_year_of_days_resumes_at_any_day(simulate: Any, tap: Any) -> None:
+    """All six streams; after a failure, only the failed day is requested again."""
     simulator = simulate(days=365, now=YEAR_END, breadth=8)
     config = enterprise(simulator, start_date="2026-01-01")
     catalog = only(config, *DAILY)
     whole = tap(config=config, catalog=catalog)
     assert whole.code == 0, whole.stderr
-    assert len(simulator.seen) == 6 * (len(DAYS) + 1)  # and the one that is not there yet
+    assert len(simulator.seen) == 6 * (len(DAYS) + 1)  # and the day that is not available yet
     assert {whole.bookmark(stream) for stream in DAILY} == {str(NEWEST)}
 
     rng = random.Random(5)  # noqa: S311
@@ -237,7 +237,7 @@ def test_a_year_of_days_resumes_at_any_of_them(simulate: Any, tap: Any) -> None:
     expected: Any = {}
     upsert(expected, whole.messages)
     assert rows == expected
-    # Each day once; but a failed one, the newest of those done, and the end are asked for again.
+    # Each day once, except the failed ones, the newest finished day, and the end.
     again = sum(times - 1 for times in Counter((s.path, s.query) for s in simulator.seen).values())
     assert again <= failures * (2 * len(DAILY) + 1)
 
@@ -249,8 +249,8 @@ def test_a_year_of_summaries_is_one_request(simulate: Any, tap: Any) -> None:
     catalog = only(config, "analytics_summaries")
     run = tap(config=config, catalog=catalog)
     assert len(simulator.seen) == 1
-    # Without an end, the API's clock says what there is.
-    assert not asked(simulator, "analytics/summaries", "ending_date")
+    # Without an end, the API's clock decides which days are available.
+    assert not requested(simulator, "analytics/summaries", "ending_date")
     assert [r["starting_at"] for r in run.records("analytics_summaries")] == [
         f"{day}T00:00:00Z" for day in DAYS
     ]
@@ -261,7 +261,7 @@ def test_a_year_of_summaries_is_one_request(simulate: Any, tap: Any) -> None:
 
 
 @pytest.mark.parametrize("version", ["2023-06-01", "2026-10-21"])
-def test_summaries_are_read_from_both_envelopes(simulate: Any, tap: Any, version: str) -> None:
+def test_both_envelopes_of_summaries_are_read(simulate: Any, tap: Any, version: str) -> None:
     simulator = simulate(days=40, now=NOW)
     config = enterprise(simulator, start_date="2026-03-10", anthropic_version=version)
     run = tap(config=config, catalog=only(config, "analytics_summaries"))
@@ -299,7 +299,7 @@ def facts_of(simulator: Simulator, first: str) -> list[Any]:
 
 
 @pytest.mark.slow
-def test_legacy_reports_hold_every_token_and_cent(simulate: Any, tap: Any) -> None:
+def test_legacy_reports_have_every_token_and_cent(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=70, now=RECENT)
     first = days_ago(60, RECENT)
     config = enterprise(simulator, start_date=first)
@@ -317,7 +317,7 @@ def test_legacy_reports_hold_every_token_and_cent(simulate: Any, tap: Any) -> No
     }
     assert sums["analytics_usage_report"] == sums["analytics_usage"] > 0
     assert sums["analytics_cost_report"] == pytest.approx(sums["analytics_cost"], rel=1e-12)
-    # Per user: what has one.
+    # Per user: only usage that has one.
     people = [r for r in run.records("analytics_usage") if r["actor_type"] == "user_actor"]
     by_user = run.records("analytics_user_usage_report")
     for column in ("total_tokens", "output_tokens", "requests"):
@@ -327,16 +327,16 @@ def test_legacy_reports_hold_every_token_and_cent(simulate: Any, tap: Any) -> No
         records = run.records(stream)
         assert len({r["row_id"] for r in records}) == len(records) > 0
         assert run.bookmark(stream) == days_ago(0, RECENT)
-        told = [b for b in run.records("report_buckets") if b["stream"] == stream]
-        assert len(told) == 61
-        assert sum(b["row_count"] for b in told) == len(records)
+        buckets = [b for b in run.records("report_buckets") if b["stream"] == stream]
+        assert len(buckets) == 61
+        assert sum(b["row_count"] for b in buckets) == len(records)
         assert not max(records, key=lambda r: r["starting_at"])["is_complete"]
         assert min(records, key=lambda r: r["starting_at"])["is_complete"]
         assert all(r["data_refreshed_at"] for r in records)
 
 
 @pytest.mark.slow
-def test_legacy_requests_are_few_and_whole(simulate: Any, tap: Any) -> None:
+def test_legacy_reports_need_few_requests(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=100, now=RECENT)
     config = enterprise(simulator, start_date=days_ago(92, RECENT))
     run = tap(config=config, catalog=only(config, *LEGACY))
@@ -347,13 +347,13 @@ def test_legacy_requests_are_few_and_whole(simulate: Any, tap: Any) -> None:
     by_user = simulator.requests(LEGACY["analytics_user_usage_report"])
     spans = {(s.values("starting_at")[0][:10], s.values("ending_at")[0][:10]) for s in by_user}
     lengths = sorted((dt.date.fromisoformat(b) - dt.date.fromisoformat(a)).days for a, b in spans)
-    assert lengths == [1, 30, 31, 31]  # the first shows how much a day is
+    assert lengths == [1, 30, 31, 31]  # the first request measures the size of a day
     assert {v for s in by_user for v in s.values("limit")} == {"1000"}
     assert {v for s in by_user for v in s.values("bucket_width")} == {"1d"}
 
 
 @pytest.mark.slow
-def test_a_broken_window_of_ranked_rows_is_read_again_whole(simulate: Any, tap: Any) -> None:
+def test_an_interrupted_window_of_unordered_rows_is_read_again(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=70, now=RECENT)
     stream = "analytics_user_cost_report"
     config = enterprise(simulator, start_date=days_ago(60, RECENT), lookback_days=0)
@@ -371,7 +371,7 @@ def test_a_broken_window_of_ranked_rows_is_read_again_whole(simulate: Any, tap: 
 
 
 @pytest.mark.parametrize("row", [{"starting_at": None}, {"starting_at": "2020-01-01T00:00:00Z"}])
-def test_a_ranked_row_of_another_window_is_an_error(simulate: Any, tap: Any, row: Any) -> None:
+def test_an_unordered_row_of_another_window_is_an_error(simulate: Any, tap: Any, row: Any) -> None:
     simulator = simulate(days=70, now=RECENT)
     config = enterprise(simulator, start_date=days_ago(9, RECENT))
     body = json.dumps({"data": [row], "has_more": False, "next_page": None})
@@ -392,7 +392,7 @@ def test_a_ranked_row_of_another_window_is_an_error(simulate: Any, tap: Any, row
         ("analytics_cost_report", "analytics_cost"),
     ],
 )
-def test_buckets_that_the_api_cuts_off_are_told_once(
+def test_truncated_buckets_cause_one_warning(
     simulate: Any, tap: Any, stream: str, instead: str
 ) -> None:
     simulator = simulate(days=5, now=RECENT)
@@ -421,7 +421,7 @@ def test_buckets_that_the_api_cuts_off_are_told_once(
 # -- groups, roles, limits
 
 
-def test_unknown_roles_are_null_and_none_is_an_empty_list(simulate: Any, tap: Any) -> None:
+def test_unknown_roles_are_null_and_no_roles_are_an_empty_list(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=5, now=NOW)
     for version in ("2023-06-01", "2026-10-21"):
         config = enterprise(simulator, anthropic_version=version)
@@ -433,7 +433,7 @@ def test_unknown_roles_are_null_and_none_is_an_empty_list(simulate: Any, tap: An
         assert all(r["display_name"] for r in run.records("rbac_roles"))
 
 
-def test_members_and_permissions_are_asked_per_parent(simulate: Any, tap: Any) -> None:
+def test_members_and_permissions_are_requested_per_parent(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=5, now=NOW)
     config = enterprise(simulator)
     run = tap(
@@ -444,7 +444,7 @@ def test_members_and_permissions_are_asked_per_parent(simulate: Any, tap: Any) -
     )
     assert run.code == 0, run.stderr
     groups, roles = run.records("rbac_groups"), run.records("rbac_roles")
-    # The lists of parents are asked for once, though two streams need each.
+    # Each list of parents is requested once, for two streams.
     assert len(simulator.seen) == 2 + len(groups) + len(roles)
     assert {r["rbac_role_id"] for r in run.records("rbac_role_permissions")} <= {
         r["id"] for r in roles
@@ -486,7 +486,7 @@ NEEDS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("missing", NEEDS)
-def test_a_scope_that_is_missing_is_named_and_the_rest_lands(
+def test_a_missing_scope_is_named_and_the_other_streams_are_read(
     simulate: Any, tap: Any, missing: str
 ) -> None:
     simulator = simulate(days=40, now=NOW)
@@ -513,8 +513,10 @@ def test_enterprise_facts_are_another_organizations(simulate: Any) -> None:
 
 
 @pytest.mark.parametrize("start", [3, 30])
-def test_only_a_day_of_the_last_week_can_be_the_newest(simulate: Any, tap: Any, start: int) -> None:
-    """A 400 may name another day, and the word "available", and be an error all the same."""
+def test_only_a_day_of_the_last_week_can_be_the_newest_day(
+    simulate: Any, tap: Any, start: int
+) -> None:
+    """A 400 that names another day and the word "available" is still an error."""
     simulator = simulate(days=60, now=NOW)
     message = "Data is not available for organizations that joined after 2026-02-01"
     simulator.faults.append(Fault(400, path="analytics/users", message=message, times=FOREVER))
@@ -524,7 +526,7 @@ def test_only_a_day_of_the_last_week_can_be_the_newest(simulate: Any, tap: Any, 
     assert message in run.errors[-1]
 
 
-def test_a_gap_in_a_series_is_asked_for_again(simulate: Any, tap: Any) -> None:
+def test_a_gap_in_a_series_is_requested_again(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=30, now=NOW)
     rows = [
         {"starting_at": days_ago(day, NOW), "ending_at": days_ago(day - 1, NOW)}

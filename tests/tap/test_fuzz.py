@@ -1,4 +1,4 @@
-"""A little of `tests.fuzz` in each run: `make fuzz` goes on for as long as it is told."""
+"""The short form of `tests.fuzz`; `make fuzz` runs for any time."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def world() -> Iterator[World]:
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.stream)
-def test_the_answer_itself_is_read_whole(world: World, target: Target) -> None:
-    body = json.dumps(world.answers[target.stream]).encode()
+def test_an_unchanged_response_is_read_completely(world: World, target: Target) -> None:
+    body = json.dumps(world.responses[target.stream]).encode()
     records, _, error = world.read(target, body)
     assert not error
     assert any(record[target.column] for record in records)
@@ -39,25 +39,25 @@ def test_the_answer_itself_is_read_whole(world: World, target: Target) -> None:
     "seeds", [range(10), pytest.param(range(10, 60), marks=pytest.mark.long)], ids=str
 )
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.stream)
-def test_every_sum_is_right_or_something_is_said(
+def test_every_sum_is_right_or_an_error_is_reported(
     world: World, target: Target, seeds: range
 ) -> None:
-    """The seeds are always the same; `make fuzz` is the one that roams."""
+    """The seeds are always the same; `make fuzz` uses new ones."""
     for seed in seeds:
         rng = random.Random(seed)  # noqa: S311
         try:
-            world.check(target, mutated(world.answers[target.stream], rng))
+            world.check(target, mutated(world.responses[target.stream], rng))
         except AssertionError as error:
             error.add_note(f"for seed {seed}")
             raise
 
 
 def test_the_check_can_fail(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row that the tap is not shown must be missed."""
+    """A row that the tap does not get must be found missing."""
     target = TARGETS[0]
-    answer = json.loads(json.dumps(world.answers[target.stream]))
-    result = world.read(target, json.dumps(answer).encode())
-    answer["data"][0]["results"].append(answer["data"][0]["results"][0])
+    response = json.loads(json.dumps(world.responses[target.stream]))
+    result = world.read(target, json.dumps(response).encode())
+    response["data"][0]["results"].append(response["data"][0]["results"][0])
     monkeypatch.setattr(world, "read", lambda *_: result)
     with pytest.raises(AssertionError, match="instead of"):
-        world.check(target, json.dumps(answer).encode())
+        world.check(target, json.dumps(response).encode())

@@ -1,4 +1,4 @@
-"""Absurd pages and long runs stay within 300 MB."""
+"""Very large pages and long runs stay within 300 MB."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_KIB = 300 * 1024
 ROWS = 300_000
 START, END = days_ago(1, RECENT), days_ago(0, RECENT)
 
-# Not getrusage: its peak includes what the process was forked from.
+# Not getrusage: its peak includes the parent process at the fork.
 SCRIPT = """
 import pathlib, sys
 from tap_claude.tap import TapClaude
@@ -39,7 +39,7 @@ pytestmark = [
 
 
 def run(simulator: Simulator, stream: str, directory: Path, **more: Any) -> tuple[int, Any]:
-    """Return the peak in KiB, and the row ids and the sum of a column of what was written."""
+    """Return the peak in KiB, and the row ids and the sum of a column of the written records."""
     config = settings(simulator, **{"start_date": START, "end_date": END, **more})
     for name, content in (("c", config), ("p", only(config, stream))):
         (directory / name).write_text(json.dumps(content))
@@ -88,7 +88,7 @@ def usage(number: int) -> dict[str, Any]:
 
 
 def test_one_bucket_of_300_000_rows(simulate: Any, tmp_path: Path) -> None:
-    """Three of them have the key of another one, far away: they are still added up."""
+    """Three of them have the key of a distant row and are added to it."""
     simulator = simulate(days=3, now=RECENT)
     rows = [usage(number if number < ROWS - 3 else number - ROWS + 3) for number in range(ROWS)]
     bucket = {"starting_at": START, "ending_at": END, "results": rows}

@@ -1,4 +1,4 @@
-"""Whose rows they are: in every key, kept in the state, never another organization's."""
+"""The organization of a row: in every key, pinned in the state, never another one."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_person_in_two_organizations_is_two_rows(simulate: Any, tap: Any) -> N
         ("Acme", {"console": "Acme (console)", "enterprise": "Acme (enterprise)"}),
     ],
 )
-def test_where_the_api_does_not_say_the_label_or_the_type_stands_in(
+def test_without_an_id_the_label_or_the_type_is_used(
     simulate: Any, tap: Any, label: str | None, ids: dict[str, str]
 ) -> None:
     simulator = simulate(days=3, now=NOW, organization_header=False)
@@ -93,11 +93,11 @@ def test_where_the_api_does_not_say_the_label_or_the_type_stands_in(
         found = {r["organization_type"]: r["organization_id"] for r in run.records(stream)}
         assert found == ids
         assert {r["organization_label"] for r in run.records(stream)} == {label}
-    # asked once for each, whatever number of streams and pages
+    # requested once per organization, for any number of streams and pages
     assert len(simulator.requests("me")) == 2
 
 
-def test_without_the_header_the_api_is_asked(simulate: Any, tap: Any) -> None:
+def test_without_the_header_the_id_is_requested(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW, organization_header=False)
     config = settings(simulator, start_date=days_ago(2, NOW), organization_label="Acme")
     run = tap(config=config, catalog=only(config, "users", "cost_report"))
@@ -107,23 +107,23 @@ def test_without_the_header_the_api_is_asked(simulate: Any, tap: Any) -> None:
     assert len(simulator.requests("me")) == 1
 
 
-@pytest.mark.parametrize("answer", ['{"data": [], "has_more": false}', "<html>", "[]"])
-def test_an_answer_without_an_id_says_nothing(simulate: Any, tap: Any, answer: str) -> None:
+@pytest.mark.parametrize("body", ['{"data": [], "has_more": false}', "<html>", "[]"])
+def test_a_response_without_an_id_is_ignored(simulate: Any, tap: Any, body: str) -> None:
     simulator = simulate(days=3, now=NOW, organization_header=False)
-    simulator.faults.append(Fault(200, body=answer, path="organizations/me"))
+    simulator.faults.append(Fault(200, body=body, path="organizations/me"))
     config = settings(simulator, start_date=days_ago(2, NOW))
     run = tap(config=config, catalog=only(config, "users"))
     assert {r["organization_id"] for r in run.records("users")} == {"console"}
 
 
-def test_an_organization_keeps_the_name_that_its_table_began_with(simulate: Any, tap: Any) -> None:
-    """Without a header first, with another label next, then with the header: the same keys."""
-    silent = simulate(days=3, now=NOW, organization_header=False)
-    silent.faults.append(Fault(404, path="organizations/me", times=FOREVER))
-    telling = simulate(days=3, now=NOW)
+def test_an_organization_keeps_the_id_that_its_table_began_with(simulate: Any, tap: Any) -> None:
+    """First without a header, then with another label, then with the header: the same keys."""
+    without_id = simulate(days=3, now=NOW, organization_header=False)
+    without_id.faults.append(Fault(404, path="organizations/me", times=FOREVER))
+    with_id = simulate(days=3, now=NOW)
     state: dict[str, Any] = {}
     seen: list[set[tuple[Any, ...]]] = []
-    for simulator, label in ((silent, "Acme"), (silent, "Acme Inc"), (telling, "Acme Inc")):
+    for simulator, label in ((without_id, "Acme"), (without_id, "Acme Inc"), (with_id, "Acme Inc")):
         config = settings(simulator, start_date=days_ago(2, NOW), organization_label=label)
         run = tap(config=config, catalog=only(config, "cost_report", "users"), state=state)
         assert run.code == 0, run.stderr
@@ -131,13 +131,13 @@ def test_an_organization_keeps_the_name_that_its_table_began_with(simulate: Any,
         seen.append(keys(run))
         state = run.state
     assert seen[0] == seen[1] == seen[2]
-    # By now the state knows the id, too, and another organization is refused.
+    # The state now has the id too, and another organization is refused.
     other = simulate(days=3, now=NOW, seed=8)
     config = settings(other, start_date=days_ago(2, NOW))
     assert tap(config=config, catalog=only(config, "users"), state=state).code == 1
 
 
-def test_a_state_of_another_organization_is_refused_with_one_line(simulate: Any, tap: Any) -> None:
+def test_a_state_of_another_organization_is_refused(simulate: Any, tap: Any) -> None:
     mine, other = simulate(days=3, now=NOW), simulate(days=3, now=NOW, seed=8)
     config = settings(mine, start_date=days_ago(2, NOW))
     state = tap(config=config).state
@@ -152,7 +152,7 @@ def test_a_state_of_another_organization_is_refused_with_one_line(simulate: Any,
     assert run.state["bookmarks"] == read
 
 
-def test_two_credentials_of_one_kind_are_of_one_organization(simulate: Any, tap: Any) -> None:
+def test_two_credentials_of_one_kind_share_an_organization(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     config = settings(simulator, start_date=days_ago(2, NOW), access_token=ACCESS_TOKEN)
     foreign = {"anthropic-organization-id": "another"}
@@ -163,7 +163,7 @@ def test_two_credentials_of_one_kind_are_of_one_organization(simulate: Any, tap:
     assert "access_token belongs to the organization another, but" in run.errors[-1]
 
 
-def test_an_organization_that_a_row_names_stays(simulate: Any, tap: Any) -> None:
+def test_an_organization_that_a_row_names_is_kept(simulate: Any, tap: Any) -> None:
     """A parent's key reads rows of several organizations."""
     simulator = simulate(days=3, now=NOW)
     reports = [{"name": "by_org", "report": "analytics_cost", "group_by": ["organization_id"]}]
@@ -191,10 +191,10 @@ def test_an_organization_that_a_row_names_stays(simulate: Any, tap: Any) -> None
     assert {r["organization_id"] for r in run.records("claude_code_usage")} == {here}
 
 
-# -- a credential that is missing one night
+# -- a credential that is missing in one run
 
 
-def test_a_credential_that_is_missing_is_noticed(simulate: Any, tap: Any) -> None:
+def test_a_missing_credential_is_reported(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     config = settings(simulator, start_date=days_ago(2, NOW), **BOTH)
     streams = ("users", "analytics_users", "workspaces")
@@ -205,10 +205,10 @@ def test_a_credential_that_is_missing_is_noticed(simulate: Any, tap: Any) -> Non
     run = tap(config={**config, "analytics_api_key": ""}, catalog=catalog, state=first.state)
     assert "contains an organization of type enterprise" in run.stderr
     assert "(analytics_api_key)" in run.stderr
-    # Its people are not in this run, so nobody may think that they are gone.
+    # Its people are not in this run, so they must not look deleted.
     activated = {m["stream"] for m in run.messages if m["type"] == "ACTIVATE_VERSION"}
     assert activated == {"workspaces"}
-    # The others were read, and the stream that nothing can read ends the run with a line.
+    # The others were read, and the stream without a credential is an error.
     assert run.records("users")
     assert run.code == 1
     (error,) = run.errors
@@ -217,7 +217,7 @@ def test_a_credential_that_is_missing_is_noticed(simulate: Any, tap: Any) -> Non
     assert run.state["bookmarks"]["analytics_users"] == first.state["bookmarks"]["analytics_users"]
 
 
-def test_a_stream_that_the_settings_do_not_offer_is_named(simulate: Any, tap: Any) -> None:
+def test_a_selected_stream_that_is_not_available_causes_a_warning(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     reports = [{"name": "of_yesterday", "report": "cost_report"}]
     config = settings(simulator, start_date=days_ago(2, NOW), reports=reports)

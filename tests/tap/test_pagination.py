@@ -1,4 +1,4 @@
-"""Cursors: followed to the end, never in a circle, never computed."""
+"""Cursors: followed to the last page, never in a circle, never computed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run_with(tap: Any, simulator: Any, *faults: Fault) -> Any:
     return tap(config=config, catalog=only(config, "cost_report"))
 
 
-def test_pages_are_followed_past_an_empty_one(simulate: Any, tap: Any) -> None:
+def test_an_empty_page_is_not_the_end(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=10, now=NOW)
     run = run_with(
         tap,
@@ -49,9 +49,9 @@ def test_pages_are_followed_past_an_empty_one(simulate: Any, tap: Any) -> None:
     assert [r["starting_at"] for r in run.records("cost_report")] == [
         days_ago(day, NOW) for day in (9, 8, 7)
     ]
-    asked = simulator.requests("cost_report")
-    assert [seen.values("page") for seen in asked] == [[], ["page_b"], ["page_c"], ["page_a"]]
-    rest = [{pair for pair in seen.query if pair[0] != "page"} for seen in asked]
+    sent = simulator.requests("cost_report")
+    assert [seen.values("page") for seen in sent] == [[], ["page_b"], ["page_c"], ["page_a"]]
+    rest = [{pair for pair in seen.query if pair[0] != "page"} for seen in sent]
     assert all(query == rest[0] for query in rest)
 
 
@@ -60,7 +60,7 @@ def test_pages_are_followed_past_an_empty_one(simulate: Any, tap: Any) -> None:
     [page(9, cursor=None), page(9, more=False, cursor="page_left_over")],
     ids=["no has_more, null cursor", "has_more false rules"],
 )
-def test_the_paging_fields_say_when_to_stop(simulate: Any, tap: Any, last: Fault) -> None:
+def test_the_paging_fields_decide_when_to_stop(simulate: Any, tap: Any, last: Fault) -> None:
     simulator = simulate(days=10, now=NOW)
     assert run_with(tap, simulator, last).code == 0
     assert len(simulator.requests("cost_report")) == 1
@@ -102,15 +102,15 @@ def test_contradicting_paging_fields_are_an_error(
     assert run.errors[-1].startswith("cost_report: ")
     assert says in run.errors[-1]
     assert len(simulator.requests("cost_report")) == len(faults)
-    # What was read before it is kept, but for the last bucket, which the next page may go on with.
+    # Earlier buckets are kept, except the last one, which the next page may continue.
     assert len(run.records("cost_report")) == len(faults) - 1
 
 
 @pytest.mark.parametrize("days", [(10, 9), (9, 7), (8, 7), (9, 9), (9, 8, 8)])
-def test_buckets_that_were_not_asked_for_are_an_error(
+def test_buckets_that_were_not_requested_are_an_error(
     simulate: Any, tap: Any, days: tuple[int, ...]
 ) -> None:
-    """One before the window, a gap, one missing at the start, one that comes twice."""
+    """One before the window, a gap, one missing at the start, one that is repeated."""
     simulator = simulate(days=10, now=NOW)
     first = page(days[0], more=False)
     body = json.loads(str(first.body))
@@ -122,7 +122,7 @@ def test_buckets_that_were_not_asked_for_are_an_error(
     assert " and be 1 day, 0:00:00 long" in run.errors[-1]
 
 
-def test_a_bucket_that_goes_on_in_the_next_page_is_one(simulate: Any, tap: Any) -> None:
+def test_a_bucket_that_continues_on_the_next_page_is_one_bucket(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=10, now=NOW)
     run = run_with(
         tap, simulator, page(9, more=True, cursor="page_b"), page(9, more=False, cursor=None)
@@ -131,7 +131,7 @@ def test_a_bucket_that_goes_on_in_the_next_page_is_one(simulate: Any, tap: Any) 
     assert record["amount"] == "2"
 
 
-def test_buckets_missing_at_the_end_are_asked_for_again(simulate: Any, tap: Any) -> None:
+def test_buckets_missing_at_the_end_are_requested_again(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=10, now=NOW)
     run = run_with(tap, simulator, page(9, more=False))
     assert run.bookmark("cost_report") == days_ago(9, NOW)
@@ -143,8 +143,8 @@ def test_buckets_missing_at_the_end_are_asked_for_again(simulate: Any, tap: Any)
 
 
 @pytest.mark.parametrize("envelope", ["data", "summaries"])
-def test_the_series_may_come_in_pages_one_day(simulate: Any, tap: Any, envelope: str) -> None:
-    """There is one page today, and next_page may be missing; but where it is, it is followed."""
+def test_a_series_may_have_several_pages(simulate: Any, tap: Any, envelope: str) -> None:
+    """It has one page today, usually without next_page; if there is one, it is followed."""
     simulator = simulate(days=10, now=NOW)
     pages = [
         {envelope: [{"starting_at": days_ago(3, NOW)}], "next_page": "page_b"},
@@ -157,5 +157,5 @@ def test_the_series_may_come_in_pages_one_day(simulate: Any, tap: Any, envelope:
     run = tap(config=config, catalog=only(config, "analytics_summaries"))
     assert run.code == 0, run.stderr
     assert len(run.records("analytics_summaries")) == 2
-    asked = simulator.requests("analytics/summaries")
-    assert [seen.values("page") for seen in asked] == [[], ["page_b"]]
+    sent = simulator.requests("analytics/summaries")
+    assert [seen.values("page") for seen in sent] == [[], ["page_b"]]

@@ -1,4 +1,4 @@
-"""The next page is on the way while records are written; a large one comes alone, or in parts."""
+"""The next page is fetched while records are written; a large one alone, or in parts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from simulator.server import Fault
 from tap_claude.session import Session
 from tap_claude.tap import TapClaude
-from tests.conftest import NOW, days_ago, only, settings
+from tests.conftest import NOW, days_ago, only, settings, wait_until
 
 if TYPE_CHECKING:
     from tap_claude.session import ApiResponse
@@ -21,15 +21,7 @@ if TYPE_CHECKING:
 PAUSE = 0.05
 
 
-def soon(check: Any) -> None:
-    """Wait until something holds."""
-    until = time.monotonic() + 60
-    while not check():
-        assert time.monotonic() < until
-        time.sleep(0.001)
-
-
-def test_the_next_step_is_asked_for_while_records_are_written(simulate: Any) -> None:
+def test_the_next_page_is_requested_while_records_are_written(simulate: Any) -> None:
     simulator = simulate(days=130, now=NOW)
     config = settings(simulator, start_date=days_ago(120, NOW))
     stream: Any = TapClaude(config=config, catalog=only(config, "messages_usage")).streams[
@@ -37,18 +29,18 @@ def test_the_next_step_is_asked_for_while_records_are_written(simulate: Any) -> 
     ]
     records = stream.get_records(None)
     next(records)
-    soon(lambda: len(simulator.seen) == 2)
+    wait_until(lambda: len(simulator.seen) == 2)
     time.sleep(PAUSE)
     assert len(simulator.seen) == 2
     assert len(list(records)) > 1000
     assert len(simulator.seen) == 4
 
 
-def test_a_large_page_is_gone_when_the_next_is_asked_for(
+def test_a_large_page_is_freed_before_the_next_is_requested(
     simulate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tap_claude.stream.PAGE_BYTES", 1)
-    monkeypatch.setattr("tap_claude.session.SMALL_BYTES", 1)  # each page in memory of its own
+    monkeypatch.setattr("tap_claude.session.SMALL_BYTES", 1)  # each page has its own memory map
     simulator = simulate(days=130, now=NOW)
     config = settings(simulator, start_date=days_ago(120, NOW))
     bodies: list[weakref.ref[mmap.mmap]] = []
@@ -73,7 +65,7 @@ def test_a_large_page_is_gone_when_the_next_is_asked_for(
     assert alive == [0, 0, 0, 0]
 
 
-def test_the_trial_run_asks_for_no_more_than_it_shows(simulate: Any, tap: Any) -> None:
+def test_test_requests_only_one_page(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=130, now=NOW)
     config = settings(simulator, start_date=days_ago(120, NOW))
     run = tap("--test", config=config)
@@ -81,7 +73,7 @@ def test_the_trial_run_asks_for_no_more_than_it_shows(simulate: Any, tap: Any) -
     assert len(simulator.requests("usage_report/messages")) == 1
 
 
-def test_an_answer_that_is_too_large_is_asked_for_in_parts(
+def test_a_response_that_is_too_large_is_requested_in_parts(
     simulate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     simulator = simulate(days=40, now=NOW)
@@ -99,7 +91,7 @@ def test_an_answer_that_is_too_large_is_asked_for_in_parts(
     simulator.seen.clear()
     monkeypatch.setattr("tap_claude.report_read.SPLITTABLE_BYTES", 60_000)
     assert sorted(read()) == sorted(whole)
-    # 31 days, 15 and 7 are too many; 3 at a time, and the last one
+    # 31, 15 and 7 days are too many; then 3 at a time, and the last day
     assert len(simulator.seen) == 3 + 10 + 1
     monkeypatch.setattr("tap_claude.report_read.SPLITTABLE_BYTES", 1000)
     monkeypatch.setattr("tap_claude.report_read.MAX_BYTES", 1000)
@@ -113,10 +105,10 @@ def test_an_answer_that_is_too_large_is_asked_for_in_parts(
     assert len(simulator.requests("usage_report/messages")) >= 30
 
 
-def test_an_answer_that_is_given_up_leaves_no_memory_behind(
+def test_a_rejected_response_frees_its_memory(
     simulate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its error may live on, and what the error refers to."""
+    """Its error is stored, and the objects that the error refers to."""
     made: list[mmap.mmap] = []
 
     class Watched(mmap.mmap):
@@ -138,8 +130,8 @@ def test_an_answer_that_is_given_up_leaves_no_memory_behind(
 
 
 @pytest.mark.slow
-def test_a_trickle_is_given_up_and_tried_again(simulate: Any, tap: Any) -> None:
-    from simulator.faults import trickle  # noqa: PLC0415
+def test_a_slow_response_is_retried(simulate: Any, tap: Any) -> None:
+    from simulator.deliveries import trickle  # noqa: PLC0415
 
     simulator = simulate(days=4, now=NOW)
     simulator.faults.append(Fault(path="organizations/users", deliver=trickle(0.3)))
@@ -147,5 +139,5 @@ def test_a_trickle_is_given_up_and_tried_again(simulate: Any, tap: Any) -> None:
     run = tap(config=config, catalog=only(config, "users"))
     assert run.code == 0, run.stderr
     assert run.records("users")
-    # The rest of it would have taken far longer.
+    # The rest would have taken much longer.
     assert "the response took longer than request_timeout" in run.stderr

@@ -1,4 +1,4 @@
-"""The line that says where a run is."""
+"""The progress line of a run."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ LINE = re.compile(
 
 @pytest.fixture
 def every_line(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Collect the line as it is after each step of a stream."""
+    """Collect the line after each step of a stream."""
     lines: list[str] = []
     at = Progress.at
 
-    def tell(self: Progress, *arguments: Any) -> None:
+    def collect(self: Progress, *arguments: Any) -> None:
         at(self, *arguments)
         lines.append(self.line())
 
-    monkeypatch.setattr(Progress, "at", tell)
+    monkeypatch.setattr(Progress, "at", collect)
     return lines
 
 
-def test_every_stream_says_where_it_is(
+def test_every_stream_reports_its_position(
     simulate: Any, every_line: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     simulator = simulate(days=12, now=NOW)
@@ -55,8 +55,8 @@ def test_every_stream_says_where_it_is(
         last = found[-1]
         rows, requests = (int(last[name].replace(",", "")) for name in ("rows", "requests"))
         assert rows > 0
-        asked = [s for s in simulator.seen if s.path.rpartition("organizations/")[2] != "me"]
-        assert 0 < requests <= len(asked)
+        sent = [s for s in simulator.seen if s.path.rpartition("organizations/")[2] != "me"]
+        assert 0 < requests <= len(sent)
         assert last["retries"] == ("1" if stream == "messages_usage" else "0")
         if stream != "rbac_group_members":
             assert last["total"] == "10"
@@ -64,8 +64,8 @@ def test_every_stream_says_where_it_is(
 
 
 @pytest.mark.slow
-def test_a_run_prints_its_place_to_stderr(simulate: Any, tap: Any) -> None:
-    """With the real interval, on a stream that is slowed down by the rate limit."""
+def test_a_run_logs_its_position(simulate: Any, tap: Any) -> None:
+    """With the real interval, on a stream that the rate limit slows down."""
     simulator = simulate(days=40, now=NOW)
     config = settings(
         simulator,

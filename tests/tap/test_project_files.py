@@ -1,4 +1,4 @@
-"""What the repository's files say about the settings, held to what the tap itself says."""
+"""The repository's files describe the settings exactly as the tap does."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ import yaml
 from click.testing import CliRunner
 
 from simulator.server import ADMIN_KEY
-from tap_claude.config import SECRETS
-from tap_claude.credentials import CREDENTIALS
+from tap_claude.config import FEDERATION_REQUIRED, SECRETS
+from tap_claude.credentials import CREDENTIALS, FEDERATION
 from tap_claude.tap import TapClaude
 from tests.conftest import environment
 from tests.each import each
@@ -49,7 +49,7 @@ def flat(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[s
 ABOUT = about()
 SETTINGS = dict(flat(ABOUT["settings"]))
 
-# What the SDK gives every tap. It is left out where only the tap's own settings are asked for.
+# Settings of the SDK. They are left out where only the tap's own settings count.
 BUILTIN: dict[str, Any] = {"properties": {}}
 TapClaude.append_builtin_config(BUILTIN)
 OWN = [
@@ -74,7 +74,7 @@ released_sdk = pytest.mark.skipif(
 
 
 def defined(name: str, setting: dict[str, Any]) -> dict[str, Any]:
-    """Say in a plugin definition's words what a setting is; of its options, only the values."""
+    """Return the plugin definition of a setting; of its options, only the values."""
     definition: dict[str, Any] = {
         "name": name,
         "label": setting["title"],
@@ -100,7 +100,7 @@ def kind(name: str, setting: dict[str, Any]) -> str:
     if "type" not in setting:  # a union, which Meltano does not have
         return "array" if name == "faker_config.locale" else "string"
     (json_type,) = (each for each in setting["type"] if each != "null")
-    # Meltano 4.4 fails on a "decimal" out of the environment: it cannot write it as JSON.
+    # Meltano 4.4 fails on a "decimal" from the environment: it cannot write it as JSON.
     return "integer" if json_type == "number" else str(json_type)
 
 
@@ -154,12 +154,13 @@ def test_definition_has_the_capabilities(definition: dict[str, Any]) -> None:
 
 
 @each_definition
-def test_definition_asks_for_one_of_the_credentials(definition: dict[str, Any]) -> None:
-    assert sorted(definition["settings_group_validation"]) == sorted([name] for name in CREDENTIALS)
+def test_definition_requires_one_of_the_credentials(definition: dict[str, Any]) -> None:
+    groups = [[*FEDERATION_REQUIRED] if name == FEDERATION else [name] for name in CREDENTIALS]
+    assert sorted(definition["settings_group_validation"]) == sorted(groups)
 
 
 @each_definition
-def test_definition_selects_whatever_is_offered(definition: dict[str, Any]) -> None:
+def test_definition_selects_all_available_streams(definition: dict[str, Any]) -> None:
     assert definition.get("select", ["*.*"]) == ["*.*"]
 
 
@@ -212,7 +213,8 @@ def test_meltano_shows_legal_reports() -> None:
     text = (ROOT / "meltano.yml").read_text()
     lines = re.findall(r"^    # (config:|  .*)$", text, re.MULTILINE)
     config = yaml.safe_load("\n".join(lines))["config"]
-    tap = TapClaude(config={"admin_api_key": "sk-ant-admin01-x", **config})
+    keys = {"admin_api_key": "sk-ant-admin01-x", "analytics_api_key": "sk-ant-api01-x"}
+    tap = TapClaude(config={**keys, **config})
     assert {report["name"] for report in config["reports"]} <= tap.streams.keys()
     assert len(config["reports"]) > 1
 
@@ -289,9 +291,12 @@ def test_env_example_gives_the_default(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in OWN if name not in SECRETS])
 def test_env_example_comments_out_a_legal_value(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ENV[name]["off"]
-    (value,) = shlex.split(ENV[name]["value"])
-    # A copy, since the SDK adds what a .env file further up holds.
-    monkeypatch.setattr(os, "environ", {f"TAP_CLAUDE_{name.upper()}": value})
+    # The settings of federation are legal together.
+    together = (*FEDERATION_REQUIRED, "service_account_id")
+    names = together if name in together else (name,)
+    values = {f"TAP_CLAUDE_{n.upper()}": shlex.split(ENV[n]["value"])[0] for n in names}
+    # A copy, because the SDK adds the variables of a .env file in a parent folder.
+    monkeypatch.setattr(os, "environ", values)
     tap = TapClaude(config={"admin_api_key": "sk-ant-admin01-x"}, parse_env_config=True)
     assert name in tap.config
 

@@ -8,39 +8,34 @@ from typing import Any
 
 import pytest
 
-from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY
+from simulator.compliance import BROWSERS, HOME, OFFICE
+from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY, COMPLIANCE_KEY, WORKSPACE_KEY
 from tap_claude.pseudonyms import pseudonym
 from tap_claude.tap import TapClaude
-from tests.conftest import RECENT, days_ago, only, settings
+from tests.conftest import RECENT, days_ago, only, settings, simulated
+from tests.unit.test_pseudonyms import COLUMNS, KEY, PERSONS
 from tests.unit.test_schemas import FILES
 
 pytestmark = pytest.mark.slow
 
 
-KEY = "a secret of some length"
-
 ADDRESS = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
 
 READ_AT = {"extracted_at", "starting_at", "ending_at"}
 
-COLUMNS = [
-    (stream, column, spec)
-    for stream, schema in FILES.items()
-    for column, spec in schema["properties"].items()
-]
 
-PERSONS = {
-    stream: [column for name, column, spec in COLUMNS if name == stream and "x-person" in spec]
+OBJECTS = {
+    stream: [
+        column for name, column, spec in COLUMNS if name == stream and "x-personal-object" in spec
+    ]
     for stream in FILES
 }
 
 
 @pytest.fixture(scope="module")
 def world() -> Any:
-    from tests.conftest import simulated  # noqa: PLC0415
-
     with simulated(days=12, now=RECENT) as simulator:
-        # What else can hold an address: free text, and what a federated identity is called.
+        # Other text with addresses: descriptions, and subjects of federated identities.
         accounts = simulator.directories["O"].service_accounts
         accounts[0]["description"] = "ask Ada.Abe@example.com"
         simulator.directories["A"].workspaces[1]["tags"] = {"owner": "ada.abe@example.com"}
@@ -59,6 +54,8 @@ def run_with(world: Any, tap: Any, *, again: bool = False, **more: Any) -> Any:
         world,
         access_token=ACCESS_TOKEN,
         analytics_api_key=ANALYTICS_KEY,
+        workspace_api_key=WORKSPACE_KEY,
+        compliance_api_key=COMPLIANCE_KEY,
         legacy_reports=True,
         start_date=days_ago(5, RECENT),
         **more,
@@ -77,7 +74,7 @@ def known_people(world: Any) -> tuple[set[str], set[str]]:
 
 
 @pytest.mark.parametrize("mode", ["hash", "drop"])
-def test_nobody_is_named_in_any_stream(world: Any, tap: Any, mode: str) -> None:
+def test_no_stream_contains_a_name_or_an_address(world: Any, tap: Any, mode: str) -> None:
     plain = run_with(world, tap)
     names, addresses = known_people(world)
     assert any(name in plain.stdout for name in names)
@@ -86,6 +83,7 @@ def test_nobody_is_named_in_any_stream(world: Any, tap: Any, mode: str) -> None:
     records = [m["record"] for m in hidden.messages if m["type"] == "RECORD"]
     text = json.dumps(records, ensure_ascii=False)
     assert not {found for found in ADDRESS.findall(text) if "example.com" in found}
+    assert not [trace for trace in (HOME, OFFICE, *BROWSERS) if trace in text]
     strings = {value for record in records for value in record.values() if isinstance(value, str)}
     assert not strings & names
     assert KEY not in hidden.stdout + hidden.stderr
@@ -93,18 +91,20 @@ def test_nobody_is_named_in_any_stream(world: Any, tap: Any, mode: str) -> None:
         before, after = plain.records(stream), hidden.records(stream)
         assert len(before) == len(after), stream
         for old, new in zip(before, after, strict=True):
-            # Of a full table, the bucket is when it was read.
+            # The bucket of a full table is the time of the read.
             times = READ_AT if old.get("bucket_width") == "full" else {"extracted_at"}
             for column in old:
                 if column in columns and old[column] is not None:
                     replaced = pseudonym(KEY.encode(), old[column]) if mode == "hash" else None
                     assert new[column] == replaced
+                elif column in OBJECTS.get(stream, ()):
+                    continue
                 elif column not in {"row_id", *times} and "@" not in str(old[column]):
                     assert new[column] == old[column]
 
 
-def test_every_stream_with_people_shows_some(world: Any, tap: Any) -> None:
-    """Else the test above would hold for nothing."""
+def test_every_stream_with_people_has_some(world: Any, tap: Any) -> None:
+    """Otherwise, the test above would prove nothing."""
     plain = run_with(world, tap)
     for stream, columns in PERSONS.items():
         for column in columns:
@@ -118,7 +118,7 @@ def test_joins_and_keys_still_work(world: Any, tap: Any, mode: str) -> None:
     plain = run_with(world, tap)
     hidden = run_with(world, tap, pseudonymize_users=mode, pseudonymize_key=KEY)
     again = run_with(world, tap, again=True, pseudonymize_users=mode, pseudonymize_key=KEY)
-    for stream in FILES:
+    for stream in PERSONS:
         keys = plain.schemas[stream]["key_properties"]
         old, new, same = (
             [tuple(r[k] for k in keys) for r in run.records(stream)]
@@ -126,7 +126,7 @@ def test_joins_and_keys_still_work(world: Any, tap: Any, mode: str) -> None:
         )
         assert len(set(new)) == len(new) == len(old)
         assert new == same
-        # Where only an address says who it is, the key is made of its pseudonym.
+        # If only an address identifies a person, the key contains its pseudonym.
         identity = getattr(plain_stream(stream), "key_columns", ())
         for record, before, after in zip(plain.records(stream), old, new, strict=True):
             addressed = any("@" in str(record[name]) for name in identity if name != "plugin_id")
@@ -137,7 +137,7 @@ def test_joins_and_keys_still_work(world: Any, tap: Any, mode: str) -> None:
         assert coders <= members
 
 
-def test_a_key_says_nothing_about_an_address(world: Any, tap: Any) -> None:
+def test_a_key_does_not_reveal_an_address(world: Any, tap: Any) -> None:
     """Without the secret, the key of a Claude Code row cannot be checked against a guess."""
     one = run_with(world, tap, pseudonymize_users="drop", pseudonymize_key=KEY)
     other = run_with(world, tap, pseudonymize_users="drop", pseudonymize_key=KEY[::-1])
@@ -164,7 +164,7 @@ def test_selection_and_maps_see_pseudonyms(world: Any, tap: Any) -> None:
 
 
 def plain_stream(name: str) -> Any:
-    """Return a stream of a tap without settings, for what it is declared to be."""
+    """Return a stream of a tap without settings, for its declarations."""
     config = {"legacy_reports": True}
     return TapClaude(config=config, validate_config=False, setup_mapper=False).streams[name]
 
@@ -181,7 +181,7 @@ def plain_stream(name: str) -> Any:
         ({"pseudonymize_users": "HASH"}, "pseudonymize_users: 'HASH' is not one of"),
     ],
 )
-def test_wrong_settings_are_refused_before_any_call(
+def test_wrong_settings_are_refused_before_any_request(
     world: Any, tap: Any, config: dict[str, str], problem: str
 ) -> None:
     before = len(world.seen)
@@ -192,7 +192,7 @@ def test_wrong_settings_are_refused_before_any_call(
     assert "fifteen" not in run.stderr
 
 
-def test_dropping_without_a_key_is_warned_about(world: Any, tap: Any) -> None:
+def test_dropping_without_a_key_causes_a_warning(world: Any, tap: Any) -> None:
     config = settings(world, pseudonymize_users="drop")
     run = tap(config=config, catalog=only(config, "users"))
     assert run.code == 0

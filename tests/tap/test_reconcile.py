@@ -1,4 +1,4 @@
-"""The reconciliation is right where the numbers are, and says where they are not."""
+"""The reconciliation passes if the numbers agree, and shows where they differ."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_difference_is_shown_by_day(
     assert ("DIFFERS" in done.stdout) is (code == 1)
 
 
-def test_open_days_are_not_held_against_it(simulate: Any, tmp_path: Path) -> None:
+def test_incomplete_days_are_not_a_difference(simulate: Any, tmp_path: Path) -> None:
     simulator = simulate(days=10)
     row = {"amount": "123", "currency": "USD", "description": "d", "cost_type": "tokens"}
     bucket = {"starting_at": days_ago(0), "ending_at": days_ago(-1), "results": [row]}

@@ -88,7 +88,7 @@ def starts(simulator: Simulator, path: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_year_is_whole_to_the_last_digit_in_a_dozen_requests(simulate: Any, tap: Any) -> None:
+def test_a_year_is_exact_and_takes_a_dozen_requests(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=400)
     start = days_ago(365)
     run = tap(config=settings(simulator, start_date=start))
@@ -106,8 +106,8 @@ def test_a_year_is_whole_to_the_last_digit_in_a_dozen_requests(simulate: Any, ta
         assert len({r["row_id"] for r in records}) == len(records)
 
 
-def test_history_holds_every_awkwardness(simulate: Any, tap: Any) -> None:
-    """What the tap's tests rely on must really be in the simulated history."""
+def test_the_simulated_history_has_every_special_case(simulate: Any, tap: Any) -> None:
+    """The tests of the tap rely on these cases."""
     simulator = simulate(days=120, now=NOW)
     run = tap(config=settings(simulator, start_date=days_ago(119, NOW)))
     usage, cost = run.records("messages_usage"), run.records("cost_report")
@@ -173,7 +173,7 @@ def test_rows_have_the_grain_of_the_facts(simulate: Any, tap: Any) -> None:
     assert len(run.records("messages_usage")) == len(usage)
 
 
-def test_currencies_are_never_added_up(simulate: Any, tap: Any) -> None:
+def test_currencies_are_never_added(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     rows = [
         {"amount": "1.5", "currency": "USD", "description": "d"},
@@ -215,7 +215,7 @@ def test_narrow_buckets_take_few_requests(
 
 
 @pytest.mark.slow
-def test_pages_grow_to_the_biggest_but_not_over_the_bytes(
+def test_pages_grow_up_to_the_limits_of_the_api_and_of_bytes(
     simulate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     simulator = simulate(days=30, now=NOW)
@@ -292,7 +292,7 @@ def test_the_bookmark_passes_days_without_data(simulate: Any, tap: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_later_run_reads_the_lookback_again_and_no_more(simulate: Any, tap: Any) -> None:
+def test_a_later_run_repeats_only_the_lookback(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=120)
     config = settings(simulator, start_date=days_ago(119))
     first = tap(config={**config, "end_date": days_ago(10)})
@@ -331,7 +331,7 @@ def test_the_bookmark_never_moves_back(simulate: Any, tap: Any) -> None:
     seen = [s["bookmarks"]["cost_report"]["replication_key_value"] for s in run.states]
     assert min(seen) == bookmark
     assert seen == sorted(seen)
-    # also where a run reads less than the last one
+    # also if a run reads less than the last one
     earlier = tap(config={**config, "end_date": days_ago(50)}, state=state)
     assert earlier.bookmark("cost_report") == bookmark
 
@@ -366,7 +366,7 @@ def test_bookmarks_of_any_precision_are_read(simulate: Any, tap: Any) -> None:
     assert run.bookmark("cost_report") == days_ago(0)
 
 
-def test_state_holds_no_page_tokens_and_nothing_secret(simulate: Any, tap: Any) -> None:
+def test_the_state_has_no_page_tokens_and_no_secrets(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=100)
     run = tap(config=settings(simulator, start_date=days_ago(99)))
     for state in run.states:
@@ -405,10 +405,10 @@ def test_full_table_reads_all_and_keeps_no_bookmark(simulate: Any, tap: Any) -> 
     assert starts(simulator, "cost_report") == [days_ago(19)]
 
 
-# -- what is asked of the API
+# -- requests
 
 
-def test_requests_are_what_the_api_documents(simulate: Any, tap: Any) -> None:
+def test_requests_are_as_documented(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     tap(config=settings(simulator, start_date=days_ago(2, NOW), models=["claude-opus-4-6"]))
     (usage,) = simulator.requests("usage_report/messages")
@@ -441,7 +441,7 @@ def test_requests_are_what_the_api_documents(simulate: Any, tap: Any) -> None:
         assert "anthropic-beta" not in seen.headers
 
 
-def test_the_token_stands_in_for_a_missing_admin_key(simulate: Any, tap: Any) -> None:
+def test_the_token_is_used_if_there_is_no_admin_key(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3)
     config = settings(simulator, start_date=days_ago(2), access_token="sk-ant-oat01-simulator")
     assert tap(config=config).code == 0
@@ -469,7 +469,7 @@ def test_filters_reach_the_api(simulate: Any, tap: Any) -> None:
 
 
 @pytest.mark.slow
-def test_custom_reports_are_streams_of_their_own(simulate: Any, tap: Any) -> None:
+def test_custom_reports_are_separate_streams(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=5, now=NOW)
     reports = [
         {
@@ -516,17 +516,15 @@ def test_an_end_in_the_future_may_be_refused(simulate: Any, tap: Any) -> None:
     assert run.stderr.count("current bucket is left out") == 2
     assert run.bookmark("cost_report") == days_ago(1)
     assert max(r["starting_at"] for r in run.records("cost_report")) == days_ago(1)
-    # and where the running bucket is all there is to read
+    # also if there is only the current bucket to read
     again = tap(config=settings(simulator, lookback_days=0, start_date=days_ago(0)))
     assert again.code == 0, again.stderr
     assert not again.records("cost_report")
 
 
-def test_a_400_about_what_there_is_does_not_end_other_reports_quietly(
-    simulate: Any, tap: Any
-) -> None:
+def test_a_400_about_available_data_is_an_error_for_other_reports(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=40, now=NOW)
-    message = "starting_at: data is available from 2026-03-01 on"
+    message = "starting_at: the newest available day is 2026-03-15"
     body = {"type": "error", "error": {"type": "invalid_request_error", "message": message}}
     simulator.faults.append(Fault(400, path="cost_report", body=json.dumps(body)))
     config = settings(simulator, start_date=days_ago(30, NOW))
@@ -535,7 +533,9 @@ def test_a_400_about_what_there_is_does_not_end_other_reports_quietly(
     assert message in run.errors[-1]
 
 
-def test_the_bookmark_is_at_the_last_whole_bucket_of_a_broken_page(simulate: Any, tap: Any) -> None:
+def test_the_bookmark_is_at_the_last_complete_bucket_of_an_invalid_page(
+    simulate: Any, tap: Any
+) -> None:
     simulator = simulate(days=10, now=NOW)
 
     def bucket(day: int, amount: Any) -> dict[str, Any]:
@@ -555,7 +555,7 @@ def test_the_bookmark_is_at_the_last_whole_bucket_of_a_broken_page(simulate: Any
     assert run.bookmark("cost_report") == days_ago(8, NOW)
 
 
-# -- a bookmark belongs to a question
+# -- a bookmark belongs to a definition
 
 
 @pytest.mark.parametrize(
@@ -568,10 +568,10 @@ def test_the_bookmark_is_at_the_last_whole_bucket_of_a_broken_page(simulate: Any
         ({"group_by": []}, 'group_by is [], but was ["model"]'),
     ],
 )
-def test_a_changed_question_is_refused_and_the_others_go_on(
+def test_a_changed_definition_is_refused_and_the_other_streams_are_read(
     simulate: Any, tap: Any, change: dict[str, Any], says: str
 ) -> None:
-    """Rows of both would share a table, and its sum would be twice the cost."""
+    """Rows of both would share a table, and its sum would be doubled."""
     simulator = simulate(days=5, now=NOW)
     report = {"name": "by_model", "report": "messages_usage", "group_by": ["model"]}
     config = settings(simulator, start_date=days_ago(4, NOW), reports=[report])
@@ -589,7 +589,7 @@ def test_a_changed_question_is_refused_and_the_others_go_on(
     assert run.records("messages_usage")
 
 
-def test_the_order_of_a_question_does_not_matter(simulate: Any, tap: Any) -> None:
+def test_the_order_in_a_definition_does_not_matter(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=5, now=NOW)
     report = {
         "name": "mixed",
@@ -604,7 +604,7 @@ def test_the_order_of_a_question_does_not_matter(simulate: Any, tap: Any) -> Non
     assert tap(config=config, state=state).code == 0
 
 
-def test_a_changed_setting_is_a_changed_question_too(simulate: Any, tap: Any) -> None:
+def test_a_changed_setting_changes_the_definition_too(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     config = settings(simulator, start_date=days_ago(2, NOW))
     state = tap(config=config).state
@@ -617,7 +617,7 @@ def test_a_changed_setting_is_a_changed_question_too(simulate: Any, tap: Any) ->
 # -- the response is checked against the request
 
 
-def test_days_are_not_taken_for_hours(simulate: Any, tap: Any) -> None:
+def test_days_are_not_accepted_as_hours(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=5, now=NOW)
     simulator.faults.append(Fault(path="usage_report/messages", change=days_for_hours))
     config = settings(simulator, start_date=days_ago(4, NOW), bucket_width="1h")
@@ -644,7 +644,9 @@ def test_the_bookmark_does_not_pass_a_missing_bucket(simulate: Any, tap: Any, ch
 
 
 @pytest.mark.parametrize("width", ["1d", "1h"])
-def test_buckets_that_go_on_in_the_next_page_are_whole(simulate: Any, tap: Any, width: str) -> None:
+def test_buckets_that_continue_on_the_next_page_are_complete(
+    simulate: Any, tap: Any, width: str
+) -> None:
     plain = simulate(days=20, now=NOW)
     split = simulate(days=20, now=NOW, split_buckets=True)
     rows = []
@@ -679,8 +681,8 @@ def test_an_empty_filter_reaches_the_api(simulate: Any, tap: Any) -> None:
     config = settings(simulator, start_date=days_ago(4, NOW), reports=[report])
     run = tap(config=config, catalog=only(config, "analytics_cost", "without_key"))
     assert run.code == 0, run.stderr
-    asked = [seen for seen in simulator.requests("analytics/cost") if seen.values("api_key_ids[]")]
-    assert [seen.values("api_key_ids[]") for seen in asked] == [[""]]
+    sent = [seen for seen in simulator.requests("analytics/cost") if seen.values("api_key_ids[]")]
+    assert [seen.values("api_key_ids[]") for seen in sent] == [[""]]
     keyless = [r for r in run.records("analytics_cost") if r["api_key_id"] is None]
     assert keyless
     assert cents(run.records("without_key")) == cents(keyless)
@@ -688,7 +690,7 @@ def test_an_empty_filter_reaches_the_api(simulate: Any, tap: Any) -> None:
 
 
 def test_the_last_page_may_name_a_next_one(simulate: Any, tap: Any) -> None:
-    """``has_more`` decides, also whether the last bucket of a page is whole."""
+    """``has_more`` decides, also whether the last bucket of a page is complete."""
     simulator = simulate(days=5, now=NOW)
     bucket = {
         "starting_at": days_ago(1, NOW),

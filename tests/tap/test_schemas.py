@@ -1,4 +1,4 @@
-"""Schemas arrive at a target as they are declared."""
+"""Targets get the schemas as they are declared."""
 
 from __future__ import annotations
 

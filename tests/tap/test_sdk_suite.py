@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
 
-from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY
+from simulator.server import ACCESS_TOKEN, ANALYTICS_KEY, COMPLIANCE_KEY, PERSONAL_KEY
 from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
 from tests.conftest import days_ago, settings, simulated
@@ -16,6 +16,9 @@ CONFIG = settings(
     SIMULATOR,
     access_token=ACCESS_TOKEN,
     analytics_api_key=ANALYTICS_KEY,
+    workspace_api_key=PERSONAL_KEY,
+    agent_workspace_ids=SIMULATOR.facts.organization.workspaces,
+    compliance_api_key=COMPLIANCE_KEY,
     legacy_reports=True,
     start_date=days_ago(4),
     reports=[{"name": "usage_by_model", "report": "messages_usage", "group_by": ["model"]}],

@@ -1,4 +1,4 @@
-"""What stands around the process: pipes, proxies, certificates, disks, clocks, environments."""
+"""The surroundings of the process: pipes, proxies, certificates, disks, clocks, environments."""
 
 from __future__ import annotations
 
@@ -21,10 +21,18 @@ import pytest
 import trustme
 
 from simulator.server import ADMIN_KEY, Fault
-from tap_claude.client import MAX_RETRY_AFTER
+from tap_claude.errors import MAX_RETRY_AFTER
 from tap_claude.session import CONNECT_TIMEOUT
 from tap_claude.tap import TapClaude
-from tests.conftest import NOW, days_ago, environment, only, settings
+from tests.conftest import (
+    NOW,
+    days_ago,
+    environment,
+    file_options,
+    only,
+    settings,
+    tap_command,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,22 +40,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
-def command(folder: Path, **content: Any) -> list[str]:
-    """Return the command of a run, its configuration, catalogue and state in files."""
-    words = [sys.executable, "-m", "tap_claude"]
-    for name, value in content.items():
-        path = folder / f"{name}.json"
-        path.write_text(json.dumps(value))
-        words += [f"--{name}", str(path)]
-    return words
-
-
 # -- standard output
 
 
 @pytest.mark.parametrize("unbuffered", [True, False], ids=["unbuffered", "buffered"])
 @pytest.mark.parametrize("blocking", [True, False], ids=["blocking", "non-blocking"])
-def test_every_byte_arrives_whatever_standard_output_is(
+def test_every_byte_arrives_for_any_kind_of_standard_output(
     simulate: Any, tap: Any, tmp_path: Path, *, unbuffered: bool, blocking: bool
 ) -> None:
     """Container images set PYTHONUNBUFFERED; a write may then be short, here by signals."""
@@ -59,14 +57,14 @@ def test_every_byte_arrives_whatever_standard_output_is(
     if not blocking:
         fcntl.fcntl(writer, fcntl.F_SETFL, fcntl.fcntl(writer, fcntl.F_GETFL) | os.O_NONBLOCK)
     process = subprocess.Popen(
-        command(tmp_path, config=config, catalog=catalog),
+        tap_command(tmp_path, config=config, catalog=catalog),
         stdout=writer,
         stderr=subprocess.DEVNULL,
         env=environment(PYTHONUNBUFFERED="1" if unbuffered else ""),
     )
     os.close(writer)
     received = bytearray()
-    # A slow reader: the pipe is full for most of the run, and the tap is stopped as it waits.
+    # A slow reader: the pipe is full for most of the run, and the tap is stopped while it waits.
     for number in range(10**6):
         chunk = os.read(reader, 30_000)
         if not chunk:
@@ -91,7 +89,7 @@ def test_a_full_disk_ends_the_run_without_a_state_for_lost_records(
 ) -> None:
     simulator = simulate(days=60, breadth=40, now=NOW)
     config = settings(simulator, start_date=days_ago(50, NOW))
-    words = command(tmp_path, config=config, catalog=only(config, "messages_usage", "users"))
+    words = tap_command(tmp_path, config=config, catalog=only(config, "messages_usage", "users"))
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             words, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment()
@@ -109,11 +107,17 @@ class _Forwarder(BaseHTTPRequestHandler):
 
     target = ""
 
+    def do_POST(self) -> None:
+        self.do_GET()
+
     def do_GET(self) -> None:
         import requests  # noqa: PLC0415
 
         headers = {k: v for k, v in self.headers.items() if k.lower() != "host"}
-        response = requests.get(self.target + self.path, headers=headers, timeout=30)
+        sent = self.rfile.read(int(self.headers.get("content-length", 0)))
+        response = requests.request(
+            self.command, self.target + self.path, headers=headers, data=sent, timeout=30
+        )
         body = response.content
         self.send_response(response.status_code)
         self.send_header("content-length", str(len(body)))
@@ -126,7 +130,7 @@ class _Forwarder(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def inspected(simulate: Any, tmp_path: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
-    """Serve a simulator behind a certificate that only a bundle of one's own vouches for."""
+    """Serve a simulator with a certificate that only a private bundle accepts."""
     simulator = simulate(days=3, now=NOW)
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -147,7 +151,7 @@ def inspected(simulate: Any, tmp_path: Path) -> Iterator[tuple[str, Path, dict[s
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-def test_certificates_of_the_environment_count(inspected: Any, tap: Any, name: str) -> None:
+def test_certificates_of_the_environment_are_used(inspected: Any, tap: Any, name: str) -> None:
     url, bundle, config = inspected
     config["base_url"] = url
     env = {"REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": "", name: str(bundle)}
@@ -156,7 +160,7 @@ def test_certificates_of_the_environment_count(inspected: Any, tap: Any, name: s
     assert run.records("users")
 
 
-def test_a_certificate_that_nobody_vouches_for_is_not_tried_again(inspected: Any, tap: Any) -> None:
+def test_an_unknown_certificate_is_not_retried(inspected: Any, tap: Any) -> None:
     url, _, config = inspected
     config["base_url"] = url
     env = {"REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": ""}
@@ -168,7 +172,29 @@ def test_a_certificate_that_nobody_vouches_for_is_not_tried_again(inspected: Any
     assert "Retrying" not in run.stderr
 
 
-def test_a_bundle_that_is_not_there_is_named(inspected: Any, tap: Any) -> None:
+def test_the_token_endpoint_needs_a_certificate_too(
+    inspected: Any, tap: Any, tmp_path: Path
+) -> None:
+    url, bundle, _ = inspected
+    (tmp_path / "token").write_text("e30.e30.aGk")
+    config = {
+        "base_url": url,
+        "federation_rule_id": "fdrl_01x",
+        "federation_organization_id": "11111111-2222-3333-4444-555555555555",
+        "identity_token_file": str(tmp_path / "token"),
+    }
+    env = {"REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": ""}
+    run = tap(config=config, catalog=only(config, "users", "cost_report"), env=env)
+    (error,) = run.errors
+    assert error.startswith("cost_report: token exchange: no usable response from localhost")
+    assert error.endswith("set REQUESTS_CA_BUNDLE to a file with the certificates to trust")
+    env["REQUESTS_CA_BUNDLE"] = str(bundle)
+    run = tap(config=config, catalog=only(config, "users"), env=env)
+    assert "certificate" not in run.stderr
+    assert "token exchange: HTTP 400 invalid_grant: organization_id" in run.errors[-1]
+
+
+def test_an_error_names_a_missing_bundle(inspected: Any, tap: Any) -> None:
     url, _, config = inspected
     config["base_url"] = url
     env = {"REQUESTS_CA_BUNDLE": "/nowhere/bundle.pem"}
@@ -179,8 +205,8 @@ def test_a_bundle_that_is_not_there_is_named(inspected: Any, tap: Any) -> None:
     assert "REQUESTS_CA_BUNDLE" in error
 
 
-def test_a_loopback_server_is_never_asked_through_a_proxy(simulate: Any, tap: Any) -> None:
-    """The proxy is another machine, and would get the key in clear."""
+def test_a_loopback_server_is_never_reached_through_a_proxy(simulate: Any, tap: Any) -> None:
+    """The proxy is another machine, and would get the key unencrypted."""
     simulator = simulate(days=3, now=NOW)
     heard = []
     proxy = socket.create_server(("127.0.0.1", 0))
@@ -201,7 +227,7 @@ def test_a_loopback_server_is_never_asked_through_a_proxy(simulate: Any, tap: An
     run = tap(config=config, catalog=only(config, "users"), env=env)
     assert run.code == 0, run.stderr
     assert not heard
-    # Elsewhere, it counts.
+    # For other hosts, it is used.
     config["base_url"] = "https://api.example.test"
     env = {"HTTPS_PROXY": url, "https_proxy": url, "NO_PROXY": "", "no_proxy": ""}
     with subprocess.Popen(
@@ -230,7 +256,7 @@ CLAUDE_CODE = ("claude_code_model_usage", "claude_code_usage")
 def test_without_a_writable_disk_responses_are_kept_in_memory(
     simulate: Any, tmp_path: Path
 ) -> None:
-    """As in a container with a read-only root file system: no temporary directory at all."""
+    """As in a container with a read-only file system: there is no temporary directory."""
     simulator = simulate(days=10, now=NOW)
     config = settings(simulator, start_date=days_ago(9, NOW))
     script = (
@@ -241,7 +267,7 @@ def test_without_a_writable_disk_responses_are_kept_in_memory(
         "from tap_claude.tap import TapClaude\n"
         "TapClaude.cli()\n"
     )
-    words = command(tmp_path, config=config, catalog=only(config, *CLAUDE_CODE))[3:]
+    words = file_options(tmp_path, config=config, catalog=only(config, *CLAUDE_CODE))
     for more, requests in (("", 10), ("cache.MEMORY_BYTES = 1", 20)):
         simulator.seen.clear()
         done = subprocess.run(
@@ -266,9 +292,11 @@ def test_names_and_addresses_never_reach_the_disk(simulate: Any, tmp_path: Path)
         "TapClaude.cli()\n"
     )
     for private, code in (({}, 1), ({"pseudonymize_users": "drop"}, 0)):
-        words = command(tmp_path, config={**config, **private}, catalog=only(config, *CLAUDE_CODE))
+        words = file_options(
+            tmp_path, config={**config, **private}, catalog=only(config, *CLAUDE_CODE)
+        )
         done = subprocess.run(
-            [sys.executable, "-c", script, *words[3:]],
+            [sys.executable, "-c", script, *words],
             capture_output=True,
             check=False,
             env=environment(),
@@ -280,7 +308,7 @@ def test_names_and_addresses_never_reach_the_disk(simulate: Any, tmp_path: Path)
 
 
 @pytest.mark.parametrize("stream", ["cost_report", "claude_code_usage"])
-def test_a_bookmark_in_the_future_is_taken_as_now(simulate: Any, tap: Any, stream: str) -> None:
+def test_a_bookmark_in_the_future_counts_as_now(simulate: Any, tap: Any, stream: str) -> None:
     simulator = simulate(days=20)
     config = settings(simulator, start_date=days_ago(15), lookback_days=5)
     state = tap(config=config, catalog=only(config, stream)).state
@@ -297,8 +325,8 @@ def test_a_bookmark_in_the_future_is_taken_as_now(simulate: Any, tap: Any, strea
     assert run.bookmark(stream) == kept
 
 
-def test_a_mute_server_does_not_hold_a_run_for_hours(simulate: Any) -> None:
-    """Connecting has a time of its own, and so has the whole series of tries."""
+def test_a_server_without_responses_does_not_block_a_run_for_hours(simulate: Any) -> None:
+    """Connecting has its own timeout, and the number of attempts is limited."""
     simulator = simulate(days=3, now=NOW)
     run = TapClaude(config=settings(simulator, request_timeout=300)).streams["users"].run  # type: ignore[attr-defined]
     session = run.client._session  # noqa: SLF001
@@ -313,13 +341,13 @@ def test_a_mute_server_does_not_hold_a_run_for_hours(simulate: Any) -> None:
 
     session._requests.mount("http://", Adapter())  # noqa: SLF001
     with pytest.raises(TimeoutError):
-        session.get(simulator.url, {}, timeout=300, max_bytes=1000)
+        session.get(simulator.url, dict, timeout=300, max_bytes=1000)
     assert seen == [(CONNECT_TIMEOUT, 300)]
     assert CONNECT_TIMEOUT == 10
     assert MAX_RETRY_AFTER + 4 * 300 <= 1800
 
 
-# -- what a name may hold
+# -- characters in names
 
 
 @pytest.mark.parametrize(
@@ -332,7 +360,7 @@ def test_a_mute_server_does_not_hold_a_run_for_hours(simulate: Any) -> None:
         (r"\\ud800", r"\ud800"),
     ],
 )
-def test_characters_that_targets_cannot_hold_are_replaced(
+def test_characters_that_targets_cannot_store_are_replaced(
     simulate: Any, tap: Any, sent: str, emitted: str
 ) -> None:
     simulator = simulate(days=3, now=NOW)
@@ -385,7 +413,7 @@ def test_a_column_that_the_catalogue_lacks_is_not_written(
     ids=lambda env: "-".join(env.values()),
 )
 def test_the_environment_changes_no_row(simulate: Any, tap: Any, env: dict[str, str]) -> None:
-    """Days are UTC wherever a machine is, and names are UTF-8 whatever its locale."""
+    """Days are UTC in any time zone, and names are UTF-8 in any locale."""
     simulator = simulate(days=8, now=NOW)
     body = '{"data": [{"id": "user_1", "name": "Zoë 😀"}], "has_more": false}'
     config = settings(simulator, start_date=days_ago(7, NOW))
@@ -405,7 +433,7 @@ def test_a_closed_standard_error_costs_no_row(simulate: Any, tap: Any, tmp_path:
     simulator = simulate(days=4, now=NOW)
     config = settings(simulator, start_date=days_ago(3, NOW))
     whole = tap(config=config)
-    words = command(tmp_path, config=config)
+    words = tap_command(tmp_path, config=config)
     done = subprocess.run(
         ["sh", "-c", 'exec "$@" 2>&-', "sh", *words],
         stdout=subprocess.PIPE,
@@ -417,10 +445,10 @@ def test_a_closed_standard_error_costs_no_row(simulate: Any, tap: Any, tmp_path:
 
 
 def test_a_file_that_may_not_grow_ends_the_run(simulate: Any, tmp_path: Path) -> None:
-    """The limit of a shell (ulimit -f): no STATE may come after records that were cut off."""
+    """The limit of a shell (ulimit -f): no STATE may follow truncated records."""
     simulator = simulate(days=60, breadth=40, now=NOW)
     config = settings(simulator, start_date=days_ago(50, NOW))
-    words = command(tmp_path, config=config, catalog=only(config, "messages_usage"))
+    words = tap_command(tmp_path, config=config, catalog=only(config, "messages_usage"))
     out = tmp_path / "out"
     done = subprocess.run(
         ["bash", "-c", f'ulimit -f 200; exec "$@" > {out}', "bash", *words],
@@ -438,11 +466,11 @@ def test_a_file_that_may_not_grow_ends_the_run(simulate: Any, tmp_path: Path) ->
 
 
 def test_two_runs_at_once_load_the_same_rows(simulate: Any, tap: Any, tmp_path: Path) -> None:
-    """A scheduler that starts a run twice doubles no key."""
+    """A scheduler that starts a run twice duplicates no key."""
     simulator = simulate(days=6, now=NOW)
     config = settings(simulator, start_date=days_ago(5, NOW))
     whole = tap(config=config, catalog=only(config, "analytics_cost", "users"))
-    words = command(tmp_path, config=config, catalog=only(config, "analytics_cost", "users"))
+    words = tap_command(tmp_path, config=config, catalog=only(config, "analytics_cost", "users"))
     runs = [
         subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         for _ in range(2)
@@ -457,7 +485,7 @@ def test_two_runs_at_once_load_the_same_rows(simulate: Any, tap: Any, tmp_path: 
     assert keys[0] == keys[1] == expected | {r["id"] for r in whole.records("users")}
 
 
-def test_a_proxy_that_caches_is_told_not_to(simulate: Any, tap: Any) -> None:
+def test_requests_forbid_caching_by_proxies(simulate: Any, tap: Any) -> None:
     simulator = simulate(days=3, now=NOW)
     config = settings(simulator, start_date=days_ago(2, NOW))
     tap(config=config, catalog=only(config, "users"))

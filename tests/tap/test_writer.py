@@ -1,4 +1,4 @@
-"""Records go straight to the writer where nothing would change them, and come out the same."""
+"""The fast path of records prints the same as the SDK's path."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def lines_of(config: dict[str, Any], catalog: Any, capsysbinary: Any) -> list[st
 
 
 @pytest.mark.slow
-def test_the_straight_way_prints_what_the_sdk_would(
+def test_the_fast_path_prints_the_same_as_the_sdk(
     simulate: Any, capsysbinary: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every stream, with columns deselected, line by line and in the same order."""
@@ -44,29 +44,29 @@ def test_the_straight_way_prints_what_the_sdk_would(
         for item in entry["metadata"]:
             if item["breadcrumb"] and item["breadcrumb"][-1] in {"model", "type", "requests"}:
                 item["metadata"]["selected"] = False
-    straight = lines_of(config, catalog, capsysbinary)
+    is_fast = lines_of(config, catalog, capsysbinary)
     choose = ClaudeStream._select_write_path  # noqa: SLF001
 
-    def the_sdks_way(self: ClaudeStream) -> None:
+    def use_the_sdks_path(self: ClaudeStream) -> None:
         choose(self)
         assert self._fast_writer is not None
         self._fast_writer = None
 
-    monkeypatch.setattr(ClaudeStream, "_select_write_path", the_sdks_way)
+    monkeypatch.setattr(ClaudeStream, "_select_write_path", use_the_sdks_path)
     version = re.compile(r'"version":\d+')
     ours, theirs = (
         [version.sub("", line) for line in lines]
-        for lines in (straight, lines_of(config, catalog, capsysbinary))
+        for lines in (is_fast, lines_of(config, catalog, capsysbinary))
     )
     assert ours == theirs
-    records = [json.loads(line) for line in straight if '"RECORD"' in line]
+    records = [json.loads(line) for line in is_fast if '"RECORD"' in line]
     assert len({record["stream"] for record in records}) > 30
     assert not any("model" in record["record"] for record in records)
 
 
-def test_maps_and_flattening_take_the_sdks_way(simulate: Any) -> None:
+def test_maps_and_flattening_use_the_sdks_path(simulate: Any) -> None:
     simulator = simulate(days=4, now=NOW)
-    for more, straight in (
+    for more, is_fast in (
         ({}, True),
         ({"stream_maps": {"users": {"copy": "email"}}}, False),
         ({"stream_maps": {"users": "__NULL__"}}, False),
@@ -75,10 +75,10 @@ def test_maps_and_flattening_take_the_sdks_way(simulate: Any) -> None:
     ):
         stream: Any = TapClaude(config=settings(simulator, **more)).streams["users"]
         stream._select_write_path()  # noqa: SLF001
-        assert (stream._fast_writer is not None) is straight, more  # noqa: SLF001
+        assert (stream._fast_writer is not None) is is_fast, more  # noqa: SLF001
 
 
-def test_state_comes_after_its_records_and_at_once(simulate: Any, capsysbinary: Any) -> None:
+def test_state_follows_its_records_without_delay(simulate: Any, capsysbinary: Any) -> None:
     simulator = simulate(days=100, now=NOW)
     config = settings(simulator, start_date=days_ago(90, NOW))
     lines = lines_of(config, only(config, "messages_usage"), capsysbinary)
@@ -86,7 +86,7 @@ def test_state_comes_after_its_records_and_at_once(simulate: Any, capsysbinary: 
     for line in lines:
         message = json.loads(line)
         if message["type"] == "RECORD":
-            # The days come in order: one that a STATE covers was written before it.
+            # Days are in order: a STATE follows all the days that it covers.
             assert message["record"]["starting_at"] > bookmark
         elif message["type"] == "STATE":
             part = message["value"].get("bookmarks", {}).get("messages_usage", {})

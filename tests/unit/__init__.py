@@ -1,1 +1,1 @@
-"""Tests of modules without a server: `test_NAME.py` tests `tap_claude/NAME.py`."""
+"""Tests of modules without the simulator: `test_NAME.py` tests `tap_claude/NAME.py`."""

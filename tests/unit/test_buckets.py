@@ -51,10 +51,11 @@ def read(rows: list[dict[str, Any]]) -> tuple[dict[str, tuple[int, str]], int]:
 
 @pytest.mark.parametrize("large", [0, 100], ids=["large", "small"])
 def test_rows_that_look_the_same_are_summed(monkeypatch: pytest.MonkeyPatch, large: int) -> None:
-    """Also in a bucket that is decoded twice, where they are far apart."""
+    """Also in a bucket that is decoded twice, where they are far apart. Null and 20 are 20."""
     monkeypatch.setattr(buckets, "LARGE_BUCKET", large)
+    usd = {"currency": "USD"}
     rows = [
-        {"model": f"model_{n % 20}", "tokens": n, "amount": f"{n % 20}.1", "currency": "USD"}
+        {"model": f"model_{n % 20}", "tokens": n or None, "amount": f"{n % 20}.1", **usd}
         for n in range(25)
     ]
     sums, merged = read(rows)

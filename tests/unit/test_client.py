@@ -12,7 +12,7 @@ from tap_claude.client import _waits
 from tap_claude.errors import RetriableError, retry_after
 
 
-def test_waits_grow_and_outlast_a_minute_several_times(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waits_grow_and_span_several_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "FIRST_WAIT", 1.0)
     totals = []
     for _ in range(50):
@@ -28,10 +28,10 @@ def test_waits_grow_and_outlast_a_minute_several_times(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     "text", ["0", "-1", format_datetime(dt.datetime(2020, 1, 1, tzinfo=dt.UTC))]
 )
-def test_a_retry_after_of_nothing_is_not_believed_twice(
+def test_a_retry_after_of_zero_is_followed_only_once(
     monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    """With 0, or the date of a clock that lags, all tries would be over in seconds."""
+    """With 0, or the date of a slow clock, all tries would be used up in seconds."""
     monkeypatch.setattr(client, "FIRST_WAIT", 1.0)
     error = RetriableError("429", retry_after=retry_after({"retry-after": text}))
     total = 0.0
@@ -44,7 +44,7 @@ def test_a_retry_after_of_nothing_is_not_believed_twice(
     assert total / 30 > 150
 
 
-def test_a_longer_retry_after_is_honoured_at_every_try() -> None:
+def test_a_longer_retry_after_is_followed_each_time() -> None:
     waits = _waits()
     next(waits)
     error = RetriableError("429", retry_after=61)

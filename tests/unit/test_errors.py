@@ -1,4 +1,4 @@
-"""What a response says of when to come back."""
+"""The retry-after header."""
 
 from __future__ import annotations
 

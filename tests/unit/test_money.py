@@ -1,4 +1,4 @@
-"""Money: exact to the last digit, whatever is added up in whatever order."""
+"""Money: exact to the last digit, in any order of addition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The next page is on the way while one is worked on; one at a time, never two."""
+"""One item is fetched in advance while another is processed; never two."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_claude.prefetch import prefetch
+from tests.conftest import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ class Source:
     """Items that take a while to fetch."""
 
     def __init__(self, items: list[Any], pause: float = 0.0) -> None:
-        """Fetch each for so many seconds."""
+        """Each item takes ``pause`` seconds."""
         self.items, self.pause = items, pause
         self.begun: list[Any] = []
         self.fetched = 0
@@ -33,7 +34,7 @@ class Source:
         return self.fetched == count
 
     def __iter__(self) -> Iterator[Any]:
-        """Fetch."""
+        """Fetch the items one by one."""
         for item in self.items:
             self.begun.append(item)
             self.at_work += 1
@@ -46,42 +47,34 @@ class Source:
             yield item
 
 
-def soon(check: Any) -> None:
-    """Wait until something holds."""
-    until = time.monotonic() + 60
-    while not check():
-        assert time.monotonic() < until
-        time.sleep(0.001)
-
-
-def test_everything_comes_in_order() -> None:
+def test_all_items_come_in_order() -> None:
     source = Source(list(range(100)))
     assert list(prefetch(iter(source))) == list(range(100))
     assert source.most_at_work == 1
     assert list(prefetch(iter(()))) == []
 
 
-def test_the_next_is_begun_while_one_is_worked_on_and_not_the_one_after() -> None:
+def test_one_item_is_fetched_in_advance_not_two() -> None:
     source = Source([1, 2, 3, 4])
     items = prefetch(iter(source))
     assert not source.begun
     assert next(items) == 1
-    soon(lambda: source.begun == [1, 2])
+    wait_until(lambda: source.begun == [1, 2])
     time.sleep(PAUSE)
     assert source.begun == [1, 2]
     assert next(items) == 2
-    soon(lambda: source.begun == [1, 2, 3])
+    wait_until(lambda: source.begun == [1, 2, 3])
 
 
-def test_work_and_waiting_overlap() -> None:
-    """While an item is worked on, the next one is fetched to its end."""
+def test_fetching_and_processing_overlap() -> None:
+    """While an item is processed, the next one is fetched completely."""
     source = Source(list(range(8)), pause=PAUSE)
     for item in prefetch(iter(source)):
-        soon(partial(source.has_fetched, min(item + 2, 8)))
+        wait_until(partial(source.has_fetched, min(item + 2, 8)))
     assert source.most_at_work == 1
 
 
-def test_a_large_item_comes_alone() -> None:
+def test_nothing_is_fetched_ahead_of_a_large_item() -> None:
     source = Source([1, 2, 3])
     items = prefetch(iter(source), eager=lambda item: item != 2)
     assert [next(items), next(items)] == [1, 2]
@@ -90,7 +83,7 @@ def test_a_large_item_comes_alone() -> None:
     assert next(items) == 3
 
 
-def test_a_large_item_is_gone_before_the_next_is_begun() -> None:
+def test_a_large_item_is_freed_before_the_next_is_fetched() -> None:
     made: list[weakref.ref[Source]] = []
     alive = []
 
@@ -108,17 +101,17 @@ def test_a_large_item_is_gone_before_the_next_is_begun() -> None:
     assert alive == [0, 0, 0, 0]
 
 
-def test_free_items_do_not_count() -> None:
+def test_uncounted_items_are_fetched_in_addition() -> None:
     source = Source([1, None, 2, None, None, 3])
     items = prefetch(iter(source), uncounted=lambda item: item is None)
     assert next(items) == 1
-    soon(lambda: source.begun == [1, None, 2])
+    wait_until(lambda: source.begun == [1, None, 2])
     time.sleep(PAUSE)
     assert source.begun == [1, None, 2]
     assert list(items) == [None, 2, None, None, 3]
 
 
-def test_an_error_comes_where_its_item_would_have() -> None:
+def test_an_error_is_raised_in_place_of_its_item() -> None:
     items = prefetch(iter(Source([1, ValueError("two"), 3])))
     assert next(items) == 1
     with pytest.raises(ValueError, match="two"):
@@ -126,11 +119,11 @@ def test_an_error_comes_where_its_item_would_have() -> None:
     assert list(items) == []
 
 
-def test_who_stops_early_leaves_no_thread() -> None:
+def test_no_thread_remains_if_reading_stops_early() -> None:
     before = threading.active_count()
     source = Source([1, 2, 3])
     items: Any = prefetch(iter(source))
     next(items)
     items.close()
-    soon(lambda: threading.active_count() == before)
+    wait_until(lambda: threading.active_count() == before)
     assert source.begun == [1, 2]

@@ -72,11 +72,11 @@ def test_column_names(path: str, expected: str) -> None:
 
 
 def plain(*columns: str, **more: Any) -> Columns:
-    """Return columns that hold strings, and others."""
+    """Return string columns, and ``more`` columns."""
     return Columns({"properties": {**{name: string() for name in columns}, **more}})
 
 
-def test_nested_fields_join_but_lists_and_free_maps_stay_whole() -> None:
+def test_nested_fields_are_joined_but_lists_and_free_maps_are_kept() -> None:
     columns = plain("a_b", "a_c_d", tags={"type": "object"}, list={"type": "array"})
     row = {"a": {"b": "1", "c": {"d": None}}, "tags": {"team": {"x": 1}}, "list": [{"e": 1}]}
     assert columns.conform(row) == {
@@ -89,13 +89,13 @@ def test_nested_fields_join_but_lists_and_free_maps_stay_whole() -> None:
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_where_two_fields_share_a_column_a_value_beats_null(order: int) -> None:
+def test_if_two_fields_share_a_column_a_value_wins_over_null(order: int) -> None:
     fields = [("actor_type", None), ("actor", {"type": "user_actor"})][::order]
     columns = plain("actor_type")
     assert columns.conform({"group": dict(fields)}) == {"actor_type": "user_actor"}
 
 
-def test_what_a_field_is_does_not_depend_on_the_rows_before() -> None:
+def test_the_column_of_a_field_does_not_depend_on_earlier_rows() -> None:
     columns = plain("a", "a_b")
     for row, expected in (
         ({"a": {"b": "1"}}, {"a": None, "a_b": "1"}),
@@ -159,7 +159,7 @@ def test_the_error_prints_no_control_characters() -> None:
     assert len(str(caught.value)) < 150
 
 
-def test_times_and_days_come_in_one_format() -> None:
+def test_times_and_days_have_one_format() -> None:
     record = COLUMNS.conform(
         {"seen_at": "2026-01-01T01:00:00.000+01:00", "day": "2026-01-01T00:00:00Z"}
     )
@@ -187,7 +187,7 @@ def test_unknown_names_fields_that_have_values() -> None:
         (Decimal("1E-9"), "0.000000001"),
     ],
 )
-def test_amounts_stay_untouched_unless_they_have_an_exponent(value: object, expected: str) -> None:
+def test_amounts_are_unchanged_unless_they_have_an_exponent(value: object, expected: str) -> None:
     assert COLUMNS.conform({"amount": value})["amount"] == expected
 
 
@@ -244,7 +244,7 @@ def test_merging_keeps_sums_and_ignores_order(
 
 
 def test_integers_have_64_bits() -> None:
-    """Beyond that, targets refuse or round."""
+    """Targets reject or round larger integers."""
     least, most = -(2**63), 2**63 - 1
     assert [COLUMNS.conform({"tokens": n})["tokens"] for n in (least, most)] == [least, most]
     for value in (most + 1, least - 1, Decimal(most + 1)):
@@ -257,5 +257,5 @@ def test_integers_have_64_bits() -> None:
         COLUMNS.merge(row, COLUMNS.conform({"tokens": 1}))
 
 
-def test_one_row_alone_keeps_its_amount_to_the_letter() -> None:
+def test_a_single_row_keeps_its_amount_unchanged() -> None:
     assert COLUMNS.conform({"amount": "0.500000"})["amount"] == "0.500000"

@@ -1,4 +1,4 @@
-"""What must never reach a log."""
+"""Secrets never reach a log."""
 
 from __future__ import annotations
 
@@ -12,3 +12,10 @@ def test_structured_logs_are_masked_too() -> None:
     REDACTION.hide({"hush-hush"})
     assert REDACTION.filter(record)
     assert record.getMessage() == "a *** of 2"
+
+
+def test_a_secret_that_arrives_later_is_masked_whole() -> None:
+    """It may contain one that is known: the longer one is masked first."""
+    REDACTION.hide({"part-of-it"})
+    REDACTION.hide({"all-and-part-of-it-too", "abc"})
+    assert REDACTION.mask("x all-and-part-of-it-too part-of-it abc") == "x *** *** abc"

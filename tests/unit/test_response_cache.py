@@ -1,4 +1,4 @@
-"""Responses that are kept for another stream."""
+"""Responses that are stored for another stream."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import datetime as dt
 from tap_claude.response_cache import ResponseCache
 
 
-def test_a_response_is_kept_for_its_own_request_and_credential_only() -> None:
+def test_a_response_is_stored_for_its_own_request_and_credential_only() -> None:
     cache = ResponseCache()
     sent_at = dt.datetime.now(dt.UTC)
     cache.put(("/users?limit=1", "admin_api_key"), b"one", sent_at)

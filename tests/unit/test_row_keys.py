@@ -1,4 +1,4 @@
-"""Row keys: equal only for equal identities, and the same for ever."""
+"""Row keys: equal only for equal identities, and they never change."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_row_keys_do_not_depend_on_the_order_of_dimensions(identity: Any) -> Non
     assert row_id(*head, values) == row_id(*head, dict(reversed(values.items())))
 
 
-def test_null_empty_and_absent_are_three_things() -> None:
+def test_null_empty_and_missing_values_differ() -> None:
     head = ("s", "console", "c0ffee", "2026-01-01T00:00:00Z", "1d")
     keys = {row_id(*head, {"a": None}), row_id(*head, {"a": ""}), row_id(*head, {})}
     assert len(keys) == 3

@@ -1,4 +1,4 @@
-"""A state is found in what users have, and anything else is refused."""
+"""State files: each format that users have is accepted, anything else is refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BOOKMARKS = {"cost_report": {"replication_key": "starting_at", "replication_key_
     ],
     ids=["bare", "more", "message", "meltano"],
 )
-def test_a_state_is_found_in_what_users_have(content: Any) -> None:
+def test_each_format_that_users_have_is_accepted(content: Any) -> None:
     assert read_state(json.dumps(content, indent=2))["bookmarks"] == BOOKMARKS
 
 
@@ -32,7 +32,7 @@ def test_a_state_may_be_empty(text: str) -> None:
     assert read_state(text).get("bookmarks", {}) == {}
 
 
-def test_partitions_that_are_null_are_none() -> None:
+def test_null_partitions_are_dropped() -> None:
     state = read_state('{"bookmarks": {"analytics_cost": {"partitions": null}}}')
     assert state == {"bookmarks": {"analytics_cost": {}}}
 
@@ -55,6 +55,6 @@ def test_partitions_that_are_null_are_none() -> None:
         ('{"bookmarks": {}}\n{"bookmarks": {}}\n', "has several lines; keep only the last"),
     ],
 )
-def test_what_is_no_state_is_refused(text: str, says: str) -> None:
+def test_other_content_is_refused(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=re.escape(says)):
         read_state(text)

@@ -1,4 +1,4 @@
-"""The limiter: a burst, then a steady rate, whoever asks."""
+"""The rate limiter: a burst, then a steady rate."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tap_claude.throttle import Throttle
 
 
 class Clock:
-    """A clock that moves by what is slept, and by nothing else."""
+    """A clock that moves only when somebody sleeps."""
 
     def __init__(self) -> None:
-        """Start where a machine's clock may stand."""
+        """Start at a time like that of a real clock."""
         self.now = 12345.0
 
     def monotonic(self) -> float:
@@ -40,7 +40,7 @@ def test_a_burst_then_the_rate(clock: Clock) -> None:
         assert clock.now - started == pytest.approx(number / 20)
 
 
-def test_a_pause_fills_the_bucket_and_no_more(clock: Clock) -> None:
+def test_a_pause_restores_at_most_one_burst(clock: Clock) -> None:
     throttle = Throttle(60, burst=3)
     for _ in range(3):
         throttle.wait()

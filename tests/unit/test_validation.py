@@ -1,4 +1,4 @@
-"""Wrong settings are refused before the first call, by name, with what would be right."""
+"""Wrong settings are refused before the first request; the error names the setting."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import pytest
 from singer_sdk.exceptions import ConfigValidationError
 
 from tap_claude.config import CONFIG_SCHEMA
+from tap_claude.credentials import CREDENTIALS
 from tap_claude.streams import REPORTS, STREAMS
 from tap_claude.tap import TapClaude
+from tap_claude.validation import key_warnings
 from tests.each import each
 
 KEY = {"admin_api_key": "sk-ant-admin01-x"}
@@ -92,6 +94,42 @@ def errors(config: dict[str, Any]) -> list[str]:
             report(report="cost_report", filters={"models": ["x"]}),
             ["reports[0].filters", "no filters"],
         ),
+        (
+            report(report="analytics_skills", group_by=["team"]),
+            ["reports[0].group_by", "analytics_skills has no dimension 'team'; allowed: product,"],
+        ),
+        (
+            report(report="analytics_users", group_by=["user_id"]),
+            ["reports[0].group_by", "analytics_users has no dimension", "allowed: rbac_group_id"],
+        ),
+        (
+            report(report="analytics_summaries", group_by=["rbac_group_id"]),
+            ["reports[0].group_by", "analytics_summaries has no", "it has no dimensions"],
+        ),
+        (
+            report(report="analytics_plugins", filters={"products": ["chat"]}),
+            ["reports[0].filters", "analytics_plugins has no filter", "did you mean product?"],
+        ),
+        (
+            report(
+                report="analytics_users",
+                group_by=["rbac_group_id"],
+                filters={"project_id": ["claude_proj_1"]},
+            ),
+            ["reports[0]", "project_id together with rbac_group_id"],
+        ),
+        (
+            report(
+                report="analytics_artifacts",
+                filters={"user_id": ["user_1"] * 60, "product": ["chat"] * 41},
+            ),
+            ["reports[0].filters", "101 values", "at most 100"],
+        ),
+        (
+            report(report="analytics_connectors", bucket_width="1h"),
+            ["reports[0].bucket_width", "analytics_connectors", "only 1d"],
+        ),
+        (report(report="claude_code_usage"), ["reports[0].report", "analytics_summaries"]),
         (report(filters={"models": "x"}), ["reports[0].filters.models", "array"]),
         (
             report(report="cost_report", bucket_width="1h"),
@@ -172,6 +210,12 @@ def test_wrong_settings(config: dict[str, Any], says: list[str]) -> None:
             filters={"api_key_ids": [""], "products": ["claude_code"]},
             bucket_width="1h",
         ),
+        report(
+            report="analytics_skills",
+            group_by=["product", "rbac_group_id", "user_id"],
+            filters={"user_id": ["user_1"] * 100, "product": []},
+        ),
+        report(report="analytics_summaries", filters={"rbac_group_id": ["rbac_group_1"]}),
     ],
 )
 def test_right_settings(config: dict[str, Any]) -> None:
@@ -179,7 +223,7 @@ def test_right_settings(config: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("nothing", [None, ""], ids=["null", "empty"])
-def test_what_is_null_or_empty_has_its_default(nothing: Any) -> None:
+def test_null_and_empty_settings_have_their_defaults(nothing: Any) -> None:
     blank = {
         name: nothing
         for name, spec in CONFIG_SCHEMA["properties"].items()
@@ -201,7 +245,7 @@ def test_what_is_null_or_empty_has_its_default(nothing: Any) -> None:
 def in_environment(monkeypatch: pytest.MonkeyPatch, **texts: str) -> Any:
     """Return the settings of a tap that takes them from these variables."""
     env = {f"TAP_CLAUDE_{name.upper()}": text for name, text in texts.items()}
-    # A copy, since the SDK adds what a .env file further up holds.
+    # A copy, because the SDK adds the variables of a .env file in a parent folder.
     monkeypatch.setattr(os, "environ", env)
     return TapClaude(config=dict(KEY), parse_env_config=True).config
 
@@ -237,12 +281,40 @@ def test_a_variable_has_the_type_of_the_setting(
 
 def test_a_credential_is_needed() -> None:
     (line,) = errors({})
-    for name in ("admin_api_key", "analytics_api_key", "access_token"):
+    for name in ("admin_api_key", "analytics_api_key", "access_token", "federation_rule_id"):
         assert name in line
     assert errors({"admin_api_key": ""}) == [line]
 
 
-def test_every_error_is_reported_at_once() -> None:
+FEDERATION = {
+    "federation_rule_id": "fdrl_01x",
+    "federation_organization_id": "11111111-2222-3333-4444-555555555555",
+    "identity_token_file": "/var/run/token",
+}
+
+
+def test_the_settings_of_federation_need_each_other() -> None:
+    assert errors(FEDERATION) == errors({**FEDERATION, **KEY}) == []
+    assert errors({**FEDERATION, "service_account_id": "svac_01x"}) == []
+    for name in FEDERATION:
+        (line,) = errors({other: text for other, text in FEDERATION.items() if other != name})
+        assert line.startswith(f"{name}: is required by ")
+    missing = errors({**KEY, "service_account_id": "svac_01x"})
+    assert [line.partition(":")[0] for line in missing] == [*FEDERATION]
+
+
+def test_federation_and_an_access_token_exclude_each_other() -> None:
+    (line,) = errors({**FEDERATION, "access_token": "x"})
+    assert line.startswith("access_token: cannot be used together with federation_rule_id")
+
+
+def test_a_token_in_place_of_its_path_is_not_printed() -> None:
+    token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
+    (line,) = errors({**FEDERATION, "identity_token_file": token})
+    assert line == "identity_token_file: must be the path of a file, not the token itself"
+
+
+def test_all_errors_are_reported_together() -> None:
     assert len(errors({"start_date": "x", "base_url": "x", **report(group_by=["a", "b"])})) == 5
 
 
@@ -258,12 +330,24 @@ def test_secrets_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ({"start_dat": "2026-01-01"}, "did you mean start_date?"),
         (report(report="analytics_cost", group_by=["token_type"]), "costs other than tokens"),
+        (
+            report(report="analytics_skills", group_by=["rbac_group_id"]),
+            "report mine: is left out, because analytics_skills needs analytics_api_key",
+        ),
         ({"admin_api_key": "sk-ant-oat01-x"}, "belongs in access_token"),
         ({"analytics_api_key": "sk-ant-admin01-x"}, "belongs in admin_api_key"),
+        (
+            {
+                "federation_rule_id": "fdrl_01x",
+                "federation_organization_id": "org_01x",
+                "identity_token_file": "/var/run/token",
+            },
+            "federation_organization_id is not a UUID",
+        ),
     ],
     ids=str,
 )
-def test_what_is_only_suspicious_is_a_warning(
+def test_suspicious_settings_are_warnings(
     config: dict[str, Any], says: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert errors({**KEY, **config}) == []
@@ -271,7 +355,7 @@ def test_what_is_only_suspicious_is_a_warning(
 
 
 @pytest.mark.parametrize("key", ["sk-ant-api03-x", "sk-ant-sa01-x", "sk-ant-admin01-x"])
-def test_personal_and_service_account_keys_are_no_cause_for_a_warning(
+def test_personal_and_service_account_keys_cause_no_warning(
     key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert errors({"admin_api_key": key}) == []
@@ -286,7 +370,7 @@ LEGACY = {
 }
 
 
-def test_the_catalogue_offers_legacy_reports_only_where_they_are_asked_for() -> None:
+def test_legacy_reports_are_in_the_catalogue_only_if_requested() -> None:
     for credentials in ({}, {"analytics_api_key": "x"}, {**KEY, "analytics_api_key": "x"}):
         for setting in ({}, {"legacy_reports": False}, {"legacy_reports": None}):
             assert not LEGACY & _offered({**credentials, **setting})
@@ -302,7 +386,7 @@ def _offered(config: dict[str, Any]) -> set[str]:
     return set(TapClaude(config=config, validate_config=False).streams)
 
 
-def test_the_catalogue_offers_what_the_credentials_reach() -> None:
+def test_the_catalogue_has_the_streams_that_the_credentials_can_read() -> None:
     oauth = {
         "service_accounts",
         "service_account_workspaces",
@@ -318,6 +402,7 @@ def test_the_catalogue_offers_what_the_credentials_reach() -> None:
         "analytics_summaries",
         "analytics_users",
         "effective_spend_limits",
+        "plugins",
         "rbac_group_members",
         "rbac_groups",
         "rbac_role_permissions",
@@ -326,11 +411,36 @@ def test_the_catalogue_offers_what_the_credentials_reach() -> None:
         "spend_limits",
     }
     both = {"analytics_cost", "analytics_usage", "invites", "report_buckets", "users"}
-    console = {*REPORTS, *STREAMS} - oauth - enterprise - LEGACY
-    offered = {
-        name: set(TapClaude(config={name: "x"}).streams)
-        for name in ("admin_api_key", "access_token", "analytics_api_key")
+    workspace = {
+        "agent_sessions",
+        "agents",
+        "deployments",
+        "environments",
+        "files",
+        "message_batches",
+        "models",
+        "skills",
+        "user_profiles",
     }
-    assert offered["admin_api_key"] == console
+    compliance = {"compliance_activities", "compliance_organizations"}
+    console = {*REPORTS, *STREAMS} - oauth - enterprise - LEGACY - workspace - compliance
+    offered = {name: _offered({name: "x"}) for name in CREDENTIALS}
+    assert offered["admin_api_key"] == console | {"compliance_activities"}
+    assert offered["federation_rule_id"] == offered["access_token"]
     assert offered["access_token"] == console | oauth
     assert offered["analytics_api_key"] == enterprise | both
+    assert offered["workspace_api_key"] == workspace | {"report_buckets"}
+    assert offered["compliance_api_key"] == compliance | {"report_buckets"}
+
+
+def test_workspaces_are_given_by_their_ids() -> None:
+    key = {"workspace_api_key": "sk-ant-api03-x"}
+    assert errors({**key, "agent_workspace_ids": ["wrkspc_01abc"]}) == []
+    (error,) = errors({**key, "agent_workspace_ids": ["wrkspc_01abc", "Team 1"]})
+    assert error == "agent_workspace_ids: 'Team 1' is not the id of a workspace, wrkspc_..."
+    assert list(key_warnings({**KEY, "agent_workspace_ids": ["wrkspc_01abc"]})) == [
+        "agent_workspace_ids has no effect without workspace_api_key, which reads workspaces"
+    ]
+    assert list(key_warnings({"workspace_api_key": "sk-ant-admin01-x"})) == [
+        "workspace_api_key looks like an Admin API key, which belongs in admin_api_key"
+    ]

@@ -11,7 +11,7 @@ from tap_claude import views
 from tests.conftest import only
 
 
-def test_views_are_made_for_what_is_selected_and_for_custom_reports() -> None:
+def test_selected_streams_and_custom_reports_have_views() -> None:
     config = {
         "admin_api_key": "sk-ant-admin01-x",
         "reports": [{"name": "Total", "report": "cost_report", "group_by": []}],
@@ -26,12 +26,12 @@ def test_views_are_made_for_what_is_selected_and_for_custom_reports() -> None:
 
 
 def test_views_of_days_compare_days() -> None:
-    """A time would be moved by the time zone of a session."""
+    """The time zone of a session would shift a time."""
     catalogue = only({"admin_api_key": "sk-ant-admin01-x"}, "claude_code_usage", "report_buckets")
     assert "and bucket.date = kept.date\n" in views.script(catalogue, "warehouse")
 
 
-def test_there_are_no_views_without_the_log() -> None:
+def test_views_need_report_buckets() -> None:
     catalogue = json.dumps(only({"admin_api_key": "sk-ant-admin01-x"}, "users"))
     result = CliRunner().invoke(views.main, ["postgres"], input=catalogue)
     assert result.exit_code == 1

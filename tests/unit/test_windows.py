@@ -46,7 +46,7 @@ def test_floor_and_ceil_enclose_the_moment(moment: dt.datetime, width: dt.timede
 
 
 @given(moments, widths, st.integers(1, 2000), st.integers(1, 1500))
-def test_steps_cover_the_window_exactly(
+def test_the_parts_of_a_window_cover_it_exactly(
     start: dt.datetime, width: dt.timedelta, length: int, most: int
 ) -> None:
     start = floor(start, width)
@@ -67,7 +67,7 @@ def test_steps_cover_the_window_exactly(
     start_date=st.none() | moments,
     end_date=st.none() | moments,
 )
-def test_the_range_read_is_aligned_and_holds_what_it_must(
+def test_the_range_is_aligned_and_complete(
     now: dt.datetime,
     width: dt.timedelta,
     bookmark: dt.datetime | None,
@@ -126,7 +126,7 @@ def test_an_explicit_start_date_after_the_bookmark_wins() -> None:
     assert window.start == at("2026-06-01")
 
 
-def test_without_start_date_an_old_bookmark_is_where_reading_starts() -> None:
+def test_without_start_date_reading_starts_at_the_bookmark() -> None:
     window = read_range(now=at("2026-11-20"), width=DAY, bookmark=at("2026-02-01"))
     assert window is not None
     assert window.start == at("2026-02-01")
@@ -142,7 +142,7 @@ def test_without_start_date_an_old_bookmark_is_where_reading_starts() -> None:
     ],
     ids=["first day of the API", "a year back", "just after midnight", "midnight before sending"],
 )
-def test_the_oldest_time_that_may_be_asked_for(now: str, expected: str) -> None:
+def test_the_earliest_readable_time(now: str, expected: str) -> None:
     reach = earliest_readable(at(now), at("2026-01-01"), dt.timedelta(days=365))
     assert reach == at(expected)
     assert earliest_readable(at(now), None, None) is None
@@ -172,6 +172,6 @@ def test_printed_times_sort_like_times(moment: dt.datetime) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "0001-01-01T00:00:00+05:00"])
-def test_what_is_no_time_is_refused(text: str) -> None:
+def test_text_that_is_not_a_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_time(text)

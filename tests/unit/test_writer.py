@@ -1,4 +1,4 @@
-"""Blocks of messages are written whole, in order, or never again."""
+"""Blocks of messages are written completely and in order; nothing follows a failed write."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from singer_sdk.singerlib import StateMessage
 from tap_claude.writer import BLOCK_BYTES, BufferedWriter
 
 
-def test_blocks_are_written_whole_and_before_anything_else(capsysbinary: Any) -> None:
+def test_blocks_are_written_completely(capsysbinary: Any) -> None:
     writer = BufferedWriter()
     writer.write_record("s", {"a": 1}, None)
     assert capsysbinary.readouterr().out == b""
@@ -29,8 +29,8 @@ def test_blocks_are_written_whole_and_before_anything_else(capsysbinary: Any) ->
     assert all(json.loads(line)["version"] == 7 for line in out.splitlines())
 
 
-def test_no_state_follows_records_that_were_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever comes after a write that failed, as the SDK writes a STATE when a run ends."""
+def test_no_state_follows_lost_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK writes a STATE when a run ends, also after a failed write."""
 
     class Interrupted(io.BytesIO):
         def write(self, block: Any, /) -> int:

@@ -181,7 +181,7 @@ estimates as (
                 'expected.amount + coalesce(growing.excess, 0)', 2, 'money'
             ) }} as forecast,
         {{ claude.claude_rounded(
-            'sqrt(expected.variance) * ' ~ var('claude_forecast_deviations'), 2, 'money'
+            'sqrt(case when expected.variance > 0 then expected.variance else 0 end) * ' ~ var('claude_forecast_deviations'), 2, 'money'
         ) }} as margin
     from spans
     join spent

@@ -1,0 +1,1 @@
+"""Many organizations: an Airflow DAG, Kubernetes manifests, and a trial of the DAG."""

@@ -1,0 +1,1 @@
+"""``make orchestrate``: twenty simulated organizations under Airflow."""

@@ -1,0 +1,1 @@
+{{ claude.claude_stage('skills') }}
