@@ -314,7 +314,7 @@ NAMES = 230
 """Pixels for the names beside bars. On a phone they stand above them."""
 
 
-def _names(names: Sequence[str], width: int, y: alt.Y) -> alt.Chart:
+def _names(names: Sequence[str], width: int, y: alt.Y) -> Any:
     beside = width == WIDE
     room = NAMES - 14 if beside else width - 24
     rows = [{"rank": rank, "name": style.fit(name, room)} for rank, name in enumerate(names)]

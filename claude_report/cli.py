@@ -38,9 +38,9 @@ class Progress:
         self._started = time.monotonic()
 
     def __call__(self, what: str) -> None:
-        """Say what comes next."""
+        """Say what is done, or what comes next."""
         if (seconds := time.monotonic() - self._started) >= 1:
-            click.echo(f"{seconds:4.0f} s  {what} ...", err=True)
+            click.echo(f"{seconds:4.0f} s  {what}", err=True)
 
 
 def write(path: Path, text: str) -> None:

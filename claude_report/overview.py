@@ -319,7 +319,7 @@ def _notes(marts: Marts, days: Sequence[Day]) -> list[str]:
 
 def _state(it: Day) -> str:
     if it.growing:
-        return "incomplete"
+        return "growing"
     return "unsettled" if it.unsettled else "settled"
 
 

@@ -49,7 +49,7 @@ def make(  # what the command has as options
         ReportError: the database is not there, has no marts, or has no data of the month.
     """
     with connection(database) as opened:
-        progress("reading the marts")
+        progress("Reading the marts")
         scope = find_scope(opened, schema, month, organization)
         marts = Marts(opened, scope)
         organizations = marts.organizations()
@@ -58,7 +58,7 @@ def make(  # what the command has as options
         first = overview(marts, organizations, names)
         found: list[Chapter | Omitted] = []
         for chapter in chapters(marts, names, is_newest=newest < scope.next_month):
-            progress(f"{chapter.title} done")
+            progress(chapter.title)
             found.append(chapter)
     return render(
         Page(

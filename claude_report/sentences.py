@@ -130,22 +130,21 @@ def share_of_first(
 
 
 def people(actors: Sequence[values.Actor]) -> str:
-    """Say which person costs most, and how much of the cost is a person's."""
+    """Say who costs most, person or not, and how much of the cost is that of people."""
     total = sum((actor.amount_usd for actor in actors), Decimal(0))
-    persons = [actor for actor in actors if actor.actor_type == "user_actor"]
-    if not persons or total <= 0:
-        return "No cost is attributed to a person: it is that of keys and service accounts."
-    known = sum((actor.amount_usd for actor in persons), Decimal(0))
-    first = persons[0]
-    if len(persons) == 1:
-        share = percent(first.amount_usd / total)
-        return f"{quoted(first.name)} is the only person with cost: {share} of all."
-    text = (
-        f"{quoted(first.name)} comes first with {percent(first.amount_usd / total)} of the cost;"
-        f" all {count(len(persons))} people together have {percent(known / total)}"
-    )
-    rest = "." if known == total else ", keys, service accounts and others have the rest."
-    return text + rest
+    known = [actor for actor in actors if actor.actor_id is not None]
+    if not known or total <= 0:
+        return "It is not known who caused the cost."
+    first = known[0]
+    kind = ACTOR_KINDS.get(first.actor_type or "", "not known")
+    name = quoted(first.name) + ("" if kind == "person" else f" ({kind})")
+    persons = [actor for actor in known if actor.actor_type == "user_actor"]
+    text = f"{name} comes first with {percent(first.amount_usd / total)} of the cost"
+    if not persons:
+        return f"{text}; none of it is attributed to a person."
+    share = percent(sum((it.amount_usd for it in persons), Decimal(0)) / total)
+    all_of_them = "one person has" if len(persons) == 1 else f"{count(len(persons))} people have"
+    return f"{text}; {all_of_them} {share}, and keys, service accounts and others have the rest."
 
 
 def teams(found: Sequence[values.Team]) -> str:
@@ -234,8 +233,9 @@ def budgets(found: Sequence[values.Budget]) -> str:
         for state, words in BUDGET_STATES.items()
         if state in states
     ]
-    number = len(found)
-    return f"Of {count(number)} {'budget' if number == 1 else 'budgets'}: {', '.join(parts)}."
+    if len(found) == 1:
+        return f"The only budget is {BUDGET_STATES[found[0].state]}."
+    return f"Of {count(len(found))} budgets: {', '.join(parts)}."
 
 
 def limits(found: Sequence[values.Limit]) -> str:

@@ -511,10 +511,7 @@ def test_claims_and_cards_say_what_the_marts_have(
             f" where {IN_MONTH} and actor_type = 'user_actor' group by actor_id)"
         )
         assert f"comes first with {percent(person / total)} of the cost" in found.claims["people"]
-        assert (
-            f"all {people} people together have {percent(persons / total)}"
-            in (found.claims["people"])
-        )
+        assert f"{people} people have {percent(persons / total)}" in (found.claims["people"])
         (team,) = one(
             f"select max(amount_usd) from claude_teams where {OF_MONTH} and team_id is not null"
         )

@@ -75,6 +75,15 @@ def member(price: Decimal | None) -> values.Member:
     return values.Member("user_1", "A", None, None, None, price)
 
 
+def actor(kind: str | None, amount: int) -> values.Actor:
+    name = kind and kind.partition("_")[0]
+    return values.Actor(kind, name and f"{name}-{amount}", name, D(amount), D(amount))
+
+
+def budget(state: str) -> values.Budget:
+    return values.Budget("b", "1", "B", "variable", "product", D(1), D(1), D(1), None, state)
+
+
 def limit(spent: int) -> values.Limit:
     return values.Limit("user_1", "A", "monthly", D(100), D(spent), D(spent) / 100)
 
@@ -126,6 +135,33 @@ def limit(spent: int) -> values.Limit:
                 "model", ["a", "b", "c", "d"], [D(4), D(3), D(2), D(1)], D(10)
             ),
             "a comes first with 40% of the cost; the first 3 of 4 have 90%.",
+        ),
+        (
+            sentences.people([actor(None, 9), actor("api_actor", 6), actor("user_actor", 5)]),
+            (
+                "api (API key) comes first with 30% of the cost; one person has 25%,"
+                " and keys, service accounts and others have the rest."
+            ),
+        ),
+        (
+            sentences.people([actor("user_actor", 3), actor("user_actor", 2), actor(None, 5)]),
+            (
+                "user comes first with 30% of the cost; 2 people have 50%,"
+                " and keys, service accounts and others have the rest."
+            ),
+        ),
+        (
+            sentences.people([actor("api_actor", 3)]),
+            (
+                "api (API key) comes first with 100% of the cost;"
+                " none of it is attributed to a person."
+            ),
+        ),
+        (sentences.people([actor(None, 3)]), "It is not known who caused the cost."),
+        (sentences.budgets([budget("near")]), "The only budget is nearly spent."),
+        (
+            sentences.budgets([budget("within"), budget("over"), budget("within")]),
+            "Of 3 budgets: 1 exceeded, 2 kept.",
         ),
         (sentences.share_of_first("key", ["a"], [D(4)], D(4)), "a is the only key with cost."),
         (sentences.share_of_first("key", [], [], D(0)), "No key has cost."),
