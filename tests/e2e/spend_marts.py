@@ -61,6 +61,10 @@ HOSTILE = (
 )
 
 
+READ = [mart for mart in MARTS if mart != "claude_focus"]
+"""The marts that the report reads."""
+
+
 def build(folder: Path) -> Path:
     """Read all customers, build their marts; return the database."""
     install()
@@ -87,7 +91,7 @@ def build(folder: Path) -> Path:
 def copy(database: duckdb.DuckDBPyConnection, schema: str, source: str, condition: str) -> None:
     """Copy the marts into a schema."""
     database.execute(f"create schema {schema}")
-    for mart in MARTS:
+    for mart in READ:
         database.execute(
             f"create table {schema}.{mart} as select * from {source}.{mart} where {condition}"
         )
@@ -124,7 +128,7 @@ def _read(folder: Path, name: str, customer: Customer) -> tuple[list[dict[str, A
 def _rename(database: duckdb.DuckDBPyConnection, schema: str) -> None:
     """Give everything that has a name in the marts one of the hostile names."""
     names = ", ".join("'" + name.replace("'", "''") + "'" for name in HOSTILE)
-    for mart in MARTS:
+    for mart in READ:
         for (column,) in database.execute(
             "select column_name from information_schema.columns where table_schema = ?"
             " and table_name = ? and data_type = 'VARCHAR'",

@@ -88,7 +88,7 @@ def test_it_builds_where_nothing_is_loaded_yet(folder: Path, dbt: Dbt) -> None:
         assert [mart for mart in MARTS if len(rows(database, mart)) > 1] == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["console", "enterprise"])
 def test_one_credential_is_enough(
     kind: str, customers: Callable[[str], Customer], server: Server, folder: Path, dbt: Dbt
@@ -108,7 +108,7 @@ def test_one_credential_is_enough(
     assert empty == (CONSOLE_ONLY if kind == "enterprise" else {*ENTERPRISE_ONLY, "claude_budgets"})
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("dialect", ["snowflake", "bigquery"])
 def test_the_compiled_sql_of_other_warehouses_gives_the_same_rows(
     dialect: str, both: Path, tmp_path: Path
@@ -156,7 +156,7 @@ def test_every_column_of_a_mart_is_described(both: Path, dbt: Dbt) -> None:
             assert described == list(rows(database, mart)[0]), mart
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_dbt_says_how_fresh_the_tables_are(both: Path, dbt: Dbt) -> None:
     fresh = dbt.run("source", "freshness", target="duckdb", CLAUDE_DBT_PATH=str(both))
     assert "PASS freshness of claude.report_buckets" in fresh
@@ -188,7 +188,7 @@ select organization_name, day, amount_usd from {{ ref('claude_daily') }}
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_project_of_somebody_else_takes_the_package_by_git(both: Path, tmp_path: Path) -> None:
     """As docs/marts.md says, with a clone in place of the address."""
     page = (ROOT / "docs" / "marts.md").read_text()
@@ -221,12 +221,12 @@ def test_a_project_of_somebody_else_takes_the_package_by_git(both: Path, tmp_pat
         assert len(rows(database, "spend", "own")) == len(rows(database, "claude_daily"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_meltano_builds_the_marts(both: Path, tmp_path: Path) -> None:
     """In somebody else's project, which has the definition of this one's utility and job."""
     here = yaml.safe_load((ROOT / "meltano.yml").read_text())
-    (utility,) = here["plugins"]["utilities"]
-    (job,) = here["jobs"]
+    (utility,) = (it for it in here["plugins"]["utilities"] if it["name"] == "dbt")
+    (job,) = (it for it in here["jobs"] if it["name"] == "load-and-build")
     assert job["tasks"] == ["tap-claude target-postgres dbt:build"]
     # Not installed again, which takes a minute.
     assert utility.pop("pip_url") == "-r transform/requirements.txt"
