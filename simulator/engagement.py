@@ -8,7 +8,6 @@ import functools
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from simulator import engagement_rows as rows
 from simulator.admin_lists import OLD_VERSION
 from simulator.engagement_facts import ARTIFACT_TYPES, Session, sessions
 from simulator.engagement_query import (
@@ -29,6 +28,7 @@ from simulator.engagement_query import (
     parse_query,
     too_recent,
 )
+from simulator.engagement_summary import summary
 from simulator.facts import DAY
 from simulator.query import cursor, invalid, position
 
@@ -89,7 +89,7 @@ def summaries(call: ListCall) -> Row:
     invites = sum(invite["status"] == "pending" for invite in call.directory.invites)
     teams = filters.get("rbac_group_id", frozenset())
     data = [
-        rows.summary(call.facts, date, call.facts.revision, teams, invites)
+        summary(call.facts, date, call.facts.revision, teams, invites)
         for date in _days(start, end - DAY)
     ]
     return {"summaries" if call.version == OLD_VERSION else "data": data, "next_page": None}
