@@ -52,7 +52,7 @@ def main() -> int:
     first_night, second_night = now - dt.timedelta(days=2), now - dt.timedelta(days=1)
     customers = [make_customer(number, first_night) for number in range(1, count + 1)]
     try:
-        for plugins in (PLUGINS, AIRFLOW):
+        for plugins in (PLUGINS, (AIRFLOW,)):
             meltano = Meltano(DIRECTORY, {}, plugins)
             if not meltano.is_installed():
                 print(f"meltano install {' '.join(plugins)} (first run only) ...", flush=True)

@@ -19,6 +19,7 @@ from filelock import FileLock
 from demo.meltano import AIRFLOW, ROOT, Meltano
 from simulator.server import ADMIN_KEY, ANALYTICS_KEY
 from tests.conftest import days_ago, environment
+from tests.workload import Workload
 
 if TYPE_CHECKING:
     from demo.postgres import Server
@@ -151,15 +152,16 @@ def test_each_statement_of_the_page_runs() -> None:
 # -- the DAG
 
 DESCRIBE = """
-import json, sys
-from airflow.dag_processing.dagbag import DagBag
-bag = DagBag(sys.argv[1], include_examples=False)
+import json, pathlib, sys
+from airflow.dag_processing.dagbag import BundleDagBag
+folder = pathlib.Path(sys.argv[1])
+bag = BundleDagBag(folder, bundle_path=folder, bundle_name="dags-folder")
 tasks = bag.dags["claude"].task_dict if bag.dags else {}
 print(json.dumps({"errors": bag.import_errors, "tasks": {
     name: {
         "pool": task.pool,
         "retries": task.retries,
-        "rule": str(task.trigger_rule),
+        "rule": str(getattr(task.trigger_rule, "value", task.trigger_rule)),
         "after": sorted(task.upstream_task_ids),
         "mapped": bool(getattr(task, "is_mapped", False)),
     }
@@ -171,7 +173,7 @@ print(json.dumps({"errors": bag.import_errors, "tasks": {
 def test_airflow_reads_the_dag(shared: Path, tmp_path: Path) -> None:
     """`make orchestrate` runs it."""
     with FileLock(shared / "meltano.lock"):
-        meltano = Meltano(shared, {}, AIRFLOW)
+        meltano = Meltano(shared, {}, (AIRFLOW,))
         if not meltano.is_installed():
             meltano.install()
     python = ROOT / ".meltano" / "utilities" / "airflow" / "venv" / "bin" / "python"
@@ -215,7 +217,10 @@ exec "$@"
 def test_a_load_needs_the_writable_folders_of_the_pod_only(
     simulate: Any, server: Server, tmp_path: Path
 ) -> None:
-    """The arguments and variables of the CronJob, in a project that is mounted read-only."""
+    """The arguments and variables of the CronJob, in a project that is mounted read-only.
+
+    The credential is an identity token in a file, as for the organization ``initech``.
+    """
     manifest = yaml.safe_load((ROOT / "orchestrate/kubernetes/base/cronjob.yaml").read_text())
     pod = manifest["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
@@ -223,21 +228,27 @@ def test_a_load_needs_the_writable_folders_of_the_pod_only(
     simulator: Simulator = simulate(days=3)
     for folder in ("project", "scratch"):
         (tmp_path / folder).mkdir()
+    workload = Workload(simulator, tmp_path).settings()
+    variables = {each["name"]: each["value"] for each in container["env"]}
+    assert variables.keys() >= {"TAP_CLAUDE_IDENTITY_TOKEN_FILE"}
+    variables |= {
+        f"TAP_CLAUDE_{name.upper()}": value
+        for name, value in workload.items()
+        if isinstance(value, str)
+    }
     done = subprocess.run(
         [
             *("unshare", "--mount", "bash", "-euc", READ_ONLY, "bash", ROOT, tmp_path / "project"),
             *(Path(sys.executable).with_name("meltano"), *container["args"]),
         ],
         env=environment(
-            **{each["name"]: each["value"] for each in container["env"]},
+            **variables,
             HOME=str(tmp_path / "scratch"),
             TMPDIR=str(tmp_path / "scratch"),
             MELTANO_DATABASE_URI=f"sqlite:///{tmp_path}/scratch/meltano.db",
             MELTANO_SEND_ANONYMOUS_USAGE_STATS="false",
             MELTANO_STATE_BACKEND_URI=f"file://{tmp_path}/states",
             MELTANO_RUN_STATE_ID_SUFFIX="acme",
-            TAP_CLAUDE_ADMIN_API_KEY=ADMIN_KEY,
-            TAP_CLAUDE_BASE_URL=simulator.url,
             TAP_CLAUDE__SELECT='["users.*", "cost_report.*"]',
             TARGET_POSTGRES_SQLALCHEMY_URL=server.dsn,
             TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA="pod",
