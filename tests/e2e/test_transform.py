@@ -7,6 +7,7 @@ were deleted, and people were renamed or have left. One build per database holds
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import json
 import random
 import subprocess
@@ -139,6 +140,7 @@ def messages(path: Path) -> Messages:
 # -- what has happened
 
 
+@functools.cache
 def truth(facts: Facts) -> dict[str, Decimal | int]:
     """Return what has happened in an organization, from the simulator alone."""
     start = dt.datetime.fromisoformat(START)
