@@ -193,8 +193,8 @@ def test_quantities_times_prices_are_costs_and_every_charge_has_a_key(loaded: Lo
     }
     off = """
         select count(*) from FOCUS
-        where abs("PricingQuantity" * "ContractedUnitPrice" - "BilledCost") > 0.000000000000001
-            or abs("PricingQuantity" * "ListUnitPrice" - "ListCost") > 0.000000000000001
+        where abs("PricingQuantity" * "ContractedUnitPrice" - "BilledCost") > 0.000000000001
+            or abs("PricingQuantity" * "ListUnitPrice" - "ListCost") > 0.000000000001
     """
     assert loaded.rows(off) == [(0,)]
     counts = """select count(*), count(distinct "x_ChargeId"), count("Tags") > 0 from FOCUS"""

@@ -353,7 +353,10 @@ def test_the_databases_agree_row_for_row(built: Built) -> None:
         expected = rows(built.databases["PostgreSQL"], mart)
         assert len(expected) > 1, f"{mart} is empty"
         for name, database in built.databases.items():
-            assert rows(database, mart) == expected, (mart, name)
+            found = rows(database, mart)
+            # Not one comparison: pytest would compute the difference of all rows, for hours.
+            differ = [pair for pair in zip(found, expected, strict=True) if pair[0] != pair[1]]
+            assert not differ[:1], (mart, name, len(differ))
 
 
 @pytest.mark.slow

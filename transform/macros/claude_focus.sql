@@ -37,11 +37,11 @@ select
 {%- endmacro %}
 
 
-{# amount * size / units with 18 decimals. Adapters divide in different types, so all divide doubles,
-   and divide what is left of the exact amount once more. #}
+{# amount * size / units with 15 decimals. Adapters divide in different types, so all divide doubles,
+   and divide what is left of the exact amount once more. Their last digits, of 18, can differ. #}
 {% macro claude_unit_price(amount, size, units) -%}
 {%- set near = claude.claude_double_ratio(amount ~ ' * ' ~ size, units, 'ratio') -%}
-{{ near }} + {{ claude.claude_double_ratio(amount ~ ' * ' ~ size ~ ' - ' ~ near ~ ' * ' ~ units, units, 'money') }}
+round({{ near }} + {{ claude.claude_double_ratio(amount ~ ' * ' ~ size ~ ' - ' ~ near ~ ' * ' ~ units, units, 'money') }}, 15)
 {%- endmacro %}
 
 {% macro claude_double_ratio(numerator, denominator, type) -%}

@@ -11,7 +11,7 @@ where {{ q('ChargeCategory') }} = 'Usage'
         ] %}
         {{ q(column) }} is null or
         {%- endfor %}
-        {# Prices are rounded to 18 decimals. -#}
+        {# Prices are rounded to 15 decimals. -#}
         abs({{ q('PricingQuantity') }} * {{ q('ContractedUnitPrice') }} - {{ q('ContractedCost') }}) > 0.000000001
         or abs({{ q('PricingQuantity') }} * {{ q('ListUnitPrice') }} - {{ q('ListCost') }}) > 0.000000001
     )
