@@ -354,17 +354,23 @@ def one_line_errors(logger: logging.Logger) -> Iterator[None]:
             logger.error("%s", line)  # noqa: TRY400
         sys.exit(1)
     except BrokenPipeError:
-        # Standard output is closed; without this, the interpreter's final flush would fail too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         logger.error("The target closed the pipe; the run ends here.")  # noqa: TRY400
         sys.exit(1)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            _discard_output()
         logger.error(  # noqa: TRY400
             "%s",
             _line_of(error),
             exc_info=logger.isEnabledFor(logging.DEBUG),
         )
         sys.exit(1)
+
+
+def _discard_output() -> None:
+    """Let the interpreter's final flush of standard output succeed; otherwise it exits with 120."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def environment() -> dict[str, Any]:

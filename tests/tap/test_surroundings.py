@@ -84,15 +84,21 @@ def test_every_byte_arrives_for_any_kind_of_standard_output(
     assert messages[-1]["type"] == "STATE"
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_full_disk_ends_the_run_without_a_state_for_lost_records(
-    simulate: Any, tmp_path: Path
+    simulate: Any, tmp_path: Path, unbuffered: str
 ) -> None:
     simulator = simulate(days=60, breadth=40, now=NOW)
     config = settings(simulator, start_date=days_ago(50, NOW))
     words = tap_command(tmp_path, config=config, catalog=only(config, "messages_usage", "users"))
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            words, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment()
+            words,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env=environment(PYTHONUNBUFFERED=unbuffered),
         )
     assert done.returncode == 1
     assert "No space left on device" in done.stderr
