@@ -22,23 +22,30 @@ select
     facts.data_refreshed_at,
     facts.extracted_at
 from {{ facts }} as facts
-left join {{ ref('int_claude__organizations') }} as organizations
-    on facts.organization_type = organizations.organization_type
-    and facts.organization_id = organizations.organization_id
-left join {{ ref('int_claude__actors') }} as actors
-    on facts.organization_type = actors.organization_type
-    and facts.organization_id = actors.organization_id
-    and facts.actor_type = actors.actor_type
-    and facts.actor_id = actors.actor_id
-left join {{ ref('stg_claude__api_keys') }} as api_keys
-    on facts.organization_type = api_keys.organization_type
-    and facts.organization_id = api_keys.organization_id
-    and facts.api_key_id = api_keys.id
-left join {{ ref('stg_claude__workspaces') }} as workspaces
-    on facts.organization_type = workspaces.organization_type
-    and facts.organization_id = workspaces.organization_id
-    and facts.workspace_id = workspaces.id
+{{ claude.claude_name_joins('facts') }}
 {% endmacro %}
+
+
+{# Joins to what has the names of a relation's ids: `organizations`, `actors`, `api_keys` and
+   `workspaces`. #}
+{% macro claude_name_joins(facts) -%}
+left join {{ ref('int_claude__organizations') }} as organizations
+    on {{ facts }}.organization_type = organizations.organization_type
+    and {{ facts }}.organization_id = organizations.organization_id
+left join {{ ref('int_claude__actors') }} as actors
+    on {{ facts }}.organization_type = actors.organization_type
+    and {{ facts }}.organization_id = actors.organization_id
+    and {{ facts }}.actor_type = actors.actor_type
+    and {{ facts }}.actor_id = actors.actor_id
+left join {{ ref('stg_claude__api_keys') }} as api_keys
+    on {{ facts }}.organization_type = api_keys.organization_type
+    and {{ facts }}.organization_id = api_keys.organization_id
+    and {{ facts }}.api_key_id = api_keys.id
+left join {{ ref('stg_claude__workspaces') }} as workspaces
+    on {{ facts }}.organization_type = workspaces.organization_type
+    and {{ facts }}.organization_id = workspaces.organization_id
+    and {{ facts }}.workspace_id = workspaces.id
+{%- endmacro %}
 
 
 {# A report summed by day and dimensions: sums is a map from the column to its type. #}

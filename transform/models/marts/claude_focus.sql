@@ -52,22 +52,7 @@ named as (
             as {{ claude.claude_type('ratio') }}
         ) as pricing_quantity
     from charges
-    left join {{ ref('int_claude__organizations') }} as organizations
-        on charges.organization_type = organizations.organization_type
-        and charges.organization_id = organizations.organization_id
-    left join {{ ref('int_claude__actors') }} as actors
-        on charges.organization_type = actors.organization_type
-        and charges.organization_id = actors.organization_id
-        and charges.actor_type = actors.actor_type
-        and charges.actor_id = actors.actor_id
-    left join {{ ref('stg_claude__api_keys') }} as api_keys
-        on charges.organization_type = api_keys.organization_type
-        and charges.organization_id = api_keys.organization_id
-        and charges.api_key_id = api_keys.id
-    left join {{ ref('stg_claude__workspaces') }} as workspaces
-        on charges.organization_type = workspaces.organization_type
-        and charges.organization_id = workspaces.organization_id
-        and charges.workspace_id = workspaces.id
+    {{ claude.claude_name_joins('charges') | indent(4) }}
 )
 
 select
