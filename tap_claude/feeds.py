@@ -19,7 +19,7 @@ from tap_claude.credentials import WORKSPACE
 from tap_claude.errors import APIError, MalformedResponseError
 from tap_claude.incremental import IncrementalStream
 from tap_claude.list_rows import RowStream
-from tap_claude.windows import WIDTHS, Window, floor, format_time, parse_time, read_range
+from tap_claude.windows import WIDTHS, Window, floor, format_time, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +98,9 @@ class FeedRead:
 
     def records(self) -> Iterator[Row]:
         """Yield all records. Raises `StreamError` and `RunError`."""
-        window = self._choose_range()
+        window = self._stream.choose_range(
+            self._bookmark.newest(), self._open_since(), now=self._now, width=SECOND
+        )
         if window is None:
             self._stream.logger.info(
                 "%s: nothing to read; the bookmark or start_date is not before the end.",
@@ -119,26 +121,6 @@ class FeedRead:
                 self._stream.warn("the page cursor has expired; resuming after the last page.")
                 cursor_lost_at = start
         self._save(window.end)
-
-    def _choose_range(self) -> Window | None:
-        stream, config = self._stream, self._stream.run.config
-        bookmark = self._bookmark.newest()
-        if bookmark is not None and bookmark > self._now:
-            stream.warn(
-                "the bookmark %s is in the future (wrong clock?); using the current time instead.",
-                format_time(bookmark),
-            )
-            bookmark = self._now
-        days = stream.lookback_days if config.lookback_days is None else config.lookback_days
-        return read_range(
-            now=self._now,
-            width=SECOND,
-            bookmark=bookmark,
-            lookback=dt.timedelta(days=days),
-            unreported_since=self._open_since(),
-            start_date=config.start_date,
-            end_date=config.end_date,
-        )
 
     def _open_since(self) -> dt.datetime | None:
         moments = [

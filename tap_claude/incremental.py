@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import datetime as dt
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
 from tap_claude.credentials import organization_types
 from tap_claude.stream import ClaudeStream
+from tap_claude.windows import Window, format_time, read_range
 
 if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context
@@ -17,6 +19,40 @@ if TYPE_CHECKING:
 
 class IncrementalStream(ClaudeStream):
     """A stream whose bookmark is moved by `bookmarks.Bookmark`."""
+
+    lookback_days: ClassVar[int]
+    """Days before the bookmark to read again, unless the setting ``lookback_days`` is set."""
+
+    def choose_range(
+        self,
+        bookmark: dt.datetime | None,
+        again_from: dt.datetime | None,
+        *,
+        now: dt.datetime,
+        width: dt.timedelta,
+    ) -> Window | None:
+        """Return the range to read, in buckets of ``width``; None if it is empty. Times are UTC.
+
+        It begins with ``lookback_days`` before the bookmark, or with ``again_from`` if that is
+        earlier.
+        """
+        config = self.run.config
+        if bookmark is not None and bookmark > now:
+            self.warn(
+                "the bookmark %s is in the future (wrong clock?); using the current time instead.",
+                format_time(bookmark),
+            )
+            bookmark = now
+        days = self.lookback_days if config.lookback_days is None else config.lookback_days
+        return read_range(
+            now=now,
+            width=width,
+            bookmark=bookmark,
+            lookback=dt.timedelta(days=days),
+            unreported_since=again_from,
+            start_date=config.start_date,
+            end_date=config.end_date,
+        )
 
     @property
     def reads_two_kinds(self) -> bool:

@@ -24,7 +24,7 @@ from tap_claude.client import MAX_BYTES, SPLITTABLE_BYTES
 from tap_claude.errors import APIError, ResponseTooLargeError, StreamError
 from tap_claude.reports import ReportDeclaration
 from tap_claude.row_keys import RowKey
-from tap_claude.windows import WIDTHS, Window, earliest_readable, floor, format_time, read_range
+from tap_claude.windows import WIDTHS, Window, earliest_readable, floor, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -117,24 +117,10 @@ class ReportRead:
     # -- the range
 
     def _choose_range(self) -> Window | None:
-        stream, config = self._stream, self._run.config
-        bookmark = self._bookmark.newest()
-        if bookmark is not None and bookmark > self._now:
-            stream.warn(
-                "the bookmark %s is in the future (wrong clock?); using the current time instead.",
-                format_time(bookmark),
-            )
-            bookmark = self._now
-        days = stream.lookback_days if config.lookback_days is None else config.lookback_days
+        stream = self._stream
         unreported = None if self._run.bucket_log is None else self._bookmark.unreported_since()
-        window = read_range(
-            now=self._now,
-            width=stream.width,
-            bookmark=bookmark,
-            lookback=dt.timedelta(days=days),
-            unreported_since=unreported,
-            start_date=config.start_date,
-            end_date=config.end_date,
+        window = stream.choose_range(
+            self._bookmark.newest(), unreported, now=self._now, width=stream.width
         )
         earliest = earliest_readable(self._now, stream.earliest, stream.max_age)
         if window is None or earliest is None or window.start >= earliest:

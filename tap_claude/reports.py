@@ -28,7 +28,6 @@ class ReportDeclaration(IncrementalStream):
     primary_keys = ("row_id",)
     replication_key = "starting_at"
 
-    lookback_days: ClassVar[int]
     earliest: ClassVar[dt.datetime | None] = None
     """First time that the API has data for."""
     max_age: ClassVar[dt.timedelta | None] = None

@@ -155,8 +155,8 @@ MUTATIONS = (
     ),
     Mutation(
         "a bookmark in the future is used",
-        "report_read",
-        "            bookmark = self._now\n",
+        "incremental",
+        "            bookmark = now\n",
         "",
         "tests/tap/test_surroundings.py -k bookmark_in_the_future",
     ),
@@ -176,7 +176,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the lookback is ignored",
-        "report_read",
+        "incremental",
         "lookback=dt.timedelta(days=days),",
         "lookback=dt.timedelta(0),",
         "tests/tap/test_reports.py -k lookback",
@@ -1146,8 +1146,8 @@ MUTATIONS = (
     Mutation(
         "sessions that ran at the last run are not read again",
         "feeds",
-        "unreported_since=self._open_since(),",
-        "unreported_since=None,",
+        "self._bookmark.newest(), self._open_since(), now",
+        "self._bookmark.newest(), None, now",
         "tests/tap/test_feeds.py -k ran_at_the_last_run",
     ),
     Mutation(
