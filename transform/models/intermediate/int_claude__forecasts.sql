@@ -69,6 +69,22 @@ overall as (
     group by organization_type, organization_id, series_id
 ),
 
+{# What a weekday is expected to cost: its own mean, or that of all days if it is not in the history. #}
+means as (
+    select
+        overall.organization_type, overall.organization_id, overall.series_id, weekdays.weekday,
+        coalesce(by_weekday.total / by_weekday.days, overall.mean) as mean,
+        coalesce(by_weekday.days, overall.days) as days,
+        overall.variance
+    from overall
+    cross join weekdays
+    left join by_weekday
+        on overall.organization_type = by_weekday.organization_type
+        and overall.organization_id = by_weekday.organization_id
+        and overall.series_id = by_weekday.series_id
+        and weekdays.weekday = by_weekday.weekday
+),
+
 days_to_come as (
     select
         spans.organization_type, spans.organization_id, spans.series_id, weekdays.weekday,
@@ -100,25 +116,18 @@ expected as (
     select
         days_to_come.organization_type, days_to_come.organization_id, days_to_come.series_id,
         sum(days_to_come.days) as days_left,
-        sum(
-            days_to_come.days * coalesce(by_weekday.total / by_weekday.days, overall.mean)
-        ) as amount,
+        sum(days_to_come.days * means.mean) as amount,
         {# The days vary, and so does the mean that they are expected to have. #}
         sum(
-            days_to_come.days * overall.variance
-            + days_to_come.days * days_to_come.days * overall.variance
-            / coalesce(by_weekday.days, overall.days)
+            days_to_come.days * means.variance
+            + days_to_come.days * days_to_come.days * means.variance / means.days
         ) as variance
     from days_to_come
-    join overall
-        on days_to_come.organization_type = overall.organization_type
-        and days_to_come.organization_id = overall.organization_id
-        and days_to_come.series_id = overall.series_id
-    left join by_weekday
-        on days_to_come.organization_type = by_weekday.organization_type
-        and days_to_come.organization_id = by_weekday.organization_id
-        and days_to_come.series_id = by_weekday.series_id
-        and days_to_come.weekday = by_weekday.weekday
+    join means
+        on days_to_come.organization_type = means.organization_type
+        and days_to_come.organization_id = means.organization_id
+        and days_to_come.series_id = means.series_id
+        and days_to_come.weekday = means.weekday
     group by
         days_to_come.organization_type, days_to_come.organization_id, days_to_come.series_id
 ),
@@ -129,10 +138,8 @@ growing as (
         spans.organization_type, spans.organization_id, spans.series_id,
         sum(
             case
-                when cast(series.amount_usd as {{ double }})
-                    > coalesce(by_weekday.total / by_weekday.days, overall.mean)
-                    then cast(series.amount_usd as {{ double }})
-                        - coalesce(by_weekday.total / by_weekday.days, overall.mean)
+                when cast(series.amount_usd as {{ double }}) > means.mean
+                    then cast(series.amount_usd as {{ double }}) - means.mean
                 else 0
             end
         ) as excess
@@ -143,15 +150,11 @@ growing as (
         and spans.series_id = series.series_id
         and spans.month = series.month
         and spans.through_day < series.day
-    join overall
-        on spans.organization_type = overall.organization_type
-        and spans.organization_id = overall.organization_id
-        and spans.series_id = overall.series_id
-    left join by_weekday
-        on spans.organization_type = by_weekday.organization_type
-        and spans.organization_id = by_weekday.organization_id
-        and spans.series_id = by_weekday.series_id
-        and {{ claude.claude_weekday('series.day') }} = by_weekday.weekday
+    join means
+        on spans.organization_type = means.organization_type
+        and spans.organization_id = means.organization_id
+        and spans.series_id = means.series_id
+        and {{ claude.claude_weekday('series.day') }} = means.weekday
     group by spans.organization_type, spans.organization_id, spans.series_id
 ),
 
