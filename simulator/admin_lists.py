@@ -6,10 +6,12 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from simulator import rate_limits
 from simulator.console_reports import Call
-from simulator.directory import GROUP_TYPES, INVITE_STATUSES, KEY_STATUSES, Directory, Row
+from simulator.directory import INVITE_STATUSES, KEY_STATUSES, Directory, Row
 from simulator.organization import DEFAULT_WORKSPACE
 from simulator.query import ApiError, Query, cursor, invalid, position
+from simulator.rate_limits import GROUP_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -92,7 +94,7 @@ def api_keys(call: ListCall) -> Row:
     return page
 
 
-def rate_limits(call: ListCall) -> Row:
+def organization_rate_limits(call: ListCall) -> Row:
     """Return the response of ``rate_limits``."""
     rows = call.directory.rate_limits
     if model := call.query.text("model"):
@@ -106,7 +108,7 @@ def workspace_rate_limits(call: ListCall) -> Row:
     """Return the response of ``workspaces/{id}/rate_limits``."""
     check_known(call.parent, call.directory.workspaces)
     inherited = call.query.flag("include_inherited")
-    return _limits(call, call.directory.workspace_rate_limits(call.parent, inherited=inherited))
+    return _limits(call, rate_limits.of_workspace(call.directory, call.parent, inherited=inherited))
 
 
 def external_keys(call: ListCall) -> Row:

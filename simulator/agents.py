@@ -13,14 +13,15 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING
 
 from simulator.admin_lists import by_cursor, cursor_page, unarchived
-from simulator.directory import Row, moments, text_at
 from simulator.organization import MODELS, new_id
 from simulator.query import ApiError, Query, invalid
+from simulator.times import moments, text_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from simulator.admin_lists import ListCall
+    from simulator.directory import Row
     from simulator.facts import Fact, Facts
 
 BETA = "managed-agents-2026-04-01"

@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.admin_lists import by_id, cursor_page
 from simulator.agents import created_between
-from simulator.directory import Directory, Row, text_at
 from simulator.enterprise_lists import EnterpriseDirectory
 from simulator.organization import new_id
 from simulator.query import invalid
+from simulator.times import text_at
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
 
     from simulator.admin_lists import ListCall
+    from simulator.directory import Directory, Row
 
 DAY = dt.timedelta(days=1)
 MEMBER_DAYS = 400

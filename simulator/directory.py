@@ -6,11 +6,11 @@ import datetime as dt
 import random
 from typing import TYPE_CHECKING, Any
 
-from simulator.organization import DEFAULT_WORKSPACE, MODELS, new_id
+from simulator import federation_lists, rate_limits
+from simulator.organization import DEFAULT_WORKSPACE, filled, new_id
+from simulator.times import FOUNDED, moments, text_at
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from simulator.organization import Organization
 
 Row = dict[str, Any]
@@ -19,10 +19,7 @@ CONSOLE_ROLES = ("user", "developer", "billing", "admin", "claude_code_user")
 ENTERPRISE_ROLES = ("user", "owner", "primary_owner", "membership_admin", "managed")
 INVITE_STATUSES = ("pending", "accepted", "expired")
 KEY_STATUSES = ("active", "inactive", "archived", "expired")
-GROUP_TYPES = ("model_group", "batch", "token_count", "files", "skills", "web_search")
 
-_FOUNDED = dt.datetime(2024, 3, 1, 9, tzinfo=dt.UTC)
-_GREW_UNTIL = dt.datetime(2025, 12, 1, tzinfo=dt.UTC)
 _FAR = "2040-01-01T00:00:00Z"
 _INVITE_LIFE = dt.timedelta(days=21)
 _WORKSPACE_ROLES = (
@@ -32,18 +29,6 @@ _WORKSPACE_ROLES = (
     "workspace_admin",
     "workspace_billing",
 )
-_LIMITERS = {
-    "model_group": {
-        "requests_per_minute": 4000,
-        "input_tokens_per_minute_cache_aware": 2_000_000,
-        "output_tokens_per_minute": 400_000,
-    },
-    "batch": {"enqueued_batch_requests": 500_000, "requests_per_minute": 4000},
-    "token_count": {"requests_per_minute": 8000},
-    "files": {"storage_bytes": 500_000_000_000},  # more than 32 bits
-    "skills": {"requests_per_minute": 100},
-    "web_search": {"tool_uses_per_second": 30, "limiter_of_tomorrow": 1},
-}
 
 
 class Directory:
@@ -71,9 +56,9 @@ class Directory:
         self.workspaces = self._workspaces(workspaces)
         self.service_accounts = self._service_accounts(others)
         self.api_keys = self._api_keys(keys)
-        self.rate_limits = self._rate_limits()
-        self.federation_issuers = self._federation_issuers(others)
-        self.federation_rules = self._federation_rules(others)
+        self.rate_limits = rate_limits.of_organization(self.rng("rate_limits"))
+        self.federation_issuers = federation_lists.issuers(self, others)
+        self.federation_rules = federation_lists.rules(self, others)
 
     def members(self, workspace_id: str) -> list[Row]:
         """Return the members of a workspace: everybody for the default one, few for others."""
@@ -90,34 +75,6 @@ class Directory:
             }
             for user in members
         ]
-
-    def workspace_rate_limits(self, workspace_id: str, *, inherited: bool) -> list[Row]:
-        """Return a workspace's overrides; the default workspace cannot have any."""
-        rng = self.rng(f"limits:{workspace_id}")
-        rows = []
-        for entry in self.rate_limits:
-            overridden = workspace_id != DEFAULT_WORKSPACE and rng.random() < 0.4
-            limits: list[Row] = []
-            for limit in entry["limits"]:
-                if overridden and (not limits or rng.random() < 0.5):
-                    limits.append(_workspace_limit(limit["type"], limit["value"] // 2, limit))
-                elif inherited:
-                    limits.append(_workspace_limit(limit["type"], limit["value"], limit))
-            if overridden and entry["models"]:
-                # A limiter that is set on the workspace only.
-                limits.append(_workspace_limit("input_tokens_per_minute", 100_000, None))
-            if limits:
-                rows.append(
-                    {
-                        "type": "workspace_rate_limit",
-                        "rate_limit_id": entry["id"],
-                        "workspace_id": workspace_id,
-                        "group": entry["group"],
-                        "models": entry["models"],
-                        "limits": limits,
-                    }
-                )
-        return rows
 
     def memberships(self, service_account_id: str) -> list[Row]:
         """Return the workspaces of a service account, implicit one first; none if archived."""
@@ -242,7 +199,7 @@ class Directory:
             row["id"] for row in self.external_keys if row["attachment"]["type"] == "attached"
         ]
         ids = filled(self.organization.workspaces, count, rng, "wrkspc")
-        times = [_FOUNDED, *moments(rng, len(ids) - 1)]
+        times = [FOUNDED, *moments(rng, len(ids) - 1)]
         rows = []
         for number, (id_, created_at) in enumerate(zip(ids, times, strict=True)):
             archived_at = created_at + dt.timedelta(days=30)
@@ -282,7 +239,7 @@ class Directory:
                 "name": f"service-{number}",
                 "description": f"Service {number}" if number % 2 else None,
                 "organization_role": ("developer", "admin")[number % 2],
-                **self._life(rng, created_at, archived=number % 4 == 3),
+                **self.life(rng, created_at, archived=number % 4 == 3),
             }
             for number, (id_, created_at) in enumerate(
                 zip(ids, moments(rng, len(ids)), strict=True)
@@ -330,104 +287,7 @@ class Directory:
             )
         return rows
 
-    def _rate_limits(self) -> list[Row]:
-        rng = self.rng("rate_limits")
-        rows = []
-        for group_type in GROUP_TYPES:
-            for model in MODELS if group_type == "model_group" else (None,):
-                group = {"type": group_type, "id": new_id(rng, "rlg")}
-                if model:
-                    group["display_name"] = model.display_name
-                rows.append(
-                    {
-                        "id": new_id(rng, "rl"),
-                        "type": "rate_limit",
-                        "group": group,
-                        "models": [model.name, f"{model.name}-alias"] if model else None,
-                        "limits": [
-                            {"type": name, "value": value}
-                            for name, value in _LIMITERS[group_type].items()
-                        ],
-                    }
-                )
-        return rows
-
-    def _federation_issuers(self, count: int) -> list[Row]:
-        rng = self.rng("federation_issuers")
-        rows = []
-        for number, created_at in enumerate(moments(rng, count)):
-            url = f"https://idp-{number}.example.com"
-            jwks = (
-                {"type": "discovery", "discovery_base": url, "ca_cert_pem": None},
-                {"type": "explicit_url", "url": f"{url}/jwks.json"},
-                {"type": "inline", "keys": [{"kty": "EC", "crv": "P-256", "kid": str(number)}]},
-            )[number % 3]
-            broken = number % 6 == 1
-            poll = {
-                "consecutive_failures": 8 if broken else 0,
-                "last_fetched_at": None if broken else "2025-12-31T23:00:00Z",
-                "next_poll_at": None if broken else "2026-01-01T00:00:00.5Z",
-            }
-            rows.append(
-                {
-                    "id": new_id(rng, "fdis"),
-                    "type": "federation_issuer",
-                    "name": f"idp-{number}",
-                    "issuer_url": url,
-                    "jwks": jwks,
-                    "jwks_polling_disabled_at": "2025-12-31T23:30:00Z" if broken else None,
-                    "poll_status": None if jwks["type"] == "inline" else poll,
-                    "check_jti": number % 2 == 0,
-                    "max_jwt_lifetime_seconds": 3600,
-                    **self._life(rng, created_at, archived=number % 4 == 3),
-                }
-            )
-        return rows
-
-    def _federation_rules(self, count: int) -> list[Row]:
-        rng = self.rng("federation_rules")
-        matches: Sequence[Row] = (
-            {"subject_prefix": "repo:example/app:*"},
-            {"claims": {"team": "data"}, "audience": "https://api.anthropic.com"},
-            {"condition": "claims.level > 3", "subject_prefix": None},
-        )
-        rows = []
-        for number, created_at in enumerate(moments(rng, count)):
-            issuer = rng.choice(self.federation_issuers)
-            account = rng.choice(self.service_accounts)
-            target = {"type": "service_account", "service_account_id": account["id"]}
-            if number % 3:
-                target["service_account_name"] = account["name"] if number % 3 == 1 else None
-            everywhere = number % 5 == 4
-            # A rule for several workspaces needs a workspace_id in the exchange.
-            workspaces = [row["id"] for row in rng.sample(self.workspaces, 2)]
-            is_admin = number % 4 == 0
-            rows.append(
-                {
-                    "id": new_id(rng, "fdrl"),
-                    "type": "federation_rule",
-                    "name": f"rule-{number}",
-                    "description": f"Rule {number}" if number % 2 else None,
-                    "issuer_id": issuer["id"],
-                    "issuer_name": issuer["name"] if number % 7 else None,
-                    "match": matches[number % 3],
-                    "target": target,
-                    "oauth_scope": "org:admin"
-                    if is_admin
-                    else "workspace:developer workspace:inference",
-                    "token_lifetime_seconds": 900,
-                    "applies_to_all_workspaces": everywhere,
-                    "workspace_ids": []
-                    if everywhere
-                    else [DEFAULT_WORKSPACE]
-                    if is_admin
-                    else workspaces,
-                    **self._life(rng, created_at, archived=number % 4 == 3),
-                }
-            )
-        return rows
-
-    def _life(self, rng: random.Random, created_at: dt.datetime, *, archived: bool) -> Row:
+    def life(self, rng: random.Random, created_at: dt.datetime, *, archived: bool) -> Row:
         """Return the times of creation, change and archiving, and the actors if known."""
         day = dt.timedelta(days=1)
         return {
@@ -438,29 +298,3 @@ class Directory:
             "updated_by_actor_id": rng.choice((self._somebody(rng), None)),
             "archived_by_actor_id": self._somebody(rng) if archived else None,
         }
-
-
-def filled(known: Sequence[str], count: int, rng: random.Random, prefix: str) -> list[str]:
-    """Return the ids of the reports, and more generated ids up to ``count``."""
-    return [*known, *(new_id(rng, prefix) for _ in range(count - len(known)))]
-
-
-def moments(rng: random.Random, count: int) -> list[dt.datetime]:
-    """Return ``count`` times in the past, newest first."""
-    span = _GREW_UNTIL - _FOUNDED
-    return sorted((_FOUNDED + rng.random() * span for _ in range(count)), reverse=True)
-
-
-def text_at(moment: dt.datetime, rng: random.Random) -> str:
-    """Format a time like the API: sometimes with microseconds."""
-    return moment.strftime(rng.choice(("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%fZ")))
-
-
-def _workspace_limit(name: str, value: int, limit: Row | None) -> Row:
-    own = limit is None or value != limit["value"]
-    return {
-        "type": name,
-        "value": value,
-        "org_limit": limit and limit["value"],
-        "source": {"type": "workspace" if own else "organization"},
-    }

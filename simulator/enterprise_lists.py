@@ -7,9 +7,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from simulator.admin_lists import OLD_VERSION, check_known, cursor_page, not_found
-from simulator.directory import Directory, Row, filled, moments, text_at
-from simulator.organization import new_id
+from simulator.directory import Directory, Row
+from simulator.organization import filled, new_id
 from simulator.query import Query, invalid
+from simulator.times import moments, text_at
 
 if TYPE_CHECKING:
     import random

@@ -12,9 +12,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from simulator import analytics
+from simulator import analytics, analytics_query
 from simulator.admin_lists import OLD_VERSION
-from simulator.analytics import COST_ORDERS, FAN_OUT, FILTERS, USAGE_ORDERS, Filter, ParsedQuery
+from simulator.analytics import COST_ORDERS, USAGE_ORDERS
+from simulator.analytics_query import FAN_OUT, FILTERS, Filter, ParsedQuery
 from simulator.console_reports import cut_buckets
 from simulator.query import WIDTHS, cursor, snap
 
@@ -79,10 +80,10 @@ def _by_bucket(call: ListCall, report: str) -> Row:
     width = WIDTHS[name]
     default, most = PAGES[name]
     limit = query.integer("limit", default, 1, most)
-    place = analytics.place_of(call, f"{report}_report")
+    place = analytics_query.place_of(call, f"{report}_report")
     as_of = dt.datetime.fromisoformat(place["as_of"])
-    start, end = analytics.in_order(
-        *(snap(moment, width) for moment in analytics.within_reach(call, as_of))
+    start, end = analytics_query.in_order(
+        *(snap(moment, width) for moment in analytics_query.within_reach(call, as_of))
     )
     end = min(end, snap(as_of, width) + width)
     parsed = _parse_query(call, report, place, (start, end), name)
@@ -104,9 +105,9 @@ def _by_user(call: ListCall, report: str) -> Row:
     """Return a page of rows, by default the largest first."""
     query, facts = call.query, call.facts
     orders = USAGE_ORDERS if report == "usage" else COST_ORDERS
-    place = analytics.place_of(call, f"user_{report}_report")
+    place = analytics_query.place_of(call, f"user_{report}_report")
     as_of = dt.datetime.fromisoformat(place["as_of"])
-    width, *range_ = analytics.range_of(call, "bucket_width", as_of)
+    width, *range_ = analytics_query.range_of(call, "bucket_width", as_of)
     limit = query.integer("limit", 20, 1, 1000)
     without_deleted = query.flag("exclude_deleted_users")
     parsed = _parse_query(call, report, place, range_, width)
@@ -161,7 +162,7 @@ def _parse_query(
     query = call.query
     start, end = range_
     group_by = query.many("group_by", (*DIMENSIONS, *(FAN_OUT if report == "cost" else ())))
-    analytics.check_teams(query, group_by)
+    analytics_query.check_teams(query, group_by)
     return ParsedQuery(
         report=report,
         start=start,
@@ -169,7 +170,7 @@ def _parse_query(
         width=width,
         group_by=tuple(name for name in DIMENSIONS if name in group_by),
         fan_out=tuple(name for name in FAN_OUT if name in group_by),
-        filters=analytics.filters_of(query, call.facts, LOOKS),
+        filters=analytics_query.filters_of(query, call.facts, LOOKS),
         order_by="time",
         descending=False,
         as_of=dt.datetime.fromisoformat(place["as_of"]),
@@ -180,7 +181,7 @@ def _parse_query(
 
 def _value(fact: Fact, dimension: str) -> Any:
     """Return the value of a dimension for a fact; a product unknown here is null."""
-    value = analytics.value_of(fact, dimension)
+    value = analytics_query.value_of(fact, dimension)
     if dimension != "product":
         return value
     product = "claude-tag" if value == "claude_tag" else value

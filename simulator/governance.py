@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 from simulator.admin_lists import by_id, cursor_page, not_found
 from simulator.agents import created_between
-from simulator.directory import Directory, Row, moments, text_at
 from simulator.organization import new_id
 from simulator.query import invalid
+from simulator.times import moments, text_at
 
 if TYPE_CHECKING:
     import datetime as dt
 
     from simulator.admin_lists import ListCall
+    from simulator.directory import Directory, Row
 
 PLUGINS_BETA = "ce-plugins-2026-09-01"
 WEBHOOKS_BETA = "webhooks-2026-10-07"

@@ -6,6 +6,10 @@ import random
 import uuid
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DEFAULT_WORKSPACE = "wrkspc_01default0000000000000000"
 _NAMESPACE = uuid.UUID("5f1e7a52-3c84-4d0e-9a77-000000000001")
@@ -91,3 +95,8 @@ def new_id(rng: random.Random, prefix: str) -> str:
     """Return a random id in the format of the API."""
     alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
     return f"{prefix}_01" + "".join(rng.choices(alphabet, k=22))
+
+
+def filled(known: Sequence[str], count: int, rng: random.Random, prefix: str) -> list[str]:
+    """Return the ids of the reports, and more generated ids up to ``count``."""
+    return [*known, *(new_id(rng, prefix) for _ in range(count - len(known)))]

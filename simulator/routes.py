@@ -115,7 +115,7 @@ ROUTES = {
     "users": Route(admin_lists.users, "AOE", ("read:members",)),
     "invites": Route(admin_lists.invites, "AOE", ("read:members",)),
     "api_keys": Route(admin_lists.api_keys, "AO"),
-    "rate_limits": Route(admin_lists.rate_limits, "AO"),
+    "rate_limits": Route(admin_lists.organization_rate_limits, "AO"),
     "external_keys": Route(admin_lists.external_keys, "AO"),
     "service_accounts": Route(admin_lists.service_accounts, "O"),
     "service_accounts/{id}/workspaces": Route(admin_lists.service_account_workspaces, "O"),

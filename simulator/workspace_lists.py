@@ -7,12 +7,13 @@ import random
 from typing import TYPE_CHECKING
 
 from simulator.admin_lists import by_cursor, by_id, cursor_page
-from simulator.directory import Row, moments, text_at
 from simulator.organization import MODELS, new_id
 from simulator.query import invalid
+from simulator.times import moments, text_at
 
 if TYPE_CHECKING:
     from simulator.admin_lists import ListCall
+    from simulator.directory import Row
     from simulator.facts import Facts
 
 LIFECYCLES = ("active", "deprecated", "retired")

@@ -18,7 +18,8 @@ from anthropic.types.beta.organization.analytics import (
     BetaAnalyticsUsageItem,
 )
 
-from simulator.analytics import BETA, DIMENSIONS, FAN_OUT, FILTERS
+from simulator.analytics import BETA
+from simulator.analytics_query import DIMENSIONS, FAN_OUT, FILTERS
 from simulator.console_reports import DELAY
 from simulator.facts import Fact, Facts
 from simulator.organization import DEFAULT_WORKSPACE

@@ -14,6 +14,7 @@ from anthropic.types import OrganizationInfo
 from anthropic.types import organization as official
 from anthropic.types.organization import federation, workspaces
 
+from simulator import rate_limits
 from simulator.directory import Directory
 from simulator.organization import DEFAULT_WORKSPACE, Organization
 from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, OAUTH, Simulator
@@ -215,7 +216,7 @@ def table(simulator: Simulator, path: str) -> list[dict[str, Any]]:
     if path == "workspaces/{id}/members":
         return known.members(id_)
     if path == "workspaces/{id}/rate_limits":
-        return known.workspace_rate_limits(id_, inherited=True)
+        return rate_limits.of_workspace(known, id_, inherited=True)
     if path == "service_accounts/{id}/workspaces":
         return known.memberships(id_)
     found: list[dict[str, Any]] = getattr(known, path)

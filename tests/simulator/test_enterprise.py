@@ -15,7 +15,7 @@ from anthropic.types import organization as official
 from anthropic.types.beta import organization as beta
 from anthropic.types.organization import rbac_groups, rbac_roles, spend_limits
 
-from simulator import analytics
+from simulator import analytics, analytics_query
 from simulator.console_reports import DELAY
 from simulator.enterprise_lists import BETA, PERIODS, SCOPE_TYPES, EnterpriseDirectory
 from simulator.enterprise_reports import DIMENSIONS, MOST_GROUPS, PAGES, PRODUCTS
@@ -220,7 +220,7 @@ LIST_CASES = [
         *(
             (path, [*WEEK, *by(name)], "group_by[]")
             for path in (USAGE, USER_USAGE)
-            for name in analytics.FAN_OUT
+            for name in analytics_query.FAN_OUT
         ),
         (USER_USAGE, [*WEEK, ("order_by", "amount")], "order_by"),
         (USER_COST, [*WEEK, ("order_by", "requests")], "order_by"),
@@ -544,7 +544,7 @@ def test_a_bucket_shows_its_largest_hundred_groups() -> None:
         for path in BUCKETED:
             metric = METRICS["amount"] if path == COST else tokens
             wholes = rows(simulator, path, *query)
-            for more in (many, [*many, *(analytics.FAN_OUT if path == COST else ())]):
+            for more in (many, [*many, *(analytics_query.FAN_OUT if path == COST else ())]):
                 for bucket, whole in zip(
                     rows(simulator, path, *query, *by(*more)), wholes, strict=True
                 ):
@@ -668,7 +668,7 @@ def test_pages_may_be_short_or_empty(simulator: Simulator, limit: str) -> None:
 
 
 def test_fan_out_does_not_count_toward_the_limit(simulator: Simulator) -> None:
-    query = [*WEEK, *by("model", *analytics.FAN_OUT)]
+    query = [*WEEK, *by("model", *analytics_query.FAN_OUT)]
     first = get(simulator, USER_COST, *query, ("limit", "5")).json()["data"]
     assert len(first) > 5
     assert len({(row["actor"]["user_id"], row["model"]) for row in first}) == 5
@@ -921,7 +921,7 @@ TYPES: dict[str, type[BaseModel]] = {
 def queries(path: str) -> list[Pairs]:
     if path not in REPORTS:
         return [[]]
-    fan_out = analytics.FAN_OUT if path in {COST, USER_COST} else ()
+    fan_out = analytics_query.FAN_OUT if path in {COST, USER_COST} else ()
     names = [*DIMENSIONS, *fan_out]
     alone = [[*WEEK, DAILY, *by(name)] for name in names]
     return [WEEK, *alone, [*WEEK, *by(*(name for name in names if name != TEAM))]]
