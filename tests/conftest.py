@@ -44,6 +44,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one process more than there are cores, because some tests only wait."""
+    return min(os.cpu_count() or 1, 7) + 1
+
+
 def simulated(
     days: int = 10,
     *,

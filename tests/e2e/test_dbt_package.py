@@ -16,13 +16,12 @@ import yaml
 
 from demo.meltano import ROOT
 from tests.conftest import environment
+from tests.e2e import raw_tables
 from tests.e2e.dbt import BIN, MARTS, PACKAGE, Dbt, install
-from tests.e2e.raw_tables import load
 from tests.e2e.test_transform import (
     build,
     connect,
     create_database,
-    load_postgres,
     make_customer,
     messages,
     rows,
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
 
     from demo.postgres import Server
     from tests.e2e.test_transform import Customer
+
+pytestmark = pytest.mark.long
 
 # Marts that one kind of organization leaves empty.
 ENTERPRISE_ONLY = {"claude_teams"}
@@ -66,7 +67,7 @@ def customers(folder: Path) -> Callable[[str], Customer]:
 def load_duckdb(customer: Customer, path: Path) -> None:
     with duckdb.connect(str(path)) as database:
         for run in customer.runs:
-            load(database, customer.schema, messages(run))
+            raw_tables.load(database, customer.schema, messages(run))
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,6 @@ def both(customers: Callable[[str], Customer], folder: Path, dbt: Dbt) -> Path:
     return path
 
 
-@pytest.mark.slow
 def test_it_builds_where_nothing_is_loaded_yet(folder: Path, dbt: Dbt) -> None:
     """And its unit tests pass, which need no rows."""
     built = dbt.run("build", target="duckdb", CLAUDE_DBT_PATH=str(folder / "empty.duckdb"))
@@ -88,7 +88,6 @@ def test_it_builds_where_nothing_is_loaded_yet(folder: Path, dbt: Dbt) -> None:
         assert [mart for mart in MARTS if len(rows(database, mart)) > 1] == []
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("kind", ["console", "enterprise"])
 def test_one_credential_is_enough(
     kind: str, customers: Callable[[str], Customer], server: Server, folder: Path, dbt: Dbt
@@ -98,7 +97,9 @@ def test_one_credential_is_enough(
     load_duckdb(customer, path)
     dbt.run("build", target="duckdb", CLAUDE_DBT_PATH=str(path))
     create_database(server, name)
-    load_postgres(customer, server, name, folder)
+    with connect(server, name) as postgres:
+        for run in customer.runs:
+            raw_tables.load_postgres(postgres, customer.schema, messages(run))
     build(dbt, server, name, "run")
     with duckdb.connect(str(path), read_only=True) as replaced, connect(server, name) as postgres:
         found = {mart: rows(replaced, mart) for mart in MARTS}
@@ -108,7 +109,6 @@ def test_one_credential_is_enough(
     assert empty == (CONSOLE_ONLY if kind == "enterprise" else {*ENTERPRISE_ONLY, "claude_budgets"})
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("dialect", ["snowflake", "bigquery"])
 def test_the_compiled_sql_of_other_warehouses_gives_the_same_rows(
     dialect: str, both: Path, tmp_path: Path
@@ -145,18 +145,6 @@ def test_the_compiled_sql_of_other_warehouses_gives_the_same_rows(
             assert rows(database, mart, "other_marts") == rows(database, mart), mart
 
 
-@pytest.mark.slow
-def test_every_column_of_a_mart_is_described(both: Path, dbt: Dbt) -> None:
-    manifest = json.loads((dbt.folder / "duckdb" / "manifest.json").read_text())
-    with duckdb.connect(str(both), read_only=True) as database:
-        for mart in MARTS:
-            node = manifest["nodes"][f"model.claude.{mart}"]
-            described = [name for name, column in node["columns"].items() if column["description"]]
-            assert node["description"], mart
-            assert described == list(rows(database, mart)[0]), mart
-
-
-@pytest.mark.long
 def test_dbt_says_how_fresh_the_tables_are(both: Path, dbt: Dbt) -> None:
     fresh = dbt.run("source", "freshness", target="duckdb", CLAUDE_DBT_PATH=str(both))
     assert "PASS freshness of claude.report_buckets" in fresh
@@ -188,7 +176,6 @@ select organization_name, day, amount_usd from {{ ref('claude_daily') }}
 """
 
 
-@pytest.mark.long
 def test_a_project_of_somebody_else_takes_the_package_by_git(both: Path, tmp_path: Path) -> None:
     """As docs/marts.md says, with a clone in place of the address."""
     page = (ROOT / "docs" / "marts.md").read_text()
@@ -221,7 +208,6 @@ def test_a_project_of_somebody_else_takes_the_package_by_git(both: Path, tmp_pat
         assert len(rows(database, "spend", "own")) == len(rows(database, "claude_daily"))
 
 
-@pytest.mark.long
 def test_meltano_builds_the_marts(both: Path, tmp_path: Path) -> None:
     """In somebody else's project, which has the definition of this one's utility and job."""
     here = yaml.safe_load((ROOT / "meltano.yml").read_text())

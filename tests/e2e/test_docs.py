@@ -230,6 +230,7 @@ def test_the_page_uses_no_clock(page: str) -> None:
     assert not [query for query in SQL.findall(page) if re.search(r"\bnow\(|\bcurrent_", query)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "query", "result"), EXAMPLES)
 def test_the_page_shows_the_result(
     loaded: Warehouse, request: pytest.FixtureRequest, name: str, query: str, result: str

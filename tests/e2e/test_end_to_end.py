@@ -90,73 +90,47 @@ def assert_equal_to_the_facts(
         assert rows == keys > 0
 
 
-def test_every_counter_and_cent_lands_and_a_second_run_doubles_nothing(
+def test_every_counter_and_cent_lands_once_also_after_a_failed_run(
     simulate: Any, server: Server, database: psycopg.Connection, tmp_path: Path
 ) -> None:
+    """A run fails in the middle; the next one reads the rest, and one of two days later the new."""
     now = dt.datetime.now(dt.UTC).replace(microsecond=0)
-    simulator = simulate(days=120, now=now - dt.timedelta(days=2))
-    start = days_ago(119)
+    simulator = simulate(days=60, now=now - dt.timedelta(days=2))
+    start = days_ago(59)
     meltano = pipeline(tmp_path, server, simulator, "first", TAP_CLAUDE_START_DATE=start)
-    meltano.run()
-    assert_equal_to_the_facts(database, "first", simulator, start)
+    simulator.faults.append(Fault(status=400, path="usage_report/messages", after=1))
+    with pytest.raises(MeltanoError):
+        meltano.run()
+    message = "messages_usage: HTTP 400 invalid_request_error: planned fault 400"
+    assert message in meltano.log.read_text()
+    for table in ("cost_report", "users"):  # before it and after it
+        assert one(database, f"select count(*) from first.{table}")[0] > 0
     assert one(
         database,
         "select data_type, numeric_precision, numeric_scale from information_schema.columns"
         " where table_schema = 'first' and column_name = 'amount_usd'",
     ) == ("numeric", 38, 18)
 
+    simulator.seen.clear()
+    meltano.run()
+    assert_equal_to_the_facts(database, "first", simulator, start)
+    # Meltano kept the bookmark of the complete stream, and of the pages of the other one.
+    assert [s.values("starting_at")[0] for s in simulator.requests("cost_report")] == [days_ago(9)]
+    first = simulator.requests("usage_report/messages")[0]
+    assert first.values("starting_at") > [start]
+
     # two days later
-    requests = len(simulator.seen)
+    simulator.seen.clear()
     rows = one(database, "select count(*) from first.cost_report")[0]
     simulator.stopped_clock = now
     meltano.run()
     assert_equal_to_the_facts(database, "first", simulator, start)
     assert one(database, "select count(*) from first.cost_report")[0] > rows
     for path in ("cost_report", "usage_report/messages"):
-        again = [s for s in simulator.seen[requests:] if s.path.endswith(path)]
+        again = simulator.requests(path)
         assert [s.values("starting_at")[0] for s in again] == [days_ago(9)]
     for table in ("claude_code_usage", "claude_code_model_usage", "users", "rate_limits"):
         assert one(database, f"select count(*) from first.{table}")[0] > 0
-
-
-def test_deleted_rows_are_marked_or_removed(
-    simulate: Any, server: Server, database: psycopg.Connection, tmp_path: Path
-) -> None:
-    """The effect of ACTIVATE_VERSION in target-postgres, without and with hard_delete."""
-    simulator = simulate(days=3)
-    users = simulator.directories["A"].users
-    count = len(users)
-    selected = {"TAP_CLAUDE__SELECT": '["users.*"]'}
-    meltano = pipeline(tmp_path, server, simulator, "people", **selected)
-    live = "select count(*) from people.users where _sdc_deleted_at is null"
-    meltano.run()
-    assert one(database, live) == (count,)
-
-    # an interrupted run does not show who was deleted
-    leaver = users.pop(0)
-    time.sleep(1)  # versions are seconds
-    simulator.faults.append(Fault(status=200, path="users", body='{"data": []}'))
-    with pytest.raises(MeltanoError):
-        meltano.run()
-    assert "users: a page has no has_more" in meltano.log.read_text()
-    assert one(database, live) == (count,)
-
-    meltano.run()
-    assert one(database, live) == (count - 1,)
-    deleted = "select id from people.users where _sdc_deleted_at is not null"
-    assert one(database, deleted) == (leaver["id"],)
-
-    users.insert(0, leaver)  # and added again
-    time.sleep(1)
-    meltano.run()
-    assert one(database, live) == (count,)
-
-    del users[0]
-    time.sleep(1)
-    pipeline(
-        tmp_path, server, simulator, "people", TARGET_POSTGRES_HARD_DELETE="true", **selected
-    ).run()
-    assert one(database, "select count(*) from people.users") == (count - 1,)
 
 
 DELETE_MISSING = """
@@ -228,28 +202,7 @@ def assert_analytics_equal_to_the_facts(database: psycopg.Connection, simulator:
             assert one(database, "select sum(amount::numeric) from past.cost_report") == (cents,)
 
 
-def test_the_default_bookmarks_survive_a_failed_run(
-    simulate: Any, server: Server, database: psycopg.Connection, tmp_path: Path
-) -> None:
-    simulator = simulate(days=120)
-    start = days_ago(119)
-    meltano = pipeline(tmp_path, server, simulator, "second", TAP_CLAUDE_START_DATE=start)
-    simulator.faults.append(Fault(status=400, path="usage_report/messages", after=2))
-    with pytest.raises(MeltanoError):
-        meltano.run()
-    message = "messages_usage: HTTP 400 invalid_request_error: planned fault 400"
-    assert message in meltano.log.read_text()
-    for table in ("cost_report", "users"):  # before it and after it
-        assert one(database, f"select count(*) from second.{table}")[0] > 0
-    simulator.seen.clear()
-    meltano.run()
-    assert_equal_to_the_facts(database, "second", simulator, start)
-    # Meltano kept the bookmark of the complete stream, and of the pages of the other one.
-    assert [s.values("starting_at")[0] for s in simulator.requests("cost_report")] == [days_ago(7)]
-    first = simulator.requests("usage_report/messages")[0]
-    assert first.values("starting_at") > [start]
-
-
+@pytest.mark.long
 def test_the_run_after_a_killed_run_loads_the_rest(
     simulate: Any, server: Server, database: psycopg.Connection, tmp_path: Path
 ) -> None:

@@ -276,7 +276,7 @@ def schema(
     return stack.enter_context(connection), config
 
 
-@pytest.mark.parametrize("count", [5, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [5, pytest.param(12, marks=pytest.mark.long)])
 def test_customers_share_a_schema_but_no_rows(
     server: Server, stack: ExitStack, tmp_path: Path, count: int
 ) -> None:

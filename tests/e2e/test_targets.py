@@ -25,10 +25,12 @@ import duckdb
 import psycopg
 import pytest
 from click.testing import CliRunner
+from filelock import FileLock
 
 from demo.meltano import ROOT
 from simulator import claude_code
 from simulator.console_reports import DELAY
+from simulator.server import Fault
 from tap_claude import views
 from tests.conftest import RECENT, days_ago, environment, only, settings, simulated, tap_command
 
@@ -48,7 +50,7 @@ TARGETS = {
     "target-csv": ("meltanolabs-target-csv==0.5.0", "singer-sdk==0.54.9"),
     "target-jsonl": ("target-jsonl==0.1.4",),
 }
-INSTALLATION_SECONDS = 180
+INSTALLATION_SECONDS = 600
 
 REPORTS = ("cost_report", "claude_code_usage")
 FULL_TABLES = ("users", "invites")
@@ -66,20 +68,25 @@ Row = dict[str, Any]
 def executable(name: str) -> Path:
     """Return the program of a target, installed if it is not yet."""
     folder = ROOT / ".targets" / name
-    stamp = folder / ".installed"
-    wanted = "\n".join([sys.version, *TARGETS[name]])
-    if not stamp.is_file() or stamp.read_text() != wanted:
-        install = [str(folder / "bin" / "pip"), "install", "--quiet", *TARGETS[name]]
-        try:
-            for command in ([sys.executable, "-m", "venv", "--clear", str(folder)], install):
-                subprocess.run(
-                    command, check=True, capture_output=True, timeout=INSTALLATION_SECONDS
-                )
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            said = (error.stderr or b"").decode(errors="replace").strip().splitlines()
-            pytest.skip(f"{name} cannot be installed here: {said[-1] if said else error}")
-        stamp.write_text(wanted)
+    folder.parent.mkdir(exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        _install(folder, TARGETS[name])
     return folder / "bin" / name.removeprefix("pipelinewise-")
+
+
+def _install(folder: Path, packages: Sequence[str]) -> None:
+    stamp = folder / ".installed"
+    wanted = "\n".join([sys.version, *packages])
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return
+    install = [str(folder / "bin" / "pip"), "install", "--quiet", *packages]
+    try:
+        for command in ([sys.executable, "-m", "venv", "--clear", str(folder)], install):
+            subprocess.run(command, check=True, capture_output=True, timeout=INSTALLATION_SECONDS)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        said = (error.stderr or b"").decode(errors="replace").strip().splitlines()
+        pytest.skip(f"{folder.name} cannot be installed here: {said[-1] if said else error}")
+    stamp.write_text(wanted)
 
 
 def load(target: str, config: Row, messages: Path, folder: Path) -> str:
@@ -342,6 +349,51 @@ def test_target_postgres_is_exact_replaces_rows_and_marks_deleted_ones(
         one(postgres.query_rows, "select count(*) from invites where _sdc_deleted_at is null") == 0
     )
     assert_views_are_the_truth(postgres.query_rows, runs)
+
+
+def test_rows_are_marked_after_a_complete_run_and_removed_if_that_is_wanted(
+    simulator: Simulator,
+    database: Callable[[str, str], Database],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    postgres = database("target-postgres", "people")
+    config = settings(simulator)
+    command = tap_command(tmp_path, config=config, catalog=only(config, "users"))
+    messages = tmp_path / "messages.jsonl"
+
+    def run(*, hard_delete: bool = False) -> int:
+        """Load the users; return the exit code of the tap."""
+        time.sleep(1)  # versions of tables are seconds
+        with messages.open("wb") as out:
+            code = subprocess.run(command, stdout=out, env=environment(), check=False).returncode
+        postgres.load(messages, hard_delete=hard_delete)
+        return code
+
+    def ids(condition: str) -> set[str]:
+        return {id_ for (id_,) in postgres.query_rows(f"select id from users where {condition}")}
+
+    directory = simulator.directories["A"]
+    leaver, *others = directory.users
+    everybody = {user["id"] for user in directory.users}
+    assert run() == 0
+    assert ids("_sdc_deleted_at is null") == everybody
+
+    monkeypatch.setattr(directory, "users", others)
+    simulator.faults.append(Fault(status=200, path="users", body='{"data": []}'))
+    assert run() == 1  # an interrupted run does not show who was deleted
+    assert ids("_sdc_deleted_at is null") == everybody
+
+    assert run() == 0
+    assert ids("_sdc_deleted_at is not null") == {leaver["id"]}
+
+    monkeypatch.setattr(directory, "users", [leaver, *others])  # and added again
+    assert run() == 0
+    assert ids("_sdc_deleted_at is null") == everybody
+
+    monkeypatch.setattr(directory, "users", others)
+    assert run(hard_delete=True) == 0
+    assert ids("true") == everybody - {leaver["id"]}
 
 
 def assert_rows_are_replaced(query_rows: QueryRows, runs: Runs) -> None:

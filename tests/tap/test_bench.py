@@ -140,6 +140,7 @@ def records(directory: Path) -> list[dict[str, Any]]:
     return [line["record"] for line in lines if line["type"] == "RECORD"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_floor_and_both_taps_read_the_same(name: str, tmp_path: Path) -> None:
     workload = few(name)

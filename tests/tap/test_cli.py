@@ -276,6 +276,7 @@ def test_unreadable_files_are_named_in_one_line(
     assert not run.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["soon", 5, ["x"]])
 def test_an_error_names_a_bookmark_that_is_not_a_time(
     tap: Any, config: dict[str, Any], value: Any

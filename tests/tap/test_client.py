@@ -59,6 +59,7 @@ def config(simulator: Simulator) -> dict[str, Any]:
 PAGE = '{"data": [], "has_more": false, "next_page": null}'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     [
@@ -137,6 +138,7 @@ def test_permanent_faults_end_the_run(
     assert "sk-ant" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_retry_after_is_followed(simulator: Simulator, config: dict[str, Any]) -> None:
     simulator.faults.append(Fault(status=429, headers={"retry-after": "2"}, path="cost_report"))
     started = time.monotonic()
@@ -172,6 +174,7 @@ def closing_server() -> Iterator[tuple[str, list[int]]]:
     listener.close()
 
 
+@pytest.mark.slow
 def test_broken_connections_are_retried_then_named(
     config: dict[str, Any], closing_server: tuple[str, list[int]]
 ) -> None:
@@ -314,6 +317,7 @@ def test_a_traceback_only_at_level_debug(simulate: Any, tap: Any) -> None:
 # -- invalid rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "row",
     [
@@ -340,6 +344,7 @@ def test_an_invalid_value_is_an_error_that_names_the_field(
     assert "Traceback" not in run.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "bucket",
     [{}, [], None, {"starting_at": "soon", "ending_at": "later", "results": []}, {"results": [1]}],

@@ -343,6 +343,7 @@ def test_an_incompletely_read_table_is_not_activated(simulate: Any, tap: Any) ->
 # -- one refused parent of a list
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "skip", "code"), [(403, False, 1), (403, True, 0), (400, True, 1), (404, False, 0)]
 )

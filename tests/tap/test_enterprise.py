@@ -62,6 +62,7 @@ def march(*days: int) -> list[str]:
 # -- days
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stream", "path"), DAILY.items())
 def test_one_chain_of_requests_per_day_and_the_lookback_is_repeated(
     simulate: Any, tap: Any, stream: str, path: str

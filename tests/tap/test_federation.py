@@ -237,6 +237,7 @@ def test_the_exchange_with_a_loopback_server_uses_no_proxy(workload: Workload, t
 OTHER_ID = "11111111-2222-3333-4444-555555555555"
 
 
+@pytest.mark.slow
 @each(
     ("claims", "more", "says"),
     [

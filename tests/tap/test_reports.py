@@ -558,6 +558,7 @@ def test_the_bookmark_is_at_the_last_complete_bucket_of_an_invalid_page(
 # -- a bookmark belongs to a definition
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -628,6 +629,7 @@ def test_days_are_not_accepted_as_hours(simulate: Any, tap: Any) -> None:
     assert run.records("cost_report")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [drop_first_bucket, drop_middle_bucket, one_bucket])
 def test_the_bookmark_does_not_pass_a_missing_bucket(simulate: Any, tap: Any, change: Any) -> None:
     simulator = simulate(days=20, now=NOW)
