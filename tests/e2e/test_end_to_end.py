@@ -96,7 +96,7 @@ def test_every_counter_and_cent_lands_once_also_after_a_failed_run(
     """A run fails in the middle; the next one reads the rest, and one of two days later the new."""
     now = dt.datetime.now(dt.UTC).replace(microsecond=0)
     simulator = simulate(days=60, now=now - dt.timedelta(days=2))
-    start = days_ago(59)
+    start = days_ago(59, now)
     meltano = pipeline(tmp_path, server, simulator, "first", TAP_CLAUDE_START_DATE=start)
     simulator.faults.append(Fault(status=400, path="usage_report/messages", after=1))
     with pytest.raises(MeltanoError):
@@ -115,7 +115,7 @@ def test_every_counter_and_cent_lands_once_also_after_a_failed_run(
     meltano.run()
     assert_equal_to_the_facts(database, "first", simulator, start)
     # Meltano kept the bookmark of the complete stream, and of the pages of the other one.
-    assert [s.values("starting_at")[0] for s in simulator.requests("cost_report")] == [days_ago(9)]
+    assert [s.values("starting_at")[0] for s in simulator.requests("cost_report")] == [days_ago(9, now)]
     first = simulator.requests("usage_report/messages")[0]
     assert first.values("starting_at") > [start]
 
@@ -128,7 +128,7 @@ def test_every_counter_and_cent_lands_once_also_after_a_failed_run(
     assert one(database, "select count(*) from first.cost_report")[0] > rows
     for path in ("cost_report", "usage_report/messages"):
         again = simulator.requests(path)
-        assert [s.values("starting_at")[0] for s in again] == [days_ago(9)]
+        assert [s.values("starting_at")[0] for s in again] == [days_ago(9, now)]
     for table in ("claude_code_usage", "claude_code_model_usage", "users", "rate_limits"):
         assert one(database, f"select count(*) from first.{table}")[0] > 0
 
