@@ -44,6 +44,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the fast tests measure the coverage, besides those that say so."""
+    for item in items:
+        fast = item.path.parent.name in {"unit", "report", "tap"}
+        if fast and not any(item.get_closest_marker(name) for name in ("slow", "long")):
+            item.add_marker("measured")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Return one process more than there are cores, because some tests only wait."""

@@ -115,7 +115,9 @@ def test_every_counter_and_cent_lands_once_also_after_a_failed_run(
     meltano.run()
     assert_equal_to_the_facts(database, "first", simulator, start)
     # Meltano kept the bookmark of the complete stream, and of the pages of the other one.
-    assert [s.values("starting_at")[0] for s in simulator.requests("cost_report")] == [days_ago(9, now)]
+    assert [s.values("starting_at")[0] for s in simulator.requests("cost_report")] == [
+        days_ago(9, now)
+    ]
     first = simulator.requests("usage_report/messages")[0]
     assert first.values("starting_at") > [start]
 

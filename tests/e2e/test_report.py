@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from demo.postgres import Server
 
+pytestmark = [pytest.mark.long, pytest.mark.measured]
+
 MONTH = f"{RECENT:%Y-%m-01}"
 IN_MONTH = f"day >= date '{MONTH}' and day < date '{MONTH}' + interval 1 month"
 OF_MONTH = f"month = date '{MONTH}'"
@@ -329,7 +331,6 @@ def connect(spend_marts: Path, schema: str) -> duckdb.DuckDBPyConnection:
     return database
 
 
-@pytest.mark.long
 @each("schema", list(CUSTOMERS))
 def test_each_number_in_a_table_is_in_the_marts(
     page: Callable[..., Page], spend_marts: Path, schema: str
@@ -354,7 +355,6 @@ def test_each_number_in_a_table_is_in_the_marts(
                     assert same(shown, value), (table, row, values)
 
 
-@pytest.mark.long
 def test_days_products_payers_and_seats_are_in_the_marts(
     page: Callable[..., Page], spend_marts: Path
 ) -> None:
@@ -419,7 +419,6 @@ def test_days_products_payers_and_seats_are_in_the_marts(
         assert numbers(tables["seats-table-1"][-1], 1) == [seats[0]]
 
 
-@pytest.mark.long
 @each("schema", list(CUSTOMERS))
 def test_what_is_shown_is_the_exact_number_or_its_rounding(
     page: Callable[..., Page], schema: str
@@ -449,7 +448,6 @@ def percent(share: Any) -> str:
     return f"{rounded(Decimal(share) * 100, 0 if abs(share) >= Decimal('0.0995') else 1)}%"
 
 
-@pytest.mark.long
 def test_claims_and_cards_say_what_the_marts_have(
     page: Callable[..., Page], spend_marts: Path
 ) -> None:
@@ -555,7 +553,6 @@ def test_claims_and_cards_say_what_the_marts_have(
         )
 
 
-@pytest.mark.long
 @each("schema", list(CUSTOMERS))
 def test_labels_in_pictures_are_numbers_of_the_tables(
     page: Callable[..., Page], schema: str
@@ -576,7 +573,6 @@ def test_labels_in_pictures_are_numbers_of_the_tables(
 # -- hostile data, many rows, other databases
 
 
-@pytest.mark.long
 def test_hostile_names_are_harmless(page: Callable[..., Page]) -> None:
     honest, hostile = page("mixed"), page("hostile")
     assert hostile.tags == honest.tags
@@ -595,7 +591,6 @@ def test_hostile_names_are_harmless(page: Callable[..., Page]) -> None:
     assert not re.search(r"(?:href|src|xlink:href)=\"(?!#)", hostile.html)
 
 
-@pytest.mark.long
 def test_a_page_of_many_rows_is_small(spend_marts: Path, tmp_path: Path) -> None:
     """A year of 2,000 rows a day, by 4,000 people: the database adds up."""
     many = tmp_path / "many.duckdb"
@@ -626,7 +621,6 @@ def test_a_page_of_many_rows_is_small(spend_marts: Path, tmp_path: Path) -> None
     assert total == sum(first, others)
 
 
-@pytest.mark.long
 def test_postgresql_gives_the_same_page(
     page: Callable[..., Page], spend_marts: Path, server: Server, tmp_path: Path
 ) -> None:
@@ -651,7 +645,6 @@ def test_postgresql_gives_the_same_page(
 # -- options and errors
 
 
-@pytest.mark.long
 def test_month_organization_and_title_choose_what_is_shown(
     page: Callable[..., Page], spend_marts: Path
 ) -> None:
@@ -670,7 +663,6 @@ def test_month_organization_and_title_choose_what_is_shown(
     assert "known only as they are now" in found.html
 
 
-@pytest.mark.long
 def test_errors_are_one_line_that_names_the_way_out(spend_marts: Path, tmp_path: Path) -> None:
     url, out = f"duckdb:///{spend_marts}", tmp_path / "claude.html"
     out.write_text("before")

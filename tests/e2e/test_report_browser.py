@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
+pytestmark = [pytest.mark.long, pytest.mark.measured]
+
 BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
 CUSTOMERS = ("mixed", "console", "new", "hostile")
 DESK, PHONE = {"width": 1000, "height": 900}, {"width": 390, "height": 844}
@@ -133,7 +135,6 @@ def serious(page: Page) -> list[str]:
     ]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("customer", CUSTOMERS)
 def test_the_page_is_readable_on_every_screen(
     browser: Browser, pages: dict[str, Path], customer: str
@@ -150,7 +151,6 @@ def test_the_page_is_readable_on_every_screen(
         page.context.close()
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("customer", CUSTOMERS)
 def test_the_page_is_complete_on_paper(
     browser: Browser, pages: dict[str, Path], customer: str, tmp_path: Path
@@ -171,7 +171,6 @@ def test_the_page_is_complete_on_paper(
     page.context.close()
 
 
-@pytest.mark.long
 def test_the_dark_theme_has_its_own_colours(browser: Browser, pages: dict[str, Path]) -> None:
     colours = {}
     for theme in ("light", "dark"):
@@ -185,7 +184,6 @@ def test_the_dark_theme_has_its_own_colours(browser: Browser, pages: dict[str, P
     assert not set(colours["light"]) & set(colours["dark"])
 
 
-@pytest.mark.long
 def test_the_page_works_without_a_mouse(browser: Browser, pages: dict[str, Path]) -> None:
     page = opened(browser, pages["console"], [], viewport=DESK)
     page.keyboard.press("Tab")

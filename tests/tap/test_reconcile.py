@@ -15,7 +15,7 @@ from tests.conftest import RECENT, days_ago, environment, settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.measured]
 
 
 def reconcile(
