@@ -242,7 +242,7 @@ def test_both_organizations_and_every_stream(
     simulate: Any, server: Server, database: psycopg.Connection, tmp_path: Path
 ) -> None:
     """With all keys and everything selected, one run fills all tables; the next reads little."""
-    simulator = simulate(days=60, now=RECENT)
+    simulator = simulate(days=40, now=RECENT)
     meltano = pipeline(
         tmp_path,
         server,
@@ -254,7 +254,7 @@ def test_both_organizations_and_every_stream(
         TAP_CLAUDE_AGENT_WORKSPACE_IDS=json.dumps(simulator.facts.organization.workspaces),
         TAP_CLAUDE_COMPLIANCE_API_KEY=COMPLIANCE_KEY,
         TAP_CLAUDE_LEGACY_REPORTS="true",
-        TAP_CLAUDE_START_DATE=days_ago(50, RECENT),
+        TAP_CLAUDE_START_DATE=days_ago(35, RECENT),
         TAP_CLAUDE_END_DATE=RECENT.isoformat(),
         TAP_CLAUDE__SELECT='["*.*"]',
     )
