@@ -36,7 +36,7 @@ _BASE, _STEP = dt.datetime(2026, 3, 20, 13, 37, 42, tzinfo=dt.UTC), dt.timedelta
 RECENT = _BASE + _STEP * ((dt.datetime.now(dt.UTC) - _BASE) // _STEP)
 
 
-LONGEST = {"test_dbt_package.py", "test_focus.py", "test_transform.py"}
+LONGEST = {"test_dbt_package.py", "test_focus.py", "test_report.py", "test_transform.py"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,6 +44,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--snapshot",
         action="store_true",
         help="write tests/tap/catalog.json, and the results in docs/, instead of comparing",
+    )
+    parser.addoption(
+        "--customers",
+        type=int,
+        default=3,
+        help="how many simulated customers tests/e2e/test_transform.py loads (3)",
     )
 
 

@@ -22,6 +22,7 @@ from tests.e2e.test_transform import (
     build,
     connect,
     create_database,
+    load_duckdb,
     make_customer,
     messages,
     rows,
@@ -64,17 +65,11 @@ def customers(folder: Path) -> Callable[[str], Customer]:
     return read
 
 
-def load_duckdb(customer: Customer, path: Path) -> None:
-    with duckdb.connect(str(path)) as database:
-        for run in customer.runs:
-            raw_tables.load(database, customer.schema, messages(run))
-
-
 @pytest.fixture(scope="module")
 def both(customers: Callable[[str], Customer], folder: Path, dbt: Dbt) -> Path:
     """Return the database of the customer with both credentials, with its marts."""
     path = folder / "both.duckdb"
-    load_duckdb(customers("both"), path)
+    load_duckdb([customers("both")], path)
     dbt.run("run", target="duckdb", CLAUDE_DBT_PATH=str(path))
     return path
 
@@ -94,7 +89,7 @@ def test_one_credential_is_enough(
 ) -> None:
     customer, name = customers(kind), f"only_{kind}"
     path = folder / f"{name}.duckdb"
-    load_duckdb(customer, path)
+    load_duckdb([customer], path)
     dbt.run("build", target="duckdb", CLAUDE_DBT_PATH=str(path))
     create_database(server, name)
     with connect(server, name) as postgres:
