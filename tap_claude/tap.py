@@ -354,12 +354,11 @@ def one_line_errors(logger: logging.Logger) -> Iterator[None]:
             logger.error("%s", line)  # noqa: TRY400
         sys.exit(1)
     except BrokenPipeError:
-        _discard_output()
+        _end_output()
         logger.error("The target closed the pipe; the run ends here.")  # noqa: TRY400
         sys.exit(1)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            _discard_output()
+        _end_output()
         logger.error(  # noqa: TRY400
             "%s",
             _line_of(error),
@@ -368,9 +367,12 @@ def one_line_errors(logger: logging.Logger) -> Iterator[None]:
         sys.exit(1)
 
 
-def _discard_output() -> None:
-    """Let the interpreter's final flush of standard output succeed; otherwise it exits with 120."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _end_output() -> None:
+    """Write what is buffered, or discard it if that fails: the interpreter would exit with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def environment() -> dict[str, Any]:

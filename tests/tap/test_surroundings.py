@@ -84,6 +84,26 @@ def test_every_byte_arrives_for_any_kind_of_standard_output(
     assert messages[-1]["type"] == "STATE"
 
 
+DISK_FULL = """
+import errno, logging
+from tap_claude.tap import one_line_errors
+with one_line_errors(logging.getLogger()):
+    print("a line for the target")
+    raise OSError(errno.ENOSPC, "No space left on device")
+"""
+
+
+def test_a_full_disk_elsewhere_loses_no_line_that_is_buffered() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DISK_FULL],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(PYTHONUNBUFFERED=""),
+    )
+    assert (done.returncode, done.stdout) == (1, "a line for the target\n")
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_full_disk_ends_the_run_without_a_state_for_lost_records(
     simulate: Any, tmp_path: Path, unbuffered: str
