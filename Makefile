@@ -44,7 +44,7 @@ bench-marts: $(INSTALLED) .dbt/.installed  ## measure dbt on a year of 2,000 and
 focus: .focus/.installed $(INSTALLED) .dbt/.installed  ## build the FOCUS table from the simulator, and validate it (two minutes)
 	@PYTHONUTF8=1 $(RUN) focus
 
-test: $(INSTALLED) .dbt/.installed  ## run the tests, without the long ones (five minutes on two cores)
+test: $(INSTALLED) .dbt/.installed  ## run the tests, without the long ones (five to seven minutes on two cores)
 	$(TEST) -m "not long"
 
 test-fast: $(INSTALLED)  ## run the tests that are over in a minute and need no database
@@ -137,6 +137,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Building .focus (only once) ..."
 	@$(PYTHON_312) -m venv --clear .focus
 	@$(call install,.focus,--requirement $<)
+	@touch $@
+
+# The targets of the tests, each in an environment of its own.
+.targets/%/.installed: tests/e2e/requirements-%.txt | $(INSTALLED)
+	@$(PYTHON) -m venv --clear .targets/$*
+	@$(call install,.targets/$*,--requirement $<)
 	@touch $@
 
 # The peers of the benchmark, each in an environment of its own.
