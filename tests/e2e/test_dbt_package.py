@@ -16,15 +16,14 @@ import yaml
 
 from demo.meltano import ROOT
 from tests.conftest import environment
-from tests.e2e import raw_tables
 from tests.e2e.dbt import BIN, MARTS, PACKAGE, Dbt, install
 from tests.e2e.test_transform import (
     build,
     connect,
     create_database,
     load_duckdb,
+    load_postgres,
     make_customer,
-    messages,
     rows,
 )
 
@@ -92,9 +91,7 @@ def test_one_credential_is_enough(
     load_duckdb([customer], path)
     dbt.run("build", target="duckdb", CLAUDE_DBT_PATH=str(path))
     create_database(server, name)
-    with connect(server, name) as postgres:
-        for run in customer.runs:
-            raw_tables.load_postgres(postgres, customer.schema, messages(run))
+    load_postgres(customer, server, name, folder)
     build(dbt, server, name, "run")
     with duckdb.connect(str(path), read_only=True) as replaced, connect(server, name) as postgres:
         found = {mart: rows(replaced, mart) for mart in MARTS}

@@ -26,8 +26,8 @@ from simulator import claude_code
 from simulator.console_reports import DELAY
 from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY
 from tests.conftest import RECENT, days_ago, environment, simulated
-from tests.e2e import raw_tables
 from tests.e2e.dbt import MARTS, Dbt, install
+from tests.e2e.raw_tables import load
 from tests.e2e.test_targets import executable
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class Built:
 
     customers: Sequence[Customer]
     databases: dict[str, Any]
-    """Connections."""
+    """Connections by name."""
 
 
 def rows(database: Any, mart: str, schema: str = "claude_marts") -> list[tuple[Any, ...]]:
@@ -249,7 +249,7 @@ def load_duckdb(customers: Iterable[Customer], path: Path, *, append: bool = Fal
     with duckdb.connect(str(path)) as database:
         for customer in customers:
             for run in customer.runs:
-                raw_tables.load(database, customer.schema, messages(run), append=append)
+                load(database, customer.schema, messages(run), append=append)
 
 
 def build(dbt: Dbt, server: Server, database: str, *command: str) -> None:
@@ -282,7 +282,7 @@ def built(
     build(dbt, server, "transform", "build")
     path = folder / "replaced.duckdb"
     load_duckdb(customers, path)
-    dbt.run("run", target="duckdb", CLAUDE_DBT_PATH=str(path))
+    dbt.run("build", target="duckdb", CLAUDE_DBT_PATH=str(path))
     with (
         connect(server, "transform") as postgres,
         duckdb.connect(str(path), read_only=True) as replaced,
