@@ -19,8 +19,10 @@ VENV = .venv
 RUN = $(VENV)/bin/python -m
 INSTALLED = $(VENV)/.installed
 # $(call install,ENVIRONMENT,PACKAGES): by uv, which is fast, or by pip, which knows more of proxies and mirrors.
-install = UV_SYSTEM_CERTS=true $(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(1)/bin/python $(2) 2>/dev/null || \
+install = UV_SYSTEM_CERTS=true $(VENV)/bin/uv pip install --quiet --python $(1)/bin/python $(2) 2>/dev/null || \
 	$(1)/bin/python -m pip install --quiet $(2)
+# Images of containers set this. The tests start hundreds of processes: each would compile its modules again.
+unexport PYTHONDONTWRITEBYTECODE
 # A file's tests run in one process; the files that take longest come first.
 TEST = $(RUN) pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 # What cog is given: the folder of its module, and the pages with generated tables.
