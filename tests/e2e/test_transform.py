@@ -253,8 +253,9 @@ def load_duckdb(customers: Iterable[Customer], path: Path, *, append: bool = Fal
 
 def build(dbt: Dbt, server: Server, database: str, *command: str) -> str:
     """Run a command of dbt on a database of PostgreSQL; return what it printed."""
-    env = {"CLAUDE_DBT_HOST": server.host, "CLAUDE_DBT_DBNAME": database}
-    return dbt.run(*command, target="postgres", **env)
+    return dbt.run(
+        *command, target="postgres", CLAUDE_DBT_HOST=server.host, CLAUDE_DBT_DBNAME=database
+    )
 
 
 def create_database(server: Server, name: str) -> None:
