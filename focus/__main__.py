@@ -6,6 +6,7 @@ fails that is not in ``validator.EXCEPTIONS``.
 
 from __future__ import annotations
 
+import argparse
 import datetime as dt
 import decimal
 import os
@@ -26,7 +27,6 @@ from simulator.console_reports import DELAY
 from simulator.facts import Facts
 from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, Simulator
 
-DAYS = 75
 SEED = 11
 BREADTH = 40
 ENVIRONMENT = ROOT / ".focus"
@@ -46,21 +46,24 @@ class FocusError(Exception):
 
 def main() -> int:
     """Build the table, check it, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m focus", description=__doc__)
+    parser.add_argument("--days", type=int, default=75, help="days of history (75)")
+    days = parser.parse_args().days
     for number in (signal.SIGINT, signal.SIGTERM):  # exit, so that all processes are stopped
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     decimal.getcontext().prec = 60  # sums of money keep all digits
     try:
         with tempfile.TemporaryDirectory(prefix="focus-") as name:
-            return run(Path(name))
+            return run(Path(name), days)
     except (FocusError, MeltanoError, ValidatorError) as error:
         print(error)
         return 1
 
 
-def run(directory: Path) -> int:
+def run(directory: Path, days: int) -> int:
     """Do everything in a directory; return 1 if a cent or a rule is wrong."""
     now = dt.datetime.now(dt.UTC).replace(microsecond=0)
-    first_day = now.date() - dt.timedelta(days=DAYS - 1)
+    first_day = now.date() - dt.timedelta(days=days - 1)
     facts = Facts(seed=SEED, first_day=first_day, today=now.date(), breadth=BREADTH)
     with Simulator(facts, now=now) as simulator, postgres(directory / "postgres") as server:
         print("meltano run tap-claude target-postgres ...", flush=True)

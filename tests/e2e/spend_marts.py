@@ -27,7 +27,7 @@ REPORTS = [
 ]
 VARIABLES = {
     "claude_budgets": [
-        {"name": "Everything", "amount_usd": "2500.01", "organization_type": "enterprise"},
+        {"name": "Everything", "amount_usd": "1500.01", "organization_type": "enterprise"},
         {"name": "Claude Code", "amount_usd": 600, "product": "claude_code"},
     ],
     "claude_seat_price_usd": {"default": 30, "owner": "60.5"},
@@ -44,7 +44,7 @@ class Customer(NamedTuple):
 
 
 CUSTOMERS = {
-    "mixed": Customer(66, 24, 7, CONSOLE | ENTERPRISE),
+    "mixed": Customer(66, 12, 7, CONSOLE | ENTERPRISE),
     "console": Customer(66, 8, 21, CONSOLE),
     "new": Customer(1, 6, 31, CONSOLE),
 }

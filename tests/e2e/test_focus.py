@@ -262,7 +262,11 @@ def test_the_validator_finds_nothing_unless_something_is_wrong(
 @pytest.mark.usefixtures("plugins", "validator")
 def test_the_command_builds_and_validates_the_table() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "focus"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "focus", "--days", "20"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "USD; in the simulator: " in done.stdout

@@ -34,7 +34,8 @@ PROBLEMS = """
   const wide = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth > wide) found.push("the page scrolls sideways");
   const name = (it) => `${it.tagName} ${(it.textContent || "").trim().slice(0, 40)}`;
-  const box = (it) => it.getBoundingClientRect();
+  const boxes = new Map();
+  const box = (it) => boxes.get(it) || boxes.set(it, it.getBoundingClientRect()).get(it);
   const shown = (it) => box(it).width > 0 && box(it).height > 0;
   const leaves = "h1,h2,p,li,figcaption,summary,strong,b,span";
   for (const it of document.querySelectorAll(leaves)) {
@@ -63,7 +64,7 @@ PROBLEMS = """
   )].filter((it) => shown(it) && !it.matches(".patterns"));
   for (const [index, it] of blocks.entries())
     for (const other of blocks.slice(index + 1))
-      if (!it.contains(other) && !other.contains(it) && meet(box(it), box(other), 1))
+      if (meet(box(it), box(other), 1) && !it.contains(other) && !other.contains(it))
         found.push(`${name(it)} overlaps ${name(other)}`);
   return found;
 }
@@ -145,7 +146,8 @@ def test_the_page_is_readable_on_every_screen(
         assert page.evaluate(PROBLEMS) == [], (theme, viewport)
         page.evaluate("document.querySelectorAll('details').forEach((it) => it.open = true)")
         assert page.evaluate(PROBLEMS) == [], (theme, viewport, "open")
-        if viewport == DESK:
+        # Seconds each; the other pages have the same elements.
+        if viewport == DESK and customer in {"mixed", "new"}:
             assert serious(page) == [], theme
         assert noise == []
         page.context.close()

@@ -43,7 +43,7 @@ def upsert(rows: Rows, messages: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize("kills", [8, pytest.param(50, marks=pytest.mark.long)])
 def test_killed_runs_lose_no_rows(simulate: Any, tap: Any, tmp_path: Path, kills: int) -> None:
     """A year of backfill, killed at random moments and resumed from the last STATE line."""
-    simulator = simulate(days=365, now=RECENT, breadth=16)
+    simulator = simulate(days=365, now=RECENT, breadth=8)
     config = settings(
         simulator,
         workspace_api_key=WORKSPACE_KEY,
