@@ -22,6 +22,7 @@ from tests.e2e.test_transform import (
     connect,
     create_database,
     load_duckdb,
+    load_postgres,
     make_customer,
     rows,
 )
@@ -84,14 +85,19 @@ def test_it_builds_where_nothing_is_loaded_yet(server: Server, dbt: Dbt) -> None
 
 @pytest.mark.parametrize("kind", ["console", "enterprise"])
 def test_one_credential_is_enough(
-    kind: str, customers: Callable[[str], Customer], folder: Path, dbt: Dbt
+    kind: str, customers: Callable[[str], Customer], server: Server, folder: Path, dbt: Dbt
 ) -> None:
-    path = folder / f"only_{kind}.duckdb"
-    load_duckdb([customers(kind)], path)
+    customer, name = customers(kind), f"only_{kind}"
+    path = folder / f"{name}.duckdb"
+    load_duckdb([customer], path)
     dbt.run("build", target="duckdb", CLAUDE_DBT_PATH=str(path))
-    with duckdb.connect(str(path), read_only=True) as database:
-        filled = {mart for mart in MARTS if len(rows(database, mart)) > 1}
-    empty = set(MARTS) - filled - {"claude_anomalies"}
+    create_database(server, name)
+    load_postgres(customer, server, name, folder)
+    build(dbt, server, name, "run")
+    with duckdb.connect(str(path), read_only=True) as replaced, connect(server, name) as postgres:
+        found = {mart: rows(replaced, mart) for mart in MARTS}
+        assert {mart: rows(postgres, mart) for mart in MARTS} == found
+    empty = {mart for mart in MARTS if len(found[mart]) == 1} - {"claude_anomalies"}
     # Without limits of the API, and without budgets, a Console organization has none.
     assert empty == (CONSOLE_ONLY if kind == "enterprise" else {*ENTERPRISE_ONLY, "claude_budgets"})
 
@@ -188,9 +194,10 @@ def test_a_project_of_somebody_else_takes_the_package_by_git(both: Path, tmp_pat
     path = tmp_path / "theirs.duckdb"
     shutil.copy(both, path)
     env: dict[str, Any] = {"CLAUDE_DBT_PATH": str(path), "CLAUDE_DBT_SCHEMA": "own"}
-    dbt.run("run", "--select", "+spend", target="duckdb", package=project, **env)
+    dbt.run("run", target="duckdb", package=project, **env)
     with duckdb.connect(str(path), read_only=True) as database:
-        assert rows(database, "claude_daily", "own") == rows(database, "claude_daily")
+        for mart in MARTS:
+            assert rows(database, mart, "own") == rows(database, mart), mart
         assert len(rows(database, "spend", "own")) == len(rows(database, "claude_daily"))
 
 
