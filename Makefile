@@ -146,8 +146,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 # The targets of the tests, each in an environment of its own.
 .targets/%/.installed: tests/e2e/requirements-%.txt | $(INSTALLED)
 	@$(PYTHON) -m venv --clear .targets/$*
-	@$(call install,.targets/$*,--requirement $<)
+	@$(call install,.targets/$*,$(ALONE) --requirement $<)
 	@touch $@
+
+# The file says why.
+.targets/pipelinewise-target-postgres/.installed: ALONE = --no-deps
 
 # The peers of the benchmark, each in an environment of its own.
 .bench/%/.installed: bench/requirements-%.txt | $(INSTALLED)

@@ -180,7 +180,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture(scope="session")
 def forks() -> Iterator[Forks]:
-    with Forks() as forks:
+    with Forks(sys.executable, "tap_claude", ["tap_claude.tap"], environment()) as forks:
         yield forks
 
 
@@ -195,8 +195,11 @@ def tap(tmp_path: Path, forks: Forks) -> Callable[..., Run]:
         catalog: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> Run:
-        files = file_options(tmp_path, config=config, state=state, catalog=catalog)
-        done = forks.run([*arguments, *files], environment(**(env or {})), tmp_path)
+        arguments = (
+            *arguments,
+            *file_options(tmp_path, config=config, state=state, catalog=catalog),
+        )
+        done = forks.run(arguments, environment(**(env or {})), tmp_path, tmp_path.cwd())
         messages = [
             json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"type"')
         ]

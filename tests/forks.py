@@ -1,22 +1,24 @@
-"""Processes of the tap that do not import it again: each saves half a second.
+"""Processes of a program that need not import it again: half a second for the tap, two for dbt.
 
-``python -m tests.forks`` imports the tap and waits. For each line on standard input, a job, it
-forks: the child is a process of the tap like any other, and its exit code is printed.
+``python -m tests.forks PROGRAM MODULES`` imports the modules and waits. For each line on standard
+input, a job, it forks: the child runs the program as any process would, and its exit code is
+printed.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import runpy
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 
 @dataclass
@@ -33,39 +35,52 @@ OF_THE_INTERPRETER = ("PYTHON", "LC_", "LANG", "TZ")
 
 
 class Forks:
-    """Forks processes of the tap, one at a time."""
+    """Forks processes of a program, one at a time."""
 
-    def __enter__(self) -> Self:
-        """Start the process that imports the tap, without settings of the tap."""
-        env = {name: text for name, text in os.environ.items() if not name.startswith("TAP_CLAUDE")}
+    def __init__(
+        self, python: str, program: str, modules: Sequence[str], env: Mapping[str, str]
+    ) -> None:
+        """Start the process that imports the modules, without settings of the program.
+
+        The program is a file, or a module that ``python -m`` runs.
+        """
+        self._command = [python, program] if os.sep in program else [python, "-m", program]
         self._parent = subprocess.Popen(
-            [sys.executable, "-m", "tests.forks"],
+            [python, "-m", "tests.forks", program, *modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env=env,
         )
+
+    def __enter__(self) -> Self:
+        """Return it."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop it."""
+        """Stop the process."""
         self._parent.communicate()
 
-    def run(self, arguments: Sequence[str], env: Mapping[str, str], folder: Path) -> Done:
-        """Run ``tap-claude`` with these arguments and this environment, in the current folder."""
+    def run(
+        self, arguments: Sequence[str], env: Mapping[str, str], output: Path, cwd: Path
+    ) -> Done:
+        """Run the program with these arguments and this environment.
+
+        What it prints is written to files in ``output``.
+        """
         if any(
             text != os.environ.get(name)
             for name, text in env.items()
             if name.startswith(OF_THE_INTERPRETER)
         ):
-            command = [sys.executable, "-m", "tap_claude", *arguments]
-            done = subprocess.run(command, capture_output=True, check=False, env=env)
+            command = [*self._command, *arguments]
+            done = subprocess.run(command, capture_output=True, check=False, env=env, cwd=cwd)
             return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
-        out, err = folder / "stdout", folder / "stderr"
+        out, err = output / "stdout", output / "stderr"
         job = {
             "arguments": list(arguments),
             "env": dict(env),
-            "folder": str(folder.cwd()),
+            "folder": str(cwd),
             "out": str(out),
             "err": str(err),
         }
@@ -79,8 +94,6 @@ class Forks:
 
 def _serve() -> None:
     """Fork a child for each job; return in the child, and exit when there are no more jobs."""
-    import tap_claude.tap  # noqa: F401, PLC0415
-
     exit_codes = os.fdopen(os.dup(1), "w")
     jobs = os.fdopen(os.dup(0))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -101,5 +114,12 @@ def _serve() -> None:
 
 
 if __name__ == "__main__":
+    program, *modules = sys.argv[1:]
+    for module in modules:
+        importlib.import_module(module)
     _serve()
-    runpy.run_module("tap_claude", run_name="__main__", alter_sys=True)
+    if os.sep in program:
+        sys.path[0] = str(Path(program).parent)
+        runpy.run_path(program, run_name="__main__")
+    else:
+        runpy.run_module(program, run_name="__main__", alter_sys=True)

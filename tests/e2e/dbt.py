@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -12,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from demo.meltano import ROOT
+from tests.forks import Forks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tests.forks import Done
 
 PACKAGE = ROOT / "transform"
 OTHER_ENVIRONMENT = os.environ.get("TESTS_DBT")
@@ -46,6 +50,13 @@ def install() -> None:
         subprocess.run(["make", "--silent", ".dbt/.installed"], cwd=ROOT, check=True)
 
 
+@functools.cache
+def _forks() -> Forks:
+    """Return the process of dbt that this process forks; it ends with it."""
+    modules = ("dbt.cli.main", "dbt.adapters.duckdb", "dbt.adapters.postgres")
+    return Forks(str(BIN / "python"), str(BIN / "dbt"), modules, _environment())
+
+
 @dataclass
 class Dbt:
     """Runs dbt with the profiles of the package. What it writes goes to a folder."""
@@ -54,20 +65,30 @@ class Dbt:
     variables: Mapping[str, Any] = field(default_factory=dict)
     """Variables of all runs: with others, dbt reads the whole package again."""
 
-    def run(self, *command: str, target: str, package: Path = PACKAGE, **env: str) -> str:
-        """Run a command of dbt; return what it printed."""
-        done = self.attempt(*command, target=target, package=package, **env)
+    def run(self, *command: str, target: str, **options: Any) -> str:
+        """Run a command of dbt, with the options of `attempt`; return what it printed."""
+        done = self.attempt(*command, target=target, **options)
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
         return done.stdout
 
     def attempt(
-        self, *command: str, target: str, package: Path = PACKAGE, **env: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command of dbt that may fail."""
+        self,
+        *command: str,
+        target: str,
+        package: Path = PACKAGE,
+        database: Path | None = None,
+        **env: str,
+    ) -> Done:
+        """Run a command of dbt that may fail. The database is a file of DuckDB."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        return subprocess.run(
+        if database:
+            # By a name that stays the same: with another one, dbt reads the whole package again.
+            link = self.folder / "warehouse.duckdb"
+            link.unlink(missing_ok=True)
+            link.hardlink_to(database)
+            env["CLAUDE_DBT_PATH"] = link.name
+        return _forks().run(
             [
-                str(BIN / "dbt"),
                 "--no-use-colors",
                 *command,
                 "--project-dir",
@@ -77,17 +98,15 @@ class Dbt:
                 "--vars",
                 json.dumps(dict(self.variables)),
             ],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=self.folder,
-            env=_environment()
+            _environment()
             | {
                 "DBT_LOG_PATH": str(self.folder / "logs"),
                 "DBT_TARGET": target,
                 "DBT_TARGET_PATH": str(self.folder / target),
             }
             | env,
+            output=self.folder,
+            cwd=self.folder,
         )
 
 

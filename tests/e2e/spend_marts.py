@@ -74,7 +74,7 @@ def build(folder: Path) -> Path:
         for name, customer in CUSTOMERS.items():
             messages, organizations[name] = _read(folder, name, customer)
             load(database, "claude", messages)
-    Dbt(folder / "dbt", VARIABLES).run("run", target="duckdb", CLAUDE_DBT_PATH=str(raw))
+    Dbt(folder / "dbt", VARIABLES).run("run", target="duckdb", database=raw)
     made = folder / "spend.duckdb"
     with duckdb.connect(str(made)) as database:
         database.execute(f"attach '{raw}' as source (read_only)")

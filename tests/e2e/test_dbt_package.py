@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
@@ -69,7 +69,7 @@ def both(customers: Callable[[str], Customer], folder: Path, dbt: Dbt) -> Path:
     """Return the database of the customer with both credentials, with its marts."""
     path = folder / "both.duckdb"
     load_duckdb([customers("both")], path)
-    dbt.run("run", target="duckdb", CLAUDE_DBT_PATH=str(path))
+    dbt.run("run", target="duckdb", database=path)
     return path
 
 
@@ -90,7 +90,7 @@ def test_one_credential_is_enough(
     customer, name = customers(kind), f"only_{kind}"
     path = folder / f"{name}.duckdb"
     load_duckdb([customer], path)
-    dbt.run("build", target="duckdb", CLAUDE_DBT_PATH=str(path))
+    dbt.run("build", target="duckdb", database=path)
     create_database(server, name)
     load_postgres(customer, server, name, folder)
     build(dbt, server, name, "run")
@@ -138,20 +138,32 @@ def test_the_compiled_sql_of_other_warehouses_gives_the_same_rows(
             assert rows(database, mart, "other_marts") == rows(database, mart), mart
 
 
-def test_dbt_says_how_fresh_the_tables_are(both: Path, dbt: Dbt) -> None:
-    fresh = dbt.run("source", "freshness", target="duckdb", CLAUDE_DBT_PATH=str(both))
+def test_dbt_says_how_fresh_the_tables_are(both: Path, dbt: Dbt, tmp_path: Path) -> None:
+    fresh = dbt.run("source", "freshness", target="duckdb", database=both)
     assert "PASS freshness of claude.report_buckets" in fresh
-    with duckdb.connect(str(both)) as database:
-        database.execute("create schema stale")
-        database.execute(
-            "create table stale.report_buckets as select * replace"
-            " ('2026-01-01T00:00:00Z' as extracted_at) from claude_a.report_buckets"
-        )
-    stale = Dbt(dbt.folder / "stale", {"claude_schema": "stale"}).attempt(
-        "source", "freshness", target="duckdb", CLAUDE_DBT_PATH=str(both)
-    )
+    path = tmp_path / "stale.duckdb"
+    shutil.copy(both, path)
+    with duckdb.connect(str(path)) as database:
+        database.execute("update claude_a.report_buckets set extracted_at = '2026-01-01T00:00:00Z'")
+    stale = dbt.attempt("source", "freshness", target="duckdb", database=path)
     assert stale.returncode == 1
     assert "ERROR STALE freshness of claude.report_buckets" in stale.stdout
+
+
+def test_a_file_of_duckdb_needs_another_name_than_the_schema(tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "claude_a.duckdb")) as database:
+        database.execute("create schema claude_a")
+        database.execute("create table claude_a.claude_a.report_buckets (stream varchar)")
+    done = Dbt(tmp_path, {"claude_schema": "claude_a"}).attempt(
+        *("run", "--select", "stg_claude__report_buckets"),
+        target="duckdb",
+        CLAUDE_DBT_PATH="claude_a.duckdb",
+    )
+    assert done.returncode == 1
+    assert (
+        "DuckDB cannot tell the schema claude_a from a file of the same name: rename"
+        " claude_a.duckdb, or set var claude_schema"
+    ) in done.stdout
 
 
 PROJECT = """\
@@ -193,8 +205,7 @@ def test_a_project_of_somebody_else_takes_the_package_by_git(both: Path, tmp_pat
     dbt.run("deps", target="duckdb", package=project)
     path = tmp_path / "theirs.duckdb"
     shutil.copy(both, path)
-    env: dict[str, Any] = {"CLAUDE_DBT_PATH": str(path), "CLAUDE_DBT_SCHEMA": "own"}
-    dbt.run("run", target="duckdb", package=project, **env)
+    dbt.run("run", target="duckdb", package=project, database=path, CLAUDE_DBT_SCHEMA="own")
     with duckdb.connect(str(path), read_only=True) as database:
         for mart in MARTS:
             assert rows(database, mart, "own") == rows(database, mart), mart

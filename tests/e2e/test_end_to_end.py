@@ -95,7 +95,7 @@ def test_every_counter_and_cent_lands_once_also_after_a_failed_run(
 ) -> None:
     """A run fails in the middle; the next one reads the rest, and one of two days later the new."""
     now = dt.datetime.now(dt.UTC).replace(microsecond=0)
-    simulator = simulate(days=60, now=now - dt.timedelta(days=2))
+    simulator = simulate(days=60, breadth=8, now=now - dt.timedelta(days=2))
     start = days_ago(59, now)
     meltano = pipeline(tmp_path, server, simulator, "first", TAP_CLAUDE_START_DATE=start)
     simulator.faults.append(Fault(status=400, path="usage_report/messages", after=1))
@@ -152,7 +152,7 @@ def test_a_restated_past_is_right_after_the_next_run(
     simulate: Any, server: Server, database: psycopg.Connection, tmp_path: Path
 ) -> None:
     """Changed values, new rows and missing rows, in both reports of both organizations."""
-    simulator = simulate(days=50)
+    simulator = simulate(days=50, breadth=8)
     streams = ("analytics_cost", "analytics_usage", "messages_usage", "cost_report")
     meltano = pipeline(
         tmp_path,
@@ -209,7 +209,7 @@ def test_the_run_after_a_killed_run_loads_the_rest(
     simulate: Any, server: Server, database: psycopg.Connection, tmp_path: Path
 ) -> None:
     """Meltano, tap and target are killed during a backfill; Meltano's state is enough to resume."""
-    simulator = simulate(days=300)
+    simulator = simulate(days=300, breadth=8)
     start = days_ago(299)
     meltano = pipeline(
         tmp_path,
@@ -242,7 +242,7 @@ def test_both_organizations_and_every_stream(
     simulate: Any, server: Server, database: psycopg.Connection, tmp_path: Path
 ) -> None:
     """With all keys and everything selected, one run fills all tables; the next reads little."""
-    simulator = simulate(days=40, now=RECENT)
+    simulator = simulate(days=40, breadth=8, now=RECENT)
     meltano = pipeline(
         tmp_path,
         server,

@@ -61,8 +61,8 @@ class Loaded:
     def build(self, **variables: Any) -> None:
         """Build the table, and run its tests in dbt."""
         command = ("build", "--select", "+claude_focus", "--indirect-selection", "cautious")
-        dbt = Dbt(self.dbt.folder, variables)
-        dbt.run(*command, target="duckdb", CLAUDE_DBT_PATH=str(self.path))
+        dbt = Dbt(self.dbt.folder / ("_".join(variables) or "usual"), variables)
+        dbt.run(*command, target="duckdb", database=self.path)
 
     def rows(self, query: str) -> list[Row]:
         with duckdb.connect(str(self.path)) as database:

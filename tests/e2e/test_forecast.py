@@ -104,9 +104,7 @@ def test_four_of_five_months_end_within_the_range(tmp_path: Path) -> None:
     path = tmp_path / "months.duckdb"
     with duckdb.connect(str(path)) as database:
         load(database, "claude", raw_rows(months))
-    Dbt(tmp_path / "dbt").run(
-        "run", "--select", "+claude_forecast", target="duckdb", CLAUDE_DBT_PATH=str(path)
-    )
+    Dbt(tmp_path / "dbt").run("run", "--select", "+claude_forecast", target="duckdb", database=path)
     with duckdb.connect(str(path), read_only=True) as database:
         forecasts = {
             id_: (low, high)

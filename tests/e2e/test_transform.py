@@ -278,7 +278,7 @@ def built(request: pytest.FixtureRequest, dbt: Dbt, folder: Path) -> Iterator[Bu
     customers = [make_customer(number, folder) for number in range(count)]
     path = folder / "replaced.duckdb"
     load_duckdb(customers, path)
-    dbt.run("build", target="duckdb", CLAUDE_DBT_PATH=str(path))
+    dbt.run("build", target="duckdb", database=path)
     with duckdb.connect(str(path), read_only=True) as database:
         yield Built(customers, database)
 
@@ -365,7 +365,7 @@ def test_tables_that_both_runs_were_appended_to_give_the_same_rows(
 ) -> None:
     path = folder / "appended.duckdb"
     load_duckdb(built.customers, path, append=True)
-    dbt.run("run", target="duckdb", CLAUDE_DBT_PATH=str(path))
+    dbt.run("run", target="duckdb", database=path)
     with duckdb.connect(str(path), read_only=True) as appended:
         assert_same_marts(appended, built.database)
 

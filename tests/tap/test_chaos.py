@@ -39,7 +39,7 @@ def test_the_tap_survives_each_fault_once() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("runs", [4, pytest.param(12, marks=pytest.mark.long)])
+@pytest.mark.parametrize("runs", [4, pytest.param(10, marks=pytest.mark.long)])
 def test_a_few_random_runs(runs: int) -> None:
     outcomes = list(randomly.randomly(1, runs))
     assert [it.complaints for it in outcomes] == [[]] * runs

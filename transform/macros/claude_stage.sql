@@ -61,6 +61,12 @@ where claude_version = 1
     ) -%}
     {%- set columns = claude.claude_raw_columns(relation, name) -%}
     {%- if columns is not none -%}
+        {%- if execute and target.type == 'duckdb' and schema and relation.database == schema -%}
+            {%- do exceptions.raise_compiler_error(
+                'DuckDB cannot tell the schema ' ~ schema ~ ' from a file of the same name: rename '
+                ~ target.path ~ ', or set var claude_schema'
+            ) -%}
+        {%- endif -%}
         {%- do found.parts.append([relation, columns]) -%}
     {%- endif -%}
 {%- endfor -%}
