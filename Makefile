@@ -48,15 +48,19 @@ bench-marts: $(INSTALLED) .dbt/.installed  ## measure dbt on a year of 2,000 and
 focus: .focus/.installed $(INSTALLED) .dbt/.installed  ## build the FOCUS table from the simulator, and validate it (two minutes)
 	@PYTHONUTF8=1 $(RUN) focus
 
-test: $(INSTALLED) .dbt/.installed  ## run the tests, without the long ones (five to six minutes on two cores)
+test: $(INSTALLED) .dbt/.installed  ## run the tests, without the long ones (five minutes on two cores)
 	$(TEST) -m "not long"
 
 test-fast: $(INSTALLED)  ## run the tests that are over in a minute and need no database
 	$(TEST) -m "not slow and not long" tests/unit tests/report tests/tap
 
+test-all: coverage test-uncovered  ## run all tests, and measure the coverage
+
 # Coverage doubles the time of a test on Python 3.11: few tests are enough to measure it.
-test-all: $(INSTALLED) .dbt/.installed  ## run all tests, and measure the coverage
+coverage: $(INSTALLED) .dbt/.installed  ## run the tests that measure the coverage
 	COVERAGE_CORE=$(CORE) $(TEST) --cov --cov-fail-under=97 -m measured
+
+test-uncovered: $(INSTALLED) .dbt/.installed  ## run the others: the slow and the long ones
 	$(TEST) -m "not measured"
 
 picture: $(INSTALLED) .dbt/.installed  ## draw docs/report.png: the spend report of a simulated customer, or PAGE
@@ -159,5 +163,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(call install,.bench/$*,--requirement $<)
 	@touch $@
 
-.PHONY: help bench bench-marts demo focus orchestrate picture test test-fast test-all snapshot examples chaos fuzz federation mutations \
+.PHONY: help bench bench-marts demo focus orchestrate picture test test-fast test-all coverage test-uncovered snapshot examples chaos fuzz federation mutations \
 	lint docs wheel clean constraints

@@ -28,7 +28,6 @@ from simulator.facts import Facts
 from simulator.server import ACCESS_TOKEN, ADMIN_KEY, ANALYTICS_KEY, Simulator
 
 SEED = 11
-BREADTH = 40
 ENVIRONMENT = ROOT / ".focus"
 DBT = ROOT / ".dbt" / "bin" / "dbt"
 SCHEMA = "claude_marts"
@@ -48,23 +47,24 @@ def main() -> int:
     """Build the table, check it, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m focus", description=__doc__)
     parser.add_argument("--days", type=int, default=75, help="days of history (75)")
-    days = parser.parse_args().days
+    parser.add_argument("--breadth", type=int, default=40, help="rows per bucket, about (40)")
+    options = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):  # exit, so that all processes are stopped
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     decimal.getcontext().prec = 60  # sums of money keep all digits
     try:
         with tempfile.TemporaryDirectory(prefix="focus-") as name:
-            return run(Path(name), days)
+            return run(Path(name), options.days, options.breadth)
     except (FocusError, MeltanoError, ValidatorError) as error:
         print(error)
         return 1
 
 
-def run(directory: Path, days: int) -> int:
+def run(directory: Path, days: int, breadth: int) -> int:
     """Do everything in a directory; return 1 if a cent or a rule is wrong."""
     now = dt.datetime.now(dt.UTC).replace(microsecond=0)
     first_day = now.date() - dt.timedelta(days=days - 1)
-    facts = Facts(seed=SEED, first_day=first_day, today=now.date(), breadth=BREADTH)
+    facts = Facts(seed=SEED, first_day=first_day, today=now.date(), breadth=breadth)
     with Simulator(facts, now=now) as simulator, postgres(directory / "postgres") as server:
         print("meltano run tap-claude target-postgres ...", flush=True)
         load(simulator, server, directory, first_day)

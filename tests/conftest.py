@@ -199,7 +199,7 @@ def tap(tmp_path: Path, forks: Forks) -> Callable[..., Run]:
             *arguments,
             *file_options(tmp_path, config=config, state=state, catalog=catalog),
         )
-        done = forks.run(arguments, environment(**(env or {})), tmp_path, tmp_path.cwd())
+        done = forks.run(arguments, environment(**(env or {})))
         messages = [
             json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"type"')
         ]

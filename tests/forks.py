@@ -13,6 +13,7 @@ import os
 import runpy
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -44,6 +45,8 @@ class Forks:
 
         The program is a file, or a module that ``python -m`` runs.
         """
+        # Removed when this process ends.
+        self._folder = tempfile.TemporaryDirectory(prefix="forks-")
         self._command = [python, program] if os.sep in program else [python, "-m", program]
         self._parent = subprocess.Popen(
             [python, "-m", "tests.forks", program, *modules],
@@ -60,14 +63,12 @@ class Forks:
     def __exit__(self, *_: object) -> None:
         """Stop the process."""
         self._parent.communicate()
+        self._folder.cleanup()
 
     def run(
-        self, arguments: Sequence[str], env: Mapping[str, str], output: Path, cwd: Path
+        self, arguments: Sequence[str], env: Mapping[str, str], cwd: Path | None = None
     ) -> Done:
-        """Run the program with these arguments and this environment.
-
-        What it prints is written to files in ``output``.
-        """
+        """Run the program, in the current folder if no other is given."""
         if any(
             text != os.environ.get(name)
             for name, text in env.items()
@@ -76,11 +77,11 @@ class Forks:
             command = [*self._command, *arguments]
             done = subprocess.run(command, capture_output=True, check=False, env=env, cwd=cwd)
             return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
-        out, err = output / "stdout", output / "stderr"
+        out, err = (Path(self._folder.name) / name for name in ("stdout", "stderr"))
         job = {
             "arguments": list(arguments),
             "env": dict(env),
-            "folder": str(cwd),
+            "folder": str(cwd or Path.cwd()),
             "out": str(out),
             "err": str(err),
         }

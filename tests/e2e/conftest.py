@@ -36,6 +36,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def messages_folder(shared: Path) -> Path:
+    """Return the folder for what the customers of the dbt package have sent."""
+    folder = shared / "messages"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def server(shared: Path) -> Iterator[Server]:
     """Serve PostgreSQL; the first worker that needs it starts it, and stops it after the others."""
     users = shared / "postgres-users"

@@ -105,7 +105,6 @@ class Dbt:
                 "DBT_TARGET_PATH": str(self.folder / target),
             }
             | env,
-            output=self.folder,
             cwd=self.folder,
         )
 

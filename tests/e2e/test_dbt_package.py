@@ -52,12 +52,12 @@ def dbt(folder: Path) -> Dbt:
 
 
 @pytest.fixture(scope="module")
-def customers(folder: Path) -> Callable[[str], Customer]:
+def customers(messages_folder: Path) -> Callable[[str], Customer]:
     """Return a customer with both credentials, or with one of them."""
 
     @functools.cache
     def read(kinds: str) -> Customer:
-        customer = make_customer(("both", "console", "enterprise").index(kinds), folder)
+        customer = make_customer(("both", "console", "enterprise").index(kinds), messages_folder)
         customer.schema = "claude_a"
         return customer
 

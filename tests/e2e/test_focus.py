@@ -253,16 +253,15 @@ def test_the_validator_finds_nothing_unless_something_is_wrong(
     validator: Path, usual: Loaded, tmp_path: Path
 ) -> None:
     assert check(validator, usual, tmp_path, "*") == []
-    no_cost = '* exclude ("BilledCost")'
-    assert "CostAndUsage-D-006-M" in check(validator, usual, tmp_path, no_cost)
-    other_service = """* replace ('Chat' as "ServiceCategory")"""
-    assert "ServiceCategory-C-003-M" in check(validator, usual, tmp_path, other_service)
+    wrong = """* exclude ("BilledCost") replace ('Chat' as "ServiceCategory")"""
+    found = check(validator, usual, tmp_path, wrong)
+    assert {"CostAndUsage-D-006-M", "ServiceCategory-C-003-M"} <= set(found)
 
 
 @pytest.mark.usefixtures("plugins", "validator")
 def test_the_command_builds_and_validates_the_table() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "focus", "--days", "20"],
+        [sys.executable, "-m", "focus", "--days", "20", "--breadth", "12"],
         cwd=ROOT,
         capture_output=True,
         text=True,

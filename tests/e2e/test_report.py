@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import re
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
@@ -17,12 +17,14 @@ import pytest
 from tests.conftest import RECENT, environment
 from tests.e2e.spend_marts import CUSTOMERS, HOSTILE, READ, copy
 from tests.each import each
+from tests.forks import Forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from demo.postgres import Server
+    from tests.forks import Done
 
 pytestmark = [pytest.mark.long, pytest.mark.measured]
 
@@ -109,15 +111,15 @@ def parse(html: str) -> Page:
     return page
 
 
-def run(database: str, out: Path, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "claude_report", "--database", database, "--out", str(out)]
-    return subprocess.run(
-        [*command, *options],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment(**env),
-    )
+@functools.cache
+def forks() -> Forks:
+    """Return the process of the report that this process forks; it ends with it."""
+    return Forks(sys.executable, "claude_report", ["claude_report.report"], environment())
+
+
+def run(database: str, out: Path, *options: str) -> Done:
+    arguments = ["--database", database, "--out", str(out), *options]
+    return forks().run(arguments, environment())
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
-from tests.conftest import environment
+from tests.e2e.test_report import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,23 +93,7 @@ def pages(spend_marts: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     folder = tmp_path_factory.mktemp("pages")
     made = {name: folder / f"{name}.html" for name in CUSTOMERS}
     for name, path in made.items():
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "claude_report",
-                "--database",
-                f"duckdb:///{spend_marts}",
-                "--schema",
-                name,
-                "--out",
-                str(path),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment(),
-        )
+        done = run(f"duckdb:///{spend_marts}", path, "--schema", name)
         assert done.returncode == 0, done.stderr
     return made
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import psycopg
 import pytest
+from filelock import FileLock
 
 from simulator import claude_code
 from simulator.console_reports import DELAY
@@ -80,7 +81,8 @@ class Customer:
 def make_customer(number: int, folder: Path) -> Customer:
     """Read a customer twice. The first has both kinds of organization, later ones one or both.
 
-    The first customers have the same people, workspaces and keys, and share a schema.
+    The first customers have the same people, workspaces and keys, and share a schema. What is
+    already in the folder, which other files of tests share, is not read again.
     """
     rng = random.Random(number)  # noqa: S311
     kinds = (("console", "enterprise"), ("console",), ("enterprise",))[number % 3]
@@ -94,16 +96,26 @@ def make_customer(number: int, folder: Path) -> Customer:
     ) as simulator:
         schema = SCHEMAS[0] if number < 2 else SCHEMAS[number % 2]
         customer = Customer(simulator, schema, kinds, [])
-        state = _read(customer, folder / f"{number}-0.jsonl", number)
-        simulator.facts.revision = simulator.enterprise.revision = 1
-        for directory in simulator.directories.values():
-            directory.users = directory.users[1:]
-        _read(customer, folder / f"{number}-1.jsonl", number, state)
+        with FileLock(folder / f"{number}.lock"):
+            state = _read(customer, folder / f"{number}-0.jsonl", number)
+            simulator.facts.revision = simulator.enterprise.revision = 1
+            for directory in simulator.directories.values():
+                directory.users = directory.users[1:]
+            _read(customer, folder / f"{number}-1.jsonl", number, state)
     return customer
 
 
 def _read(customer: Customer, out: Path, number: int, state: str = "") -> str:
-    """Run the tap into a file; return the last state."""
+    """Run the tap into a file, unless it is there; return the last state."""
+    customer.runs.append(out)
+    if not out.exists():
+        _run(customer, out, number, state)
+    last = json.loads(out.read_text().splitlines()[-1])
+    assert last["type"] == "STATE"
+    return json.dumps(last["value"])
+
+
+def _run(customer: Customer, out: Path, number: int, state: str) -> None:
     config = {
         "base_url": customer.simulator.url,
         "requests_per_minute": 0,
@@ -123,15 +135,13 @@ def _read(customer: Customer, out: Path, number: int, state: str = "") -> str:
             path = out.with_suffix(f".{option}.json")
             path.write_text(content)
             command += [f"--{option}", str(path)]
-    with out.open("wb") as stdout:
+    part = out.with_suffix(".part")
+    with part.open("wb") as stdout:
         done = subprocess.run(
             command, stdout=stdout, stderr=subprocess.PIPE, env=environment(), check=False
         )
     assert done.returncode == 0, done.stderr.decode()[-3000:]
-    customer.runs.append(out)
-    last = json.loads(out.read_text().splitlines()[-1])
-    assert last["type"] == "STATE"
-    return json.dumps(last["value"])
+    part.rename(out)
 
 
 def messages(path: Path) -> Messages:
@@ -269,13 +279,15 @@ def connect(server: Server, name: str) -> psycopg.Connection:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("customers")
+    return tmp_path_factory.mktemp("databases")
 
 
 @pytest.fixture(scope="module")
-def built(request: pytest.FixtureRequest, dbt: Dbt, folder: Path) -> Iterator[Built]:
+def built(
+    request: pytest.FixtureRequest, dbt: Dbt, folder: Path, messages_folder: Path
+) -> Iterator[Built]:
     count = request.config.getoption("--customers")
-    customers = [make_customer(number, folder) for number in range(count)]
+    customers = [make_customer(number, messages_folder) for number in range(count)]
     path = folder / "replaced.duckdb"
     load_duckdb(customers, path)
     dbt.run("build", target="duckdb", database=path)
