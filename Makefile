@@ -54,13 +54,13 @@ test: $(INSTALLED) .dbt/.installed  ## run the tests, without the long ones (fiv
 test-fast: $(INSTALLED)  ## run the tests that are over in a minute and need no database
 	$(TEST) -m "not slow and not long" tests/unit tests/report tests/tap
 
-test-all: coverage test-uncovered  ## run all tests, and measure the coverage
+test-all: coverage test-rest  ## run all tests, and measure the coverage
 
 # Coverage doubles the time of a test on Python 3.11: few tests are enough to measure it.
 coverage: $(INSTALLED) .dbt/.installed  ## run the tests that measure the coverage
 	COVERAGE_CORE=$(CORE) $(TEST) --cov --cov-fail-under=97 -m measured
 
-test-uncovered: $(INSTALLED) .dbt/.installed  ## run the others: the slow and the long ones
+test-rest: $(INSTALLED) .dbt/.installed  ## run the others: the slow and the long ones
 	$(TEST) -m "not measured"
 
 picture: $(INSTALLED) .dbt/.installed  ## draw docs/report.png: the spend report of a simulated customer, or PAGE
@@ -163,5 +163,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(call install,.bench/$*,--requirement $<)
 	@touch $@
 
-.PHONY: help bench bench-marts demo focus orchestrate picture test test-fast test-all coverage test-uncovered snapshot examples chaos fuzz federation mutations \
-	lint docs wheel clean constraints
+.PHONY: help bench bench-marts demo focus orchestrate picture test test-fast test-all test-rest coverage snapshot examples chaos fuzz \
+	federation mutations lint docs wheel clean constraints

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -14,10 +15,14 @@ from filelock import FileLock
 
 from demo.meltano import Meltano
 from demo.postgres import Server, postgres
+from tests.conftest import environment
 from tests.e2e.spend_marts import build as build_spend_marts
+from tests.forks import Forks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from tests.forks import Done
 
 
 def is_alive(pid: int) -> bool:
@@ -80,6 +85,18 @@ def plugins(shared: Path) -> None:
         meltano = Meltano(shared, {})
         if not meltano.is_installed():
             meltano.install()
+
+
+@pytest.fixture(scope="session")
+def report() -> Iterator[Callable[..., Done]]:
+    """Run ``claude-report`` in a process of its own."""
+    env = environment()
+
+    def run(database: str, out: Path, *options: str) -> Done:
+        return forks.run(["--database", database, "--out", str(out), *options], env)
+
+    with Forks(sys.executable, "claude_report", ["claude_report.report"], env) as forks:
+        yield run
 
 
 @pytest.fixture(scope="session")

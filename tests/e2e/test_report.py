@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import re
-import sys
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from html.parser import HTMLParser
@@ -14,10 +12,9 @@ import duckdb
 import psycopg
 import pytest
 
-from tests.conftest import RECENT, environment
+from tests.conftest import RECENT
 from tests.e2e.spend_marts import CUSTOMERS, HOSTILE, READ, copy
 from tests.each import each
-from tests.forks import Forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +22,8 @@ if TYPE_CHECKING:
 
     from demo.postgres import Server
     from tests.forks import Done
+
+    Report = Callable[..., Done]
 
 pytestmark = [pytest.mark.long, pytest.mark.measured]
 
@@ -111,26 +110,17 @@ def parse(html: str) -> Page:
     return page
 
 
-@functools.cache
-def forks() -> Forks:
-    """Return the process of the report that this process forks; it ends with it."""
-    return Forks(sys.executable, "claude_report", ["claude_report.report"], environment())
-
-
-def run(database: str, out: Path, *options: str) -> Done:
-    arguments = ["--database", database, "--out", str(out), *options]
-    return forks().run(arguments, environment())
-
-
 @pytest.fixture(scope="module")
-def page(spend_marts: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Page]:
+def page(
+    report: Report, spend_marts: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Page]:
     """Make the page of a customer, once."""
     made: dict[tuple[str, ...], Page] = {}
 
     def make(schema: str, *options: str) -> Page:
         if (schema, *options) not in made:
             out = tmp_path_factory.mktemp("page") / "claude.html"
-            done = run(f"duckdb:///{spend_marts}", out, "--schema", schema, *options)
+            done = report(f"duckdb:///{spend_marts}", out, "--schema", schema, *options)
             assert done.returncode == 0, done.stderr
             made[(schema, *options)] = parse(out.read_text())
         return made[(schema, *options)]
@@ -593,7 +583,7 @@ def test_hostile_names_are_harmless(page: Callable[..., Page]) -> None:
     assert not re.search(r"(?:href|src|xlink:href)=\"(?!#)", hostile.html)
 
 
-def test_a_page_of_many_rows_is_small(spend_marts: Path, tmp_path: Path) -> None:
+def test_a_page_of_many_rows_is_small(report: Report, spend_marts: Path, tmp_path: Path) -> None:
     """A year of 2,000 rows a day, by 4,000 people: the database adds up."""
     many = tmp_path / "many.duckdb"
     with duckdb.connect(str(many)) as database:
@@ -613,7 +603,7 @@ def test_a_page_of_many_rows_is_small(spend_marts: Path, tmp_path: Path) -> None
             """
         )
     out = tmp_path / "many.html"
-    done = run(f"duckdb:///{many}", out)
+    done = report(f"duckdb:///{many}", out)
     assert done.returncode == 0, done.stderr
     assert out.stat().st_size < 2_000_000
     people = parse(out.read_text()).tables["people-table-1"]
@@ -624,7 +614,11 @@ def test_a_page_of_many_rows_is_small(spend_marts: Path, tmp_path: Path) -> None
 
 
 def test_postgresql_gives_the_same_page(
-    page: Callable[..., Page], spend_marts: Path, server: Server, tmp_path: Path
+    report: Report,
+    page: Callable[..., Page],
+    spend_marts: Path,
+    server: Server,
+    tmp_path: Path,
 ) -> None:
     with (
         connect(spend_marts, "mixed") as source,
@@ -639,7 +633,7 @@ def test_postgresql_gives_the_same_page(
                 for row in source.execute(f"from {mart}").fetchall():
                     copying.write_row(row)
     out = tmp_path / "postgres.html"
-    done = run(server.dsn, out, "--schema", "spend")
+    done = report(server.dsn, out, "--schema", "spend")
     assert done.returncode == 0, done.stderr
     assert out.read_text() == page("mixed").html
 
@@ -665,7 +659,9 @@ def test_month_organization_and_title_choose_what_is_shown(
     assert "known only as they are now" in found.html
 
 
-def test_errors_are_one_line_that_names_the_way_out(spend_marts: Path, tmp_path: Path) -> None:
+def test_errors_are_one_line_that_names_the_way_out(
+    report: Report, spend_marts: Path, tmp_path: Path
+) -> None:
     url, out = f"duckdb:///{spend_marts}", tmp_path / "claude.html"
     out.write_text("before")
     for options, message in (
@@ -680,7 +676,7 @@ def test_errors_are_one_line_that_names_the_way_out(spend_marts: Path, tmp_path:
         (("nonsense",), "not a SQLAlchemy URL"),
         (("nothing://x",), "no SQLAlchemy driver"),
     ):
-        done = run(options[0], out, *options[1:])
+        done = report(options[0], out, *options[1:])
         assert done.returncode == 1, options
         lines = done.stderr.strip().splitlines()
         assert message in lines[-1], done.stderr
@@ -688,7 +684,7 @@ def test_errors_are_one_line_that_names_the_way_out(spend_marts: Path, tmp_path:
         assert "Traceback" not in done.stderr
         assert "hidden" not in done.stderr
         assert out.read_text() == "before"
-    done = run(url, tmp_path / "no" / "folder.html", "--schema", "mixed")
+    done = report(url, tmp_path / "no" / "folder.html", "--schema", "mixed")
     assert (done.returncode, "No such file" in done.stderr) == (1, True)
     assert not list(tmp_path.glob(".claude*"))
     assert not (tmp_path / "none.duckdb").exists()

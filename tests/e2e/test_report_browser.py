@@ -9,13 +9,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
-from tests.e2e.test_report import run
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from playwright.sync_api import Browser, Page
+
+    from tests.e2e.test_report import Report
 
 pytestmark = [pytest.mark.long, pytest.mark.measured]
 
@@ -88,12 +88,14 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def pages(spend_marts: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def pages(
+    report: Report, spend_marts: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
     """Make the page of each customer."""
     folder = tmp_path_factory.mktemp("pages")
     made = {name: folder / f"{name}.html" for name in CUSTOMERS}
     for name, path in made.items():
-        done = run(f"duckdb:///{spend_marts}", path, "--schema", name)
+        done = report(f"duckdb:///{spend_marts}", path, "--schema", name)
         assert done.returncode == 0, done.stderr
     return made
 
