@@ -195,11 +195,8 @@ def tap(tmp_path: Path, forks: Forks) -> Callable[..., Run]:
         catalog: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> Run:
-        arguments = (
-            *arguments,
-            *file_options(tmp_path, config=config, state=state, catalog=catalog),
-        )
-        done = forks.run(arguments, environment(**(env or {})))
+        files = file_options(tmp_path, config=config, state=state, catalog=catalog)
+        done = forks.run([*arguments, *files], environment(**(env or {})))
         messages = [
             json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"type"')
         ]
