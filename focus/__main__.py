@@ -47,7 +47,9 @@ def main() -> int:
     """Build the table, check it, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m focus", description=__doc__)
     parser.add_argument("--days", type=int, default=75, help="days of history (75)")
-    parser.add_argument("--breadth", type=int, default=40, help="uses of each organization per day (40)")
+    parser.add_argument(
+        "--breadth", type=int, default=40, help="uses of each organization per day (40)"
+    )
     options = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):  # exit, so that all processes are stopped
         signal.signal(number, lambda number, _: sys.exit(128 + number))

@@ -151,18 +151,18 @@ def test_dbt_says_how_fresh_the_tables_are(both: Path, dbt: Dbt, tmp_path: Path)
 
 
 def test_a_file_of_duckdb_needs_another_name_than_the_schema(tmp_path: Path) -> None:
-    with duckdb.connect(str(tmp_path / "claude_a.duckdb")) as database:
+    with duckdb.connect(str(tmp_path / "Claude_A.duckdb")) as database:
         database.execute("create schema claude_a")
-        database.execute("create table claude_a.claude_a.report_buckets (stream varchar)")
+        database.execute('create table "Claude_A".claude_a.report_buckets (stream varchar)')
     done = Dbt(tmp_path, {"claude_schema": "claude_a"}).attempt(
         *("run", "--select", "stg_claude__report_buckets"),
         target="duckdb",
-        CLAUDE_DBT_PATH="claude_a.duckdb",
+        CLAUDE_DBT_PATH="Claude_A.duckdb",
     )
     assert done.returncode == 1
     assert (
         "DuckDB cannot tell the schema claude_a from a file of the same name: rename"
-        " claude_a.duckdb, or set var claude_schema"
+        " Claude_A.duckdb, or set var claude_schema"
     ) in done.stdout
 
 

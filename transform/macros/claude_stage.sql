@@ -61,7 +61,7 @@ where claude_version = 1
     ) -%}
     {%- set columns = claude.claude_raw_columns(relation, name) -%}
     {%- if columns is not none -%}
-        {%- if execute and target.type == 'duckdb' and schema and relation.database == schema -%}
+        {%- if execute and target.type == 'duckdb' and schema and relation.database | lower == schema | lower -%}
             {%- do exceptions.raise_compiler_error(
                 'DuckDB cannot tell the schema ' ~ schema ~ ' from a file of the same name: rename '
                 ~ target.path ~ ', or set var claude_schema'
