@@ -48,7 +48,7 @@ bench-marts: $(INSTALLED) .dbt/.installed  ## measure dbt on a year of 2,000 and
 focus: .focus/.installed $(INSTALLED) .dbt/.installed  ## build the FOCUS table from the simulator, and validate it (two minutes)
 	@PYTHONUTF8=1 $(RUN) focus
 
-test: $(INSTALLED) .dbt/.installed  ## run the tests, without the long ones (five to six minutes on two cores)
+test: $(INSTALLED) .dbt/.installed  ## run the tests, without the long ones (five minutes on two cores)
 	$(TEST) -m "not long"
 
 test-fast: $(INSTALLED)  ## run the tests that are over in a minute and need no database
