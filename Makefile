@@ -36,7 +36,7 @@ help:  ## show this
 demo: $(INSTALLED)  ## simulator -> tap -> PostgreSQL -> dbt -> page, and a summary of the marts
 	@PYTHONUTF8=1 $(RUN) demo
 
-orchestrate: $(INSTALLED)  ## load simulated ORGANIZATIONS (20) under Airflow, twice (six minutes)
+orchestrate: $(INSTALLED)  ## load simulated ORGANIZATIONS (20, at least 5) under Airflow, twice (six minutes)
 	@PYTHONUTF8=1 $(RUN) orchestrate.trial --organizations $(or $(ORGANIZATIONS),20)
 
 bench: $(INSTALLED) .bench/dlt/.installed .bench/airbyte/.installed  ## compare the tap with a floor and three peers (half an hour)

@@ -42,8 +42,13 @@ STREAMS = (*MEASURES, "claude_code_usage", "workspaces", "analytics_users", "rep
 def main() -> int:
     """Run the trial; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m orchestrate.trial", description=__doc__)
-    parser.add_argument("--organizations", type=int, default=20, help="how many, at least 5 (20)")
+    least = AT_A_TIME + 1  # one is revoked; the others are loaded at the same time
+    parser.add_argument(
+        "--organizations", type=int, default=20, help=f"how many, at least {least} (20)"
+    )
     count = parser.parse_args().organizations
+    if count < least:
+        parser.error(f"--organizations: {count} are too few; at least {least} are needed")
     for number in (signal.SIGINT, signal.SIGTERM):  # exit, so that all processes are stopped
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     decimal.getcontext().prec = 60  # sums of money keep all digits
