@@ -14,7 +14,16 @@ from simulator.server import Fault
 from tap_claude import bucket_log
 from tap_claude.bucket_log import UNREPORTED_SINCE
 from tap_claude.tap import TapClaude
-from tests.conftest import NOW, RECENT, days_ago, environment, only, settings, tap_command
+from tests.conftest import (
+    NOW,
+    RECENT,
+    days_ago,
+    environment,
+    only,
+    settings,
+    tap_command,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,8 +116,11 @@ def test_an_empty_full_table_is_reported_too(simulate: Any, tap: Any) -> None:
     assert (row["stream"], row["bucket_width"], row["row_count"]) == ("invites", "full", 0)
     assert row["starting_at"] == row["ending_at"] == row["extracted_at"][:19] + "Z"
     assert row["organization_id"] == simulator.organization_ids["console"]
+    next_second = dt.datetime.fromisoformat(row["starting_at"]) + dt.timedelta(seconds=1)
+    wait_until(lambda: dt.datetime.now(dt.UTC) >= next_second)
     again = tap(config=config, catalog=only(config, "invites", "report_buckets"))
     (newer,) = again.records("report_buckets")
+    assert newer["starting_at"] > row["starting_at"]
     assert newer["row_id"] == row["row_id"]
     assert newer["row_count"] > 0
 

@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from tests.each import each
-from tests.mutations import MUTATIONS, ROOT
+from tests.mutations import MUTATIONS, ROOT, verdict
 
 if TYPE_CHECKING:
     from tests.mutations import Mutation
@@ -44,3 +44,21 @@ def test_each_mutation_changes_one_place_and_names_a_test(mutation: Mutation) ->
 def test_each_mutation_has_its_own_name() -> None:
     """`make mutations` takes the names as arguments."""
     assert len({mutation.name for mutation in MUTATIONS}) == len(MUTATIONS)
+
+
+@each(
+    "line",
+    [
+        "FAILED tests/a.py::test_b - KeyError: 'c'",
+        "ERROR tests/a.py::test_b - AssertionError: dbt",
+    ],
+)
+def test_a_failed_test_or_assertion_of_its_fixture_catches_a_mutation(line: str) -> None:
+    assert verdict(1, f"...\n{line}\n") == "caught by test_b"
+
+
+def test_a_test_that_could_not_run_catches_nothing() -> None:
+    assert verdict(1, "ERROR tests/a.py::test_b - FileNotFoundError: dbt\n").startswith("ERROR")
+    assert verdict(2, "FAILED tests/a.py::test_b\n").startswith("ERROR")
+    assert verdict(None, "").startswith("ERROR")
+    assert verdict(0, "") == "SURVIVED"
