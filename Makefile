@@ -81,7 +81,7 @@ fuzz: $(INSTALLED)  ## read mutated responses for SECONDS (300)
 federation: $(INSTALLED)  ## read for MINUTES (3) with access tokens that live LIFETIME seconds (10)
 	@$(RUN) tests.long_run $(or $(MINUTES),3) $(or $(LIFETIME),10)
 
-mutations: $(INSTALLED)  ## break the rules one by one, and see that the tests fail (ten minutes)
+mutations: $(INSTALLED) .dbt/.installed  ## break the rules one by one, and see that the tests fail (ten minutes)
 	@$(RUN) tests.mutations
 
 lint: $(INSTALLED)  ## check style, format, types, dependencies, spelling, workflows and generated tables
